@@ -1,0 +1,115 @@
+#ifndef WEFT_FIBER_CALL_H_
+#define WEFT_FIBER_CALL_H_
+
+#include <atomic>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "weft/fiber/inbox.h"
+#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/timer_queue.h"
+
+namespace weft {
+
+class LocalTable;
+class Scheduler;
+
+template <class F>
+concept NullableCallable =
+    std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
+    (std::is_class_v<F> && requires(const F& f) { f == nullptr; } && !requires(const F& f) { +f; });
+
+// Passes a callable on. Throws std::invalid_argument, naming `caller`, if it is a null pointer or
+// an empty std::function.
+template <class F>
+F&& checked_callable(F&& f, const char* caller) {
+  if constexpr (NullableCallable<std::decay_t<F>>) {
+    if (f == nullptr) {
+      throw std::invalid_argument(std::string("weft::") + caller + ": the callable is null");
+    }
+  }
+  return std::forward<F>(f);
+}
+
+// A callable that becomes a fiber of its scheduler when its time comes. Made on the heap with one
+// reference. Its members belong to the scheduler's thread, the reference count to anybody.
+class Call : public InboxNode, public Timer, public ListNode<Call> {
+ public:
+  explicit Call(Scheduler& scheduler) noexcept;
+
+  virtual void run() = 0;
+
+  // Leaves what it watches, because it shall not run after all. Returns false if it is on its way
+  // to the scheduler already, and so must not be freed yet.
+  virtual bool forget() noexcept { return true; }
+
+  void ref() noexcept {
+    // Relaxed: who copies a reference has one.
+    references_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void unref() noexcept {
+    // Release: what this owner did comes before the destruction. Acquire: the last one sees it.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  Scheduler& scheduler() const noexcept { return scheduler_; }
+
+ protected:
+  virtual ~Call();
+
+ private:
+  friend class FutureState;
+  friend class Handle;
+  friend class Scheduler;
+
+  Scheduler& scheduler_;
+  LocalTable* locals_ = nullptr;
+  std::atomic<int> references_{1};
+  bool over_ = false;  // it has begun, or never will
+};
+
+template <class F>
+class CallOf final : public Call {
+ public:
+  template <class G>
+  CallOf(Scheduler& scheduler, G&& f) : Call(scheduler), f_(std::forward<G>(f)) {}
+  void run() override { std::invoke(f_); }
+
+ private:
+  F f_;
+};
+
+// What call_soon, call_later and call_at give: the right to change one's mind. Copyable.
+// Dropping it does not cancel.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(const Handle& other) noexcept : call_(other.call_) {
+    if (call_) call_->ref();
+  }
+  Handle(Handle&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  Handle& operator=(Handle other) noexcept {
+    std::swap(call_, other.call_);
+    return *this;
+  }
+  ~Handle() {
+    if (call_) call_->unref();
+  }
+
+  // The call does not start, if it has not started yet; nothing of it stays behind. No effect
+  // afterwards, or twice. Does not wait. Only from fibers of the same scheduler, or after its end.
+  void cancel() noexcept;
+
+ private:
+  friend class Scheduler;
+  explicit Handle(Call& call) noexcept : call_(&call) { call.ref(); }
+
+  Call* call_ = nullptr;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_CALL_H_

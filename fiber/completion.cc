@@ -1,0 +1,13 @@
+#include "weft/fiber/completion.h"
+
+namespace weft {
+
+bool Completion::wait(TimePoint deadline, const char* what) {
+  if (done()) return true;
+  WaitQueue::Lock lock(queue_);
+  // Relaxed: the lock orders this with complete().
+  if (done_.load(std::memory_order_relaxed)) return true;
+  return queue_.wait(lock, deadline, what);
+}
+
+}  // namespace weft

@@ -1,0 +1,83 @@
+#include "weft/fiber/context.h"
+
+#include <pthread.h>
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/preallocated.hpp>
+#include <new>
+#include <utility>
+
+#if defined(WEFT_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+#if defined(WEFT_VALGRIND)
+#include <valgrind/valgrind.h>
+#endif
+
+namespace weft {
+namespace {
+
+// The stack belongs to a StackPool; Boost only borrows it.
+struct Borrowed {
+  boost::context::stack_context allocate() { return {}; }
+  void deallocate(boost::context::stack_context&) noexcept {}
+};
+
+}  // namespace
+
+void Context::create(void* bottom, void* top, void (*entry)(void*), void* argument) {
+  namespace bc = boost::context;
+  bc::stack_context stack;
+  stack.sp = top;
+  stack.size = static_cast<std::size_t>(static_cast<char*>(top) - static_cast<char*>(bottom));
+#if defined(WEFT_TSAN)
+  // Boost runs a few of its own functions on the new stack: TSan must book them there.
+  tsan_fiber_ = __tsan_create_fiber(0);
+  void* creator = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(tsan_fiber_, 0);
+#endif
+  new (&handle_) bc::fiber(std::allocator_arg, bc::preallocated(top, stack.size, stack),
+                           Borrowed(), [entry, argument](bc::fiber&&) -> bc::fiber {
+                             entry(argument);
+                             __builtin_unreachable();
+                           });
+#if defined(WEFT_TSAN)
+  __tsan_switch_to_fiber(creator, 0);
+#endif
+#if defined(WEFT_ASAN)
+  fake_stack_ = nullptr;
+  bottom_ = bottom;
+  size_ = stack.size;
+#endif
+#if defined(WEFT_VALGRIND)
+  valgrind_id_ = VALGRIND_STACK_REGISTER(bottom, top);
+#endif
+}
+
+void Context::adopt_thread() noexcept {
+#if defined(WEFT_ASAN)
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    void* bottom = nullptr;
+    pthread_attr_getstack(&attributes, &bottom, &size_);
+    bottom_ = bottom;
+    pthread_attr_destroy(&attributes);
+  }
+#endif
+#if defined(WEFT_TSAN)
+  tsan_fiber_ = __tsan_get_current_fiber();
+#endif
+}
+
+void Context::destroy() noexcept {
+#if defined(WEFT_TSAN)
+  if (tsan_fiber_) __tsan_destroy_fiber(tsan_fiber_);
+  tsan_fiber_ = nullptr;
+#endif
+#if defined(WEFT_VALGRIND)
+  VALGRIND_STACK_DEREGISTER(valgrind_id_);
+#endif
+  handle_ = nullptr;
+}
+
+}  // namespace weft

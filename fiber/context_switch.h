@@ -1,0 +1,76 @@
+#ifndef WEFT_FIBER_CONTEXT_SWITCH_H_
+#define WEFT_FIBER_CONTEXT_SWITCH_H_
+
+#include <cxxabi.h>
+
+#include <boost/context/fiber.hpp>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "weft/fiber/context.h"
+
+#if defined(WEFT_ASAN)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(WEFT_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+// The switch itself, apart from context.h so that only the scheduler's source sees Boost's header,
+// and inlines this.
+//
+// It goes through resume_with(), which calls a function on the stack it arrives at, and not through
+// resume(). That function stores the handle of the context that was left, so nobody has to note who
+// left; and it arrives by a `ret` that pairs with the `call` it left by, where resume() arrives by an
+// indirect jump. So the processor's stack of return addresses stays in step, and the functions
+// above the switch return as predicted where both contexts wait in the same place. Each return
+// mispredicted costs as much as the switch itself.
+namespace weft {
+
+inline boost::context::fiber& context_handle(void*& storage) noexcept {
+  static_assert(sizeof(boost::context::fiber) == sizeof(storage));
+  return *std::launder(reinterpret_cast<boost::context::fiber*>(&storage));
+}
+
+inline void SwitchState::bind() noexcept {
+  exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+  error = &errno;
+}
+
+// Boost.Context 1.88 and later swaps the exception state too. Its swap nests inside this one and is
+// harmless; this one stays because the state of a fiber that waits is asked for.
+inline void SwitchState::jump(Context& from, Context& to) noexcept {
+  std::memcpy(&from.exceptions_, exceptions, sizeof(ExceptionState));  // one move, not two
+  from.errno_ = *error;
+#if defined(WEFT_ASAN)
+  __sanitizer_start_switch_fiber(&from.fake_stack_, to.bottom_, to.size_);
+#endif
+#if defined(WEFT_TSAN)
+  __tsan_switch_to_fiber(to.tsan_fiber_, 0);
+#endif
+  auto store = [&from](boost::context::fiber&& left) {
+    // The handle of a running context is empty, and an empty one needs no destruction.
+    new (&from.handle_) boost::context::fiber(std::move(left));
+    return boost::context::fiber();
+  };
+  (void)std::move(context_handle(to.handle_)).resume_with(store);
+#if defined(WEFT_ASAN)
+  __sanitizer_finish_switch_fiber(from.fake_stack_, nullptr, nullptr);
+#endif
+  std::memcpy(exceptions, &from.exceptions_, sizeof(ExceptionState));
+  *error = from.errno_;
+}
+
+inline void SwitchState::arrive() noexcept {
+#if defined(WEFT_ASAN)
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+  *exceptions = {};
+  *error = 0;
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_CONTEXT_SWITCH_H_

@@ -1,0 +1,89 @@
+#include "weft/fiber/fiber.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+Fiber::Fiber() noexcept
+    : InboxNode([](InboxNode& node) noexcept {
+        auto& self = static_cast<Fiber&>(node);
+        Scheduler::of(self).serve(self);
+      }) {}
+
+Fiber::~Fiber() { context.destroy(); }
+
+void Fiber::set_name(std::string_view text) noexcept {
+  name_size = static_cast<std::uint8_t>(std::min(text.size(), kNameSize - 1));
+  if (name_size) std::memcpy(name, text.data(), name_size);
+}
+
+TaskInfo Fiber::info() const {
+  TaskInfo info;
+  info.id = id;
+  info.name = name_view();
+  if (done()) {
+    info.state = TaskInfo::State::kDone;
+  } else if (this == Scheduler::current_fiber()) {
+    info.state = TaskInfo::State::kRunning;
+  } else if (const Waiter* in = waiter) {
+    info.state = TaskInfo::State::kWaiting;
+    info.waiting_for = in->what();
+  }
+  return info;
+}
+
+void Fiber::request(Request what) noexcept {
+  // Release: the home thread sees what came before the request. Acquire: ordered after the home
+  // thread's last look, so that the node is out of the inbox when the word was 0.
+  if (requests.fetch_or(what, std::memory_order_acq_rel) == 0) Scheduler::of(*this).deliver(*this);
+}
+
+void Fiber::cancel() noexcept {
+  if (home.load(std::memory_order_relaxed) == Scheduler::current_or_null()) {
+    if (done()) return;
+    cancel_requested = true;
+    CancelScope::update(*this);
+  } else {
+    // Under the lock the fiber cannot end, and so its scheduler stays.
+    const WaitQueue::Lock lock(completion.queue());
+    if (!done()) request(kCancel);
+  }
+}
+
+void Fiber::release() noexcept {
+  Scheduler* scheduler = home.load(std::memory_order_relaxed);
+  if (scheduler && scheduler == Scheduler::current_or_null()) {
+    if (!done()) {
+      // Relaxed: it ends on this thread.
+      handle_gone.store(true, std::memory_order_relaxed);
+      scheduler->disown(*this);
+    } else {
+      scheduler->recycle(*this);
+    }
+    return;
+  }
+  Orphanage* orphans = nullptr;
+  {
+    const WaitQueue::Lock lock(completion.queue());
+    if (!done()) {
+      // Relaxed: the lock orders it with the end of the fiber.
+      handle_gone.store(true, std::memory_order_relaxed);
+      return;
+    }
+    scheduler = home.load(std::memory_order_relaxed);
+    if (scheduler) {
+      // Under the lock the scheduler cannot be destroyed.
+      request(kRecycle);
+    } else {
+      orphans = orphanage;
+    }
+  }
+  if (orphans) orphans->bury(*this);
+}
+
+}  // namespace weft

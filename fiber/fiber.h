@@ -1,0 +1,158 @@
+#ifndef WEFT_FIBER_FIBER_H_
+#define WEFT_FIBER_FIBER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/completion.h"
+#include "weft/fiber/context.h"
+#include "weft/fiber/inbox.h"
+#include "weft/fiber/intrusive_list.h"
+
+namespace weft {
+
+class LocalTable;
+class Scheduler;
+class StackPool;
+class TaskGroup;
+class Waiter;
+struct Orphanage;
+
+// How a fiber's work ended.
+enum class Outcome : std::uint8_t {
+  kNone,       // it has not ended
+  kValue,      // the result is in the payload
+  kException,  // in Fiber::exception
+  kCancelled,  // it left by Cancelled
+  kTaken,      // what there was has been taken
+};
+
+// A fiber as others see it.
+struct TaskInfo {
+  enum class State : std::uint8_t { kReady, kRunning, kWaiting, kDone };
+
+  std::uint64_t id = 0;  // of the process: never used twice
+  std::string name;      // as given to spawn, cut to 31 bytes
+  State state = State::kReady;
+  const char* waiting_for = "";  // the call that it waits in, e.g. "sleep_until"
+};
+
+// What a switch and a wake-up touch: one cache line, the first of the control block.
+struct FiberHot {
+  Context context;
+  Fiber* next_ready = nullptr;   // on the ready queue
+  std::atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
+  Waiter* waiter = nullptr;      // what it is parked in; null while it runs or is ready
+  bool cancelled = false;         // the next wait throws Cancelled: see cancel.h
+  bool cancel_requested = false;  // by Task::cancel() or a shutdown; stays
+};
+#if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
+static_assert(sizeof(FiberHot) == 64);
+#endif
+
+// The control block of a fiber, at the top of its own stack, with the callable and the result.
+//
+// A stack's control block and context are made once and serve one task after another: between
+// tasks the context is parked in the loop of run(). One life of a block: Scheduler::reserve() ->
+// payload constructed -> Scheduler::start() -> work -> finish -> its handle is dropped -> recycled.
+// The block is recycled when both the work has ended and no handle is left, on the home thread.
+//
+// Threads: plain members belong to the home thread, but what a handle reads after done() was seen
+// true was published by it. `completion` has the lock for the rest.
+class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<TaskGroup> {
+ public:
+  // Callables with their results up to this size live here, larger ones on the heap.
+  static constexpr std::size_t kPayloadSize = 256;
+  static constexpr std::size_t kNameSize = 32;
+
+  // Tasks of other threads for the home thread, bits of `requests`.
+  enum Request : std::uint32_t {
+    kStart = 1,    // it was spawned by another thread: make it ready for the first time
+    kWake = 2,     // its waiter was claimed: make it ready
+    kCancel = 4,   // see request_cancel()
+    kRecycle = 8,  // the last handle is gone, and it has ended
+  };
+
+  Fiber() noexcept;
+  ~Fiber();
+
+  bool done() const noexcept { return completion.done(); }
+  std::string_view name_view() const noexcept { return {name, name_size}; }
+  void set_name(std::string_view text) noexcept;
+  TaskInfo info() const;
+
+  // From any thread that has a handle: makes its current or next wait throw, and all later ones.
+  void cancel() noexcept;
+
+  // From any thread: asks the home thread for something. `completion`'s lock is held, or the
+  // fiber cannot end meanwhile for another reason.
+  void request(Request what) noexcept;
+
+  // The handle is given up: what it would have taken goes to the exception handler, and the block
+  // is recycled, now or when the work has ended. From any thread.
+  void release() noexcept;
+
+  // The task at hand.
+  void (*work)(Fiber&) noexcept = nullptr;  // runs and destroys the callable, sets the outcome
+  void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
+  void* payload = nullptr;
+  CancelScope* scope = nullptr;  // the innermost timeout or shield
+  std::exception_ptr exception;
+  TaskGroup* group = nullptr;
+  void (*ended)(Fiber&) noexcept = nullptr;  // told of the end, where there is a group
+  LocalTable* locals = nullptr;
+  Completion completion;
+  Outcome outcome = Outcome::kNone;
+  std::atomic<bool> handle_gone{false};  // set once; with the completion's lock by other threads
+  bool live = false;     // started, and not recycled
+  bool visitor = false;  // its stack is of the pools for spawns by other threads
+  std::uint8_t name_size = 0;
+  std::uint64_t id = 0;
+  StackPool* pool = nullptr;
+  Orphanage* orphanage = nullptr;  // keeps the stack once home is null
+  char name[kNameSize];
+  std::atomic<std::uint32_t> requests{0};
+
+  alignas(std::max_align_t) std::byte storage[kPayloadSize];
+};
+
+// Runs the body of a fiber's work, unless it was cancelled before it began, and notes how it ended.
+template <class Body>
+void run_work(Fiber& fiber, Body body) noexcept {
+  if (fiber.cancel_requested) {
+    fiber.outcome = Outcome::kCancelled;
+    return;
+  }
+  try {
+    body();
+    fiber.outcome = Outcome::kValue;
+  } catch (const Cancelled&) {
+    fiber.outcome = Outcome::kCancelled;
+  } catch (...) {
+    fiber.exception = std::current_exception();
+    fiber.outcome = Outcome::kException;
+  }
+}
+
+// The stacks of a scheduler that was destroyed before the last handles of its tasks.
+struct Orphanage {
+  std::vector<std::unique_ptr<StackPool>> pools;
+  std::atomic<std::size_t> fibers{0};  // whose handles are still there
+
+  // Takes a fiber whose handle was dropped now. From any thread.
+  void bury(Fiber& fiber) noexcept;
+
+  // One of `fibers` less. The last one deletes *this.
+  void leave() noexcept;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_FIBER_H_

@@ -1,0 +1,70 @@
+#include "weft/fiber/future.h"
+
+#include <future>
+#include <stdexcept>
+
+namespace weft {
+
+DoneCallback::DoneCallback(Scheduler& scheduler, Completion& completion) noexcept
+    : Call(scheduler),
+      Waiter(&DoneCallback::notify),
+      completion_(completion) {}
+
+void DoneCallback::notify(Waiter& waiter) noexcept {
+  auto& self = static_cast<DoneCallback&>(waiter);
+  self.scheduler().deliver(self);
+}
+
+bool DoneCallback::forget() noexcept { return completion_.queue().unwatch(*this); }
+
+// The scheduler cannot be gone when a callback is notified: at its end it takes all of its
+// callbacks back, under the lock under which they are notified.
+std::uint64_t FutureState::add(DoneCallback& callback) noexcept {
+  // Relaxed: only the number matters.
+  static std::atomic<std::uint64_t> last_id{0};
+  const std::uint64_t id = callback.id_ = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  callback.scheduler().remember(callback);
+  WaitQueue::Lock lock(completion.queue());
+  if (completion.done()) {
+    callback.scheduler().deliver(callback);
+  } else {
+    completion.queue().watch(lock, callback);
+  }
+  return id;
+}
+
+bool FutureState::remove(std::uint64_t id) noexcept {
+  Scheduler* here = Scheduler::current_or_null();
+  DoneCallback* found = nullptr;
+  {
+    const WaitQueue::Lock lock(completion.queue());
+    completion.queue().for_each_watcher(lock, &DoneCallback::notify, [&](Waiter& waiter) {
+      auto& callback = static_cast<DoneCallback&>(waiter);
+      if (callback.id_ == id && &callback.scheduler() == here) found = &callback;
+    });
+  }
+  // If it is notified meanwhile, it waits in this thread's inbox, and finds that it is over.
+  if (found) here->forget(*found);
+  return found != nullptr;
+}
+
+void FutureState::set(std::exception_ptr failure) {
+  if (!failure) throw std::invalid_argument("weft::Promise::set_exception: no exception");
+  complete([&] { exception = std::move(failure); });
+}
+
+void FutureState::abandon() noexcept {
+  // Relaxed: as in complete().
+  if (claimed_.exchange(true, std::memory_order_relaxed)) return;
+  exception = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
+  WaitQueue::Lock lock(completion.queue());
+  completion.complete(lock, [] {});
+}
+
+void FutureState::fail_already_set() {
+  throw std::future_error(std::future_errc::promise_already_satisfied);
+}
+
+void FutureState::fail_no_state() { throw std::future_error(std::future_errc::no_state); }
+
+}  // namespace weft

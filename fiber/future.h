@@ -1,0 +1,246 @@
+#ifndef WEFT_FIBER_FUTURE_H_
+#define WEFT_FIBER_FUTURE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/completion.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// A call whose time comes when a future is done.
+class DoneCallback : public Call, public Waiter {
+ public:
+  DoneCallback(Scheduler& scheduler, Completion& completion) noexcept;
+  bool forget() noexcept override;
+
+ private:
+  friend class FutureState;
+
+  static void notify(Waiter& waiter) noexcept;
+
+  Completion& completion_;
+  std::uint64_t id_ = 0;
+};
+
+// What a Promise and its Futures share, whatever the type of the value.
+class FutureState {
+ public:
+  FutureState() = default;
+  FutureState(const FutureState&) = delete;
+  FutureState& operator=(const FutureState&) = delete;
+
+  void set(std::exception_ptr exception);
+  void abandon() noexcept;
+  bool wait(TimePoint deadline) { return completion.wait(deadline, "Future::wait"); }
+  void throw_failure() const;
+
+  // Takes over the callback's reference. Returns its id.
+  std::uint64_t add(DoneCallback& callback) noexcept;
+  bool remove(std::uint64_t id) noexcept;
+
+  // Runs `store` and makes the future done. Throws std::future_error if somebody did before.
+  template <class Store>
+  void complete(Store store) {
+    // Relaxed: decides who stores; complete() publishes what.
+    if (claimed_.exchange(true, std::memory_order_relaxed)) fail_already_set();
+    try {
+      store();
+    } catch (...) {
+      claimed_.store(false, std::memory_order_relaxed);
+      throw;
+    }
+    WaitQueue::Lock lock(completion.queue());
+    completion.complete(lock, [] {});
+  }
+
+  Completion completion;
+  std::exception_ptr exception;
+
+  [[noreturn]] static void fail_already_set();
+  [[noreturn]] static void fail_no_state();
+
+ private:
+  std::atomic<bool> claimed_{false};
+};
+
+template <class T>
+struct ValueState : FutureState {
+  std::optional<T> value;
+};
+template <>
+struct ValueState<void> : FutureState {};
+template <class T>
+struct ValueState<T&> : FutureState {
+  T* value = nullptr;
+};
+
+// A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
+//
+// Threads: any, at once. A fiber that waits frees its thread; a plain thread blocks.
+// Errors: std::future_error (no_state) if it refers to no promise.
+template <class T>
+class Future {
+ public:
+  Future() = default;
+
+  // Waits for the value, or throws what set_exception() was given, or std::future_error
+  // (broken_promise) if the promise was destroyed unset. As often as wanted: the value stays, and
+  // the reference is valid while a Promise or Future of it exists.
+  // A cancellation point, unless done.
+  std::add_lvalue_reference_t<const T> get() const;
+
+  // Waits until done. wait_for returns whether it is; throws std::invalid_argument if the duration
+  // is negative. Cancellation points, unless done.
+  void wait() const { state().wait(kForever); }
+  bool wait_for(Duration time) const;
+  bool wait_until(TimePoint deadline) const { return state().wait(deadline); }
+
+  // Whether it was set, or its promise is gone; and whether by an exception. Do not wait.
+  bool done() const { return state().completion.done(); }
+  bool failed() const { return done() && state().exception; }
+
+  // Runs f(future), or f(), as a fiber of the calling fiber's scheduler, soon after this is done, or
+  // soon if it is already. f may wait. In the order of their addition. What f throws goes to the
+  // exception handler. Calls that have not begun at the scheduler's shutdown are dropped.
+  // Throws std::logic_error outside fibers.
+  template <class F>
+  std::uint64_t add_done_callback(F&& f) const;
+
+  // Takes a callback back by the id that its addition gave, before this is done. Returns whether it
+  // was there. From fibers of the scheduler that added it. O(callbacks and waiters).
+  bool remove_done_callback(std::uint64_t id) const;
+
+  bool valid() const noexcept { return state_ != nullptr; }
+
+  // For weft's own files.
+  Completion& completion() const { return state().completion; }
+
+ private:
+  template <class>
+  friend class Promise;
+
+  explicit Future(std::shared_ptr<ValueState<T>> state) : state_(std::move(state)) {}
+  ValueState<T>& state() const;
+
+  std::shared_ptr<ValueState<T>> state_;
+};
+
+// The place where a Future's value is put, once. Movable.
+//
+// Threads: any, but one call at a time. Destroying it unset breaks the promise: who waits gets
+// std::future_error.
+template <class T>
+class Promise {
+ public:
+  Promise() : state_(std::make_shared<ValueState<T>>()) {}
+  Promise(Promise&&) noexcept = default;
+  Promise& operator=(Promise&& other) noexcept {
+    Promise(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Promise() {
+    if (state_) state_->abandon();
+  }
+
+  // Sets the value or the exception and wakes everybody who waits. Does not wait.
+  // Throws std::future_error (promise_already_satisfied) if that was done before,
+  // std::invalid_argument if the exception is null.
+  template <class... Value>
+  void set_value(Value&&... value);
+  void set_exception(std::exception_ptr exception) { state().set(std::move(exception)); }
+
+  // As often as wanted.
+  Future<T> future() const { return Future<T>(state_); }
+
+  void swap(Promise& other) noexcept { state_.swap(other.state_); }
+
+ private:
+  ValueState<T>& state() const;
+
+  std::shared_ptr<ValueState<T>> state_;
+};
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class T>
+ValueState<T>& Future<T>::state() const {
+  if (!state_) FutureState::fail_no_state();
+  return *state_;
+}
+
+template <class T>
+std::add_lvalue_reference_t<const T> Future<T>::get() const {
+  ValueState<T>& its = state();
+  its.wait(kForever);
+  if (its.exception) std::rethrow_exception(its.exception);
+  if constexpr (!std::is_void_v<T>) return *its.value;
+}
+
+template <class T>
+bool Future<T>::wait_for(Duration time) const {
+  return wait_until(deadline_after(now(), time, "weft::Future::wait_for"));
+}
+
+template <class T>
+template <class F>
+std::uint64_t Future<T>::add_done_callback(F&& f) const {
+  using Function = std::decay_t<F>;
+  struct Callback final : DoneCallback {
+    Callback(Scheduler& scheduler, const Future& its, F&& function)
+        : DoneCallback(scheduler, its.completion()), future(its), f(std::forward<F>(function)) {}
+    void run() override {
+      if constexpr (std::is_invocable_v<Function&, Future>) {
+        std::invoke(f, future);
+      } else {
+        std::invoke(f);
+      }
+    }
+    Future future;  // keeps the completion
+    Function f;
+  };
+  checked_callable(f, "Future::add_done_callback");
+  FutureState& its = state();
+  Scheduler& here = Scheduler::of(Scheduler::require_fiber("weft::Future::add_done_callback"));
+  return its.add(*new Callback(here, *this, std::forward<F>(f)));
+}
+
+template <class T>
+bool Future<T>::remove_done_callback(std::uint64_t id) const {
+  return state().remove(id);
+}
+
+template <class T>
+ValueState<T>& Promise<T>::state() const {
+  if (!state_) FutureState::fail_no_state();
+  return *state_;
+}
+
+template <class T>
+template <class... Value>
+void Promise<T>::set_value(Value&&... value) {
+  ValueState<T>& its = state();
+  its.complete([&] {
+    if constexpr (std::is_void_v<T>) {
+      static_assert(sizeof...(value) == 0, "a Promise<void> has no value");
+    } else if constexpr (std::is_reference_v<T>) {
+      its.value = std::addressof((value, ...));
+    } else {
+      its.value.emplace(std::forward<Value>(value)...);
+    }
+  });
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_FUTURE_H_

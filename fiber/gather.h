@@ -1,0 +1,87 @@
+#ifndef WEFT_FIBER_GATHER_H_
+#define WEFT_FIBER_GATHER_H_
+
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/task_group.h"
+
+namespace weft {
+
+template <class F>
+using GatheredResult =
+    std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
+                       std::decay_t<std::invoke_result_t<F&>>>;
+
+template <class R>
+concept CallableRange = requires(R& range) {
+  std::begin(range) != std::end(range);
+  std::invoke(*std::begin(range));
+};
+
+// Runs the callables at once, each as a fiber, and waits until all have ended. Returns their results
+// in the order of the arguments: a tuple, with std::monostate for void.
+//
+// The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
+// caller cancels all of them likewise. A cancellation point. The callables are used in place, not
+// copied. Throws std::invalid_argument if one is null, and as spawn() does.
+template <class... F>
+auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
+  (checked_callable(fs, "gather"), ...);
+  std::tuple<std::optional<GatheredResult<F>>...> results;
+  TaskGroup group;
+  std::apply(
+      [&](auto&... result) {
+        (group.spawn([&f = fs, &result] {
+          if constexpr (std::is_void_v<std::invoke_result_t<decltype(f)>>) {
+            std::invoke(f);
+            result.emplace();
+          } else {
+            result.emplace(std::invoke(f));
+          }
+        }),
+         ...);
+      },
+      results);
+  group.join();
+  return std::apply(
+      [](auto&... result) { return std::tuple<GatheredResult<F>...>(std::move(*result)...); },
+      results);
+}
+
+// The same for a range of callables: returns a vector, or nothing if they return nothing.
+template <CallableRange R>
+auto gather(R&& range) {
+  using Result = std::invoke_result_t<decltype(*std::begin(range))>;
+  TaskGroup group;
+  if constexpr (std::is_void_v<Result>) {
+    for (auto& f : range) group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); });
+    group.join();
+  } else {
+    std::vector<std::optional<std::decay_t<Result>>> slots(
+        static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
+    auto slot = slots.begin();
+    for (auto& f : range) {
+      group.spawn([&f = checked_callable(f, "gather"), &result = *slot++] {
+        result.emplace(std::invoke(f));
+      });
+    }
+    group.join();
+    std::vector<std::decay_t<Result>> results;
+    results.reserve(slots.size());
+    for (auto& result : slots) results.push_back(std::move(*result));
+    return results;
+  }
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_GATHER_H_

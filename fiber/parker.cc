@@ -1,0 +1,69 @@
+#include "weft/fiber/parker.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+namespace weft {
+namespace {
+
+constexpr std::uint32_t kEmpty = 0;
+constexpr std::uint32_t kToken = 1;
+constexpr std::uint32_t kWaiting = 2;
+
+// Returns false when the deadline passed.
+bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, TimePoint deadline) {
+  timespec at{};
+  if (deadline != kForever) {
+    const auto since = std::max(deadline.time_since_epoch(), Duration::zero());
+    at.tv_sec = static_cast<time_t>(since.count() / 1'000'000'000);
+    at.tv_nsec = static_cast<long>(since.count() % 1'000'000'000);
+  }
+  // FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, the clock of TimePoint.
+  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                              deadline == kForever ? nullptr : &at, nullptr,
+                              FUTEX_BITSET_MATCH_ANY);
+  return result == 0 || errno != ETIMEDOUT;
+}
+
+}  // namespace
+
+bool Parker::wait(TimePoint deadline) noexcept {
+  const int saved = errno;
+  bool taken = true;
+  for (;;) {
+    std::uint32_t seen = kToken;
+    // Acquire: pairs with the release of post().
+    if (word_.compare_exchange_strong(seen, kEmpty, std::memory_order_acquire)) break;
+    if (seen == kEmpty) {
+      // Relaxed: announces the wait and carries nothing. If a token came meanwhile, look again.
+      if (!word_.compare_exchange_strong(seen, kWaiting, std::memory_order_relaxed)) continue;
+    }
+    if (!futex_wait(word_, kWaiting, deadline)) {
+      // Take back the announcement, or the token that came at the last moment.
+      taken = word_.exchange(kEmpty, std::memory_order_acquire) == kToken;
+      break;
+    }
+  }
+  errno = saved;
+  return taken;
+}
+
+void Parker::post() noexcept {
+  // Release: pairs with the acquire of wait().
+  if (word_.exchange(kToken, std::memory_order_release) != kWaiting) return;
+  const int saved = errno;
+  syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1);
+  errno = saved;
+}
+
+Parker& this_thread_parker() noexcept {
+  thread_local Parker parker;
+  return parker;
+}
+
+}  // namespace weft

@@ -1,0 +1,32 @@
+#ifndef WEFT_FIBER_PARKER_H_
+#define WEFT_FIBER_PARKER_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// One token that a thread waits for and others leave. The token stays until it is taken, so a
+// wake-up that comes before the wait is not lost. One thread waits; any thread posts.
+class Parker {
+ public:
+  // Takes the token; waits for it until `deadline` by the machine's clock.
+  // Returns whether it was taken. Acquire: what was written before post() is seen.
+  bool wait(TimePoint deadline = kForever) noexcept;
+
+  // Leaves the token, and wakes the thread if it waits.
+  void post() noexcept;
+
+ private:
+  // 0: nothing. 1: the token is here. 2: a thread waits for it in the kernel.
+  std::atomic<std::uint32_t> word_{0};
+};
+
+// The calling thread's own. It lives until the thread ends.
+Parker& this_thread_parker() noexcept;
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_PARKER_H_

@@ -1,0 +1,32 @@
+#ifndef WEFT_FIBER_PORT_H_
+#define WEFT_FIBER_PORT_H_
+
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// The one door between a scheduler and the world outside its thread.
+// Reactor implements it with epoll, ThreadPort with a futex, VirtualPort with a clock that jumps.
+class Port {
+ public:
+  Port() = default;
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+  virtual ~Port() = default;
+
+  // Monotonic time.
+  virtual TimePoint now() const noexcept = 0;
+
+  // Sleeps until `deadline`, an outside event, or wake(); a past deadline only polls.
+  // Fibers whose events came are ready when it returns. May return early: callers loop.
+  // Returns whether an event or wake() came: a clock that jumps may not jump over one.
+  virtual bool wait(TimePoint deadline) = 0;
+
+  // Ends the current wait(), or the next one if none is under way.
+  // The only member that another thread may call.
+  virtual void wake() noexcept = 0;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_PORT_H_

@@ -1,0 +1,544 @@
+#include "weft/fiber/scheduler.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <initializer_list>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/context_switch.h"
+#include "weft/fiber/local_table.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+namespace {
+
+// How long fibers hand over to each other before the loop looks at timers and I/O.
+constexpr Duration kTurn = std::chrono::microseconds(100);
+// At most so many resumptions without a look at the clock: a turn of the loop that looks at nothing
+// else costs 50 ns, so this adds 0.1 ns to a switch, and bounds what fibers that suddenly run for
+// long can delay.
+constexpr std::int64_t kMaxQuantum = 512;
+// Where the clock stands still, look outside after so many turns.
+constexpr int kMaxTurnsUnpolled = 256;
+
+// How long a shutdown waits before it names the fibers that do not end.
+constexpr Duration kPatience = std::chrono::seconds(5);
+
+// Numbers are taken from the process in runs, so that a spawn costs no atomic operation.
+constexpr std::uint64_t kIdRun = 1 << 16;
+std::atomic<std::uint64_t> ids_taken{0};
+
+[[noreturn]] void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
+  std::string who = "a fiber";
+  if (fiber) {
+    who = "fiber " + std::to_string(fiber->id);
+    if (fiber->name_size) who += " \"" + std::string(fiber->name_view()) + "\"";
+  }
+  const char* what = "of a type that is no std::exception";
+  try {
+    std::rethrow_exception(std::move(exception));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "weft: nobody took the exception of %s: %s\n", who.c_str(), error.what());
+    std::terminate();
+  } catch (...) {
+    std::fprintf(stderr, "weft: nobody took the exception of %s, %s\n", who.c_str(), what);
+    std::terminate();
+  }
+}
+
+// The payload of a fiber that was reserved, and of one that has ended.
+void clear(Fiber& fiber) noexcept {
+  if (fiber.drop) fiber.drop(fiber);
+  fiber.drop = nullptr;
+  fiber.exception = nullptr;
+}
+
+}  // namespace
+
+// ---- Construction -------------------------------------------------------------------------------
+
+Scheduler::Scheduler(Port& port, Options options) : port_(port), options_(options) {
+  pool_for(pools_, options.stack_size);
+  if (options_.shuffle_seed) random_ = *options_.shuffle_seed;
+}
+
+Scheduler::~Scheduler() { orphan_handles(); }
+
+Scheduler& Scheduler::current() {
+  if (!current_scheduler) {
+    throw std::logic_error("weft::Scheduler::current: no scheduler here; call it inside weft::run");
+  }
+  return *current_scheduler;
+}
+
+Fiber& Scheduler::require_fiber(const char* caller) {
+  Fiber* fiber = current_fiber();
+  if (!fiber) {
+    throw std::logic_error(std::string(caller) + " needs a fiber; call it inside weft::run");
+  }
+  return *fiber;
+}
+
+void Scheduler::set_exception_handler(std::function<void(std::exception_ptr)> handler) {
+  handler_ = std::move(handler);
+}
+
+void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept {
+  if (!handler_) fail_unhandled(std::move(exception), &fiber);
+  handler_(std::move(exception));
+}
+
+void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
+  Fiber* fiber = current_fiber();
+  if (!fiber) fail_unhandled(std::move(exception), nullptr);
+  of(*fiber).handle_exception(*fiber, std::move(exception));
+}
+
+// ---- Spawning -----------------------------------------------------------------------------------
+
+Fiber* Scheduler::fiber_at(void* top) noexcept {
+  return reinterpret_cast<Fiber*>(static_cast<std::byte*>(top) - sizeof(Fiber));
+}
+
+void* Scheduler::top_of(Fiber& fiber) noexcept { return &fiber + 1; }
+
+StackPool& Scheduler::pool_for(std::vector<std::unique_ptr<StackPool>>& pools,
+                               std::size_t stack_size) {
+  const std::size_t rounded = StackPool::round_up(stack_size);
+  for (auto& pool : pools) {
+    if (pool->stack_size() == rounded) return *pool;
+  }
+  const auto discard = [](void* top) noexcept { fiber_at(top)->~Fiber(); };
+  pools.push_back(std::make_unique<StackPool>(stack_size, discard, options_.guards));
+  return *pools.back();
+}
+
+// A fiber on a stack of the pool, with its context parked in enter().
+Fiber& Scheduler::prepare(StackPool& pool) {
+  const StackPool::Stack stack = pool.take();
+  Fiber* fiber = fiber_at(stack.top);
+  if (!stack.warm) {
+    new (fiber) Fiber;
+    fiber->context.create(pool.bottom_of(stack.top), fiber, &Scheduler::enter, fiber);
+    fiber->pool = &pool;
+    // Relaxed: a fiber is handed to another thread by its inbox.
+    fiber->home.store(this, std::memory_order_relaxed);
+  }
+  return *fiber;
+}
+
+Fiber& Scheduler::reserve(const SpawnOptions& options) {
+  Scheduler* here = current_scheduler;
+  Scheduler* there = options.on ? options.on : here;
+  if (!there) {
+    throw std::logic_error(
+        "weft::spawn needs a scheduler; call it inside weft::run, or name one in SpawnOptions::on");
+  }
+  const std::size_t size = options.stack_size ? options.stack_size : there->options_.stack_size;
+  if (there == here) {
+    StackPool& first = *there->pools_.front();
+    StackPool& pool = size == first.stack_size() ? first : there->pool_for(there->pools_, size);
+    Fiber& fiber = there->prepare(pool);
+    if (there->next_id_ == there->last_id_) there->take_ids(there->next_id_, there->last_id_);
+    fiber.id = ++there->next_id_;
+    fiber.set_name(options.name);
+    return fiber;
+  }
+  const std::lock_guard lock(there->visitors_lock_);
+  Fiber& fiber = there->prepare(there->pool_for(there->visitors_, size));
+  fiber.visitor = true;
+  // Relaxed: only the number matters.
+  fiber.id = ids_taken.fetch_add(1, std::memory_order_relaxed) + 1;
+  fiber.set_name(options.name);
+  return fiber;
+}
+
+void Scheduler::take_ids(std::uint64_t& next, std::uint64_t& last) noexcept {
+  // Relaxed: only the number matters.
+  next = ids_taken.fetch_add(kIdRun, std::memory_order_relaxed);
+  last = next + kIdRun;
+}
+
+void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
+  if (const Fiber* parent = current_fiber()) fiber.locals = LocalTable::share(parent->locals);
+  Scheduler& home = of(fiber);
+  if (&home != current_scheduler) {
+    fiber.request(Fiber::kStart);
+    return;
+  }
+  home.begin(fiber);
+  if (options.eager && home.current_) {
+    home.run_eagerly(fiber);
+  } else {
+    home.ready_.push_back(fiber);
+  }
+}
+
+// From now on the fiber counts. The caller makes it ready.
+void Scheduler::begin(Fiber& fiber) noexcept {
+  fiber.live = true;
+  ++live_;
+  // Relaxed: if another thread drops the handle from now on, the fiber learns of it at its end.
+  if (closing_ && fiber.handle_gone.load(std::memory_order_relaxed)) fiber.cancel();
+}
+
+// The parent goes on before all others once the child waits or ends.
+void Scheduler::run_eagerly(Fiber& child) noexcept {
+  ready_.push_front(*current_);
+  go(*current_, child);
+}
+
+void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).give_back(fiber); }
+
+void Scheduler::give_back(Fiber& fiber) noexcept {
+  clear(fiber);
+  fiber.payload = nullptr;
+  if (fiber.visitor) {
+    const std::lock_guard lock(visitors_lock_);
+    fiber.pool->put(top_of(fiber));
+  } else {
+    fiber.pool->put(top_of(fiber));
+  }
+}
+
+// ---- The life of a fiber ------------------------------------------------------------------------
+
+void Scheduler::enter(void* argument) {
+  Fiber& self = *static_cast<Fiber*>(argument);
+  of(self).switch_.arrive();
+  for (;;) {
+    self.work(self);
+    of(self).finish(self);
+  }
+}
+
+// Runs on the fiber's own stack; returns when the stack has a new task.
+void Scheduler::finish(Fiber& self) noexcept {
+  --live_;
+  if (self.locals) LocalTable::unref(std::exchange(self.locals, nullptr));
+  // Relaxed: if it is set it stays, and if not the lock below decides.
+  bool recycled = self.handle_gone.load(std::memory_order_relaxed);
+  if (self.ended) {
+    self.ended(self);
+  } else if (!recycled) {
+    WaitQueue::Lock lock(self.completion.queue());
+    self.completion.complete(lock, [&] {
+      recycled = self.handle_gone.load(std::memory_order_relaxed);
+    });
+  }
+  if (recycled) recycle(self);
+  suspend();
+}
+
+void Scheduler::recycle(Fiber& fiber) noexcept {
+  if (fiber.visitor && &fiber == current_) {
+    // Another thread would take the stack while this one still runs on it.
+    fiber.request(Fiber::kRecycle);
+    return;
+  }
+  // A request that is on its way, e.g. a cancellation that came too late, must find this fiber.
+  // Relaxed: nobody else has a reference, so a word that reads 0 stays 0.
+  if (fiber.requests.load(std::memory_order_relaxed) != 0 &&
+      fiber.requests.fetch_or(Fiber::kRecycle, std::memory_order_relaxed) != 0) {
+    return;
+  }
+  if (fiber.outcome == Outcome::kException) {
+    handle_exception(fiber, std::exchange(fiber.exception, nullptr));
+  }
+  fiber.outcome = Outcome::kNone;
+  fiber.live = false;
+  fiber.cancelled = fiber.cancel_requested = false;
+  fiber.group = nullptr;
+  fiber.ended = nullptr;
+  fiber.handle_gone.store(false, std::memory_order_relaxed);
+  fiber.completion.reset();
+  give_back(fiber);
+}
+
+void Scheduler::disown(Fiber& fiber) noexcept {
+  if (closing_) fiber.cancel();
+}
+
+void Scheduler::serve(Fiber& fiber) noexcept {
+  // Acquire: sees what came before the requests. Release: a later push finds the node free.
+  const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
+  if (what & Fiber::kCancel) fiber.cancel();
+  if (what & Fiber::kStart) {
+    begin(fiber);
+    ready_.push_back(fiber);
+  }
+  if (what & Fiber::kWake) make_ready(fiber);
+  if (what & Fiber::kRecycle) recycle(fiber);
+}
+
+// ---- Calls --------------------------------------------------------------------------------------
+
+Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
+  Handle handle(call);
+  calls_.push_back(call);
+  if (time) {
+    timers_.add(call, *time);
+  } else {
+    launch(call);
+  }
+  return handle;
+}
+
+// The call's time has come.
+void Scheduler::launch(Call& call) noexcept {
+  if (call.ListNode<Call>::linked()) calls_.erase(call);
+  if (closing_ || call.over_) {
+    call.over_ = true;
+    call.unref();
+    return;
+  }
+  try {
+    Fiber& fiber = reserve({});
+    fiber.payload = &call;
+    fiber.work = [](Fiber& self) noexcept {
+      Call& its = *static_cast<Call*>(self.payload);
+      run_work(self, [&] {
+        if (!std::exchange(its.over_, true)) its.run();
+      });
+    };
+    fiber.drop = [](Fiber& self) noexcept {
+      Call& its = *static_cast<Call*>(self.payload);
+      its.over_ = true;
+      its.unref();
+    };
+    fiber.handle_gone.store(true, std::memory_order_relaxed);  // it never had one
+    fiber.locals = LocalTable::share(call.locals_);
+    begin(fiber);
+    ready_.push_back(fiber);
+  } catch (...) {
+    call.over_ = true;
+    call.unref();
+    handle_exception(loop_, std::current_exception());
+  }
+}
+
+void Scheduler::forget(Call& call) noexcept {
+  call.over_ = true;  // if it is a fiber already, that finds this
+  if (!call.ListNode<Call>::linked()) return;
+  if (call.pending()) timers_.remove(call);
+  calls_.erase(call);
+  if (call.forget()) call.unref();
+}
+
+// ---- Switching ----------------------------------------------------------------------------------
+
+inline Fiber& Scheduler::next() noexcept {
+  if (--budget_ >= 0) {
+    if (Fiber* fiber = ready_.pop_front()) return *fiber;
+  }
+  return loop_;
+}
+
+inline void Scheduler::go(Fiber& from, Fiber& to) noexcept {
+  current_ = &to;
+  switch_.jump(from.context, to.context);
+}
+
+void Scheduler::suspend() noexcept { go(*current_, next()); }
+
+void Scheduler::yield() {
+  Scheduler* const here = current_scheduler;
+  if (!here || !here->current_) [[unlikely]] {
+    sched_yield();
+    return;
+  }
+  Fiber& self = *here->current_;
+  if (self.cancelled && cancellation_due(self)) [[unlikely]] throw_cancelled();
+  if (--here->budget_ < 0) [[unlikely]] {
+    here->ready_.push_back(self);
+    here->go(self, here->loop_);
+  } else if (!here->ready_.empty()) {
+    here->go(self, *here->ready_.rotate(self));
+  }
+}
+
+void Scheduler::make_ready(Fiber& fiber) noexcept {
+  Scheduler& home = of(fiber);
+  if (&home == current_scheduler) {
+    fiber.waiter = nullptr;
+    home.ready_.push_back(fiber);
+  } else {
+    fiber.request(Fiber::kWake);
+  }
+}
+
+// ---- The loop -----------------------------------------------------------------------------------
+
+void Scheduler::run() {
+  attach();
+  // Acquire: sees what came before stop().
+  while (!stop_.load(std::memory_order_acquire)) turn();
+  stop_.store(false, std::memory_order_relaxed);
+  current_scheduler = nullptr;
+}
+
+void Scheduler::attach() {
+  if (current_scheduler) {
+    throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
+  }
+  current_scheduler = this;
+  current_ = nullptr;
+  loop_.context.adopt_thread();
+  switch_.bind();
+}
+
+void Scheduler::stop() noexcept {
+  // Release: pairs with the acquire in run().
+  stop_.store(true, std::memory_order_release);
+  if (current_scheduler == this) {
+    budget_ = 0;
+  } else {
+    port_.wake();
+  }
+}
+
+// Looks at everything but fibers once, and then lets fibers run.
+void Scheduler::turn() {
+  inbox_.drain();
+  const bool spent = budget_ < 0;
+  TimePoint now = kPast;
+  if (spent || !timers_.empty()) {
+    now = port_.now();
+    while (Timer* timer = timers_.pop_expired(now)) timer->expire();
+  }
+  if (ready_.empty()) {
+    sleep();
+  } else if (spent) {
+    if (now - polled_ >= kTurn || ++turns_unpolled_ == kMaxTurnsUnpolled) {
+      port_.wait(kPast);
+      polled_ = now;
+      turns_unpolled_ = 0;
+    }
+    refill_budget(now);
+  }
+  if (options_.shuffle_seed) shuffle();
+  if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
+  if (Fiber* fiber = ready_.pop_front()) {
+    go(loop_, *fiber);
+    current_ = nullptr;
+  }
+}
+
+void Scheduler::sleep() {
+  TimePoint deadline = timers_.next_deadline();
+  if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
+  if (options_.trim) deadline = std::min(deadline, trim());
+  if (options_.spin > Duration::zero()) {
+    const TimePoint end = std::min(port_.now() + options_.spin, deadline);
+    while (port_.now() < end) {
+      if (port_.wait(kPast) || !inbox_.empty()) return;
+    }
+  }
+  // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
+  if (stop_.load(std::memory_order_relaxed) || !inbox_.try_sleep()) return;
+  port_.wait(deadline);
+  refilled_ = kPast;
+  budget_ = quantum_;
+}
+
+// Sizes the next run of fibers so that it lasts about kTurn, by how long the last one took.
+void Scheduler::refill_budget(TimePoint now) noexcept {
+  if (refilled_ != kPast) {
+    const std::int64_t took = std::max<std::int64_t>((now - refilled_).count(), 1);
+    const std::int64_t fitting = quantum_ * kTurn.count() / took;
+    quantum_ = std::clamp<std::int64_t>(fitting, 1, std::min(2 * quantum_, kMaxQuantum));
+  }
+  refilled_ = now;
+  budget_ = quantum_;
+}
+
+TimePoint Scheduler::trim() noexcept {
+  TimePoint again = kForever;
+  for (auto& pool : pools_) {
+    if (pool->may_trim()) again = std::min(again, pool->trim(port_.now()));
+  }
+  return again;
+}
+
+// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+std::uint64_t Scheduler::draw() noexcept {
+  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+// Puts the ready fibers in a random order, for a random part of a round: any order can come up.
+void Scheduler::shuffle() {
+  std::vector<Fiber*> fibers;
+  while (Fiber* fiber = ready_.pop_front()) fibers.push_back(fiber);
+  for (std::size_t i = fibers.size(); i > 1; --i) std::swap(fibers[i - 1], fibers[draw() % i]);
+  for (Fiber* fiber : fibers) ready_.push_back(*fiber);
+  if (!fibers.empty()) budget_ = static_cast<std::int64_t>(draw() % fibers.size());
+}
+
+// ---- Shutdown -----------------------------------------------------------------------------------
+
+void Scheduler::shutdown() {
+  attach();
+  closing_ = true;
+  report_at_ = port_.now() + kPatience;
+  while (Call* call = calls_.front()) forget(*call);
+  for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
+  while (live_ > 0 || !inbox_.empty()) turn();
+  current_scheduler = nullptr;
+}
+
+void Scheduler::report_stragglers() noexcept {
+  reported_ = true;
+  for_each_fiber([](Fiber& fiber) {
+    if (fiber.done()) return;
+    const TaskInfo info = fiber.info();
+    std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
+                 static_cast<unsigned long long>(info.id), info.name.c_str(),
+                 *info.waiting_for ? ", which waits in " : "", info.waiting_for);
+    fiber.cancel();  // it may have been detached meanwhile by another thread
+  });
+}
+
+// Makes those tasks that have ended, but whose handles are still there, independent of *this.
+void Scheduler::orphan_handles() {
+  inbox_.drain();
+  auto orphanage = std::make_unique<Orphanage>();
+  orphanage->fibers = 1;  // this function, until all are counted
+  for_each_fiber([&](Fiber& fiber) {
+    const WaitQueue::Lock lock(fiber.completion.queue());
+    // A handle that was dropped in this moment has asked for its recycling: see below.
+    if (fiber.requests.load(std::memory_order_relaxed) != 0) return;
+    fiber.orphanage = orphanage.get();
+    fiber.home.store(nullptr, std::memory_order_relaxed);
+    orphanage->fibers.fetch_add(1, std::memory_order_relaxed);
+  });
+  inbox_.drain();
+  if (orphanage->fibers.load(std::memory_order_relaxed) > 1) {
+    for (auto* pools : {&pools_, &visitors_}) {
+      for (auto& pool : *pools) orphanage->pools.push_back(std::move(pool));
+      pools->clear();
+    }
+  }
+  orphanage.release()->leave();
+}
+
+void Orphanage::bury(Fiber& fiber) noexcept {
+  if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
+  clear(fiber);
+  fiber.~Fiber();
+  leave();
+}
+
+void Orphanage::leave() noexcept {
+  // Release: what was done to a stack comes before it is unmapped. Acquire: the last one sees it.
+  if (fibers.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace weft

@@ -1,0 +1,268 @@
+#ifndef WEFT_FIBER_SCHEDULER_H_
+#define WEFT_FIBER_SCHEDULER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/inbox.h"
+#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/port.h"
+#include "weft/fiber/stack.h"
+#include "weft/fiber/timer_queue.h"
+
+namespace weft {
+
+// How to start a fiber.
+struct SpawnOptions {
+  std::string_view name = {};    // for diagnostics; copied, cut to 31 bytes
+  std::size_t stack_size = 0;    // bytes of address space; 0: the scheduler's default
+  Scheduler* on = nullptr;       // null: the scheduler of the calling thread
+  bool eager = false;            // start it at once; the caller goes on when it first waits or ends
+};
+
+// Runs the fibers of one thread. A fiber never leaves the scheduler, and so the thread, that it was
+// started on.
+//
+// Fibers hand over to each other directly. The loop's own context runs only when no fiber is ready,
+// or when a budget of resumptions is used up that is sized to last about 100 microseconds: it takes
+// what other threads posted, expires timers, and looks at or sleeps in its Port.
+//
+// Threads: post() and stop() from any; everything else from the scheduler's own, i.e. from fibers.
+class Scheduler {
+ public:
+  struct Options {
+    std::size_t stack_size = 256 * 1024;
+    std::optional<std::uint64_t> shuffle_seed = {};  // run ready fibers in an order drawn from this
+    Duration spin = {};   // look for work this long before sleeping
+    bool trim = true;     // give unused stacks' memory back; needs a clock that does not jump
+    GuardKind guards = GuardKind::kAutomatic;
+  };
+
+  // The scheduler of the calling fiber. Throws std::logic_error outside fibers.
+  static Scheduler& current();
+
+  // Runs f as a fiber of this scheduler, soon, first posted first started (asyncio's
+  // call_soon_threadsafe). From any thread, as long as the scheduler exists. f may wait.
+  // What f throws goes to the exception handler; what is posted during shutdown is dropped.
+  template <class F>
+  void post(F&& f);
+
+  // Runs f as a fiber of this scheduler: soon, after a while, at a time. f may wait and starts with
+  // a copy of the caller's fiber locals. Equal times start in the order of the calls. Pending calls
+  // are dropped at shutdown. Throws std::invalid_argument if f is null or the duration is negative.
+  template <class F>
+  Handle call_soon(F&& f);
+  template <class F>
+  Handle call_later(Duration wait, F&& f);
+  template <class F>
+  Handle call_at(TimePoint time, F&& f);
+
+  // What takes the exceptions that nobody else does: those that leave detached fibers, and those of
+  // tasks that are destroyed without get(). It runs in the fiber that failed, or destroyed; it may
+  // not throw. Default, also for null: prints and terminates.
+  void set_exception_handler(std::function<void(std::exception_ptr)> handler);
+
+  // Everything below is for weft's own files.
+
+  // `port` must outlive the scheduler. Throws std::invalid_argument on a bad stack size.
+  Scheduler(Port& port, Options options);
+  ~Scheduler();  // REQUIRES: shutdown() has returned, or nothing was ever spawned
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // Runs fibers on the calling thread until stop(). May be called again afterwards.
+  // Throws std::logic_error if a scheduler runs on this thread already.
+  void run();
+
+  // Makes run() return once the running fiber waits. From any thread.
+  void stop() noexcept;
+
+  // Ends run()'s life: drops pending calls, cancels all fibers, and runs until all have ended.
+  // Names on stderr those that take longer than five seconds.
+  void shutdown();
+
+  // The fiber that runs on this thread: null on plain threads and in the loop.
+  static Fiber* current_fiber() noexcept;
+  // The same; throws std::logic_error, saying that `caller` needs a fiber.
+  static Fiber& require_fiber(const char* caller);
+  static Scheduler* current_or_null() noexcept;
+  static Scheduler& of(Fiber& fiber) noexcept {
+    return *fiber.home.load(std::memory_order_relaxed);
+  }
+
+  TimePoint now() const noexcept { return port_.now(); }
+  TimerQueue& timers() noexcept { return timers_; }
+  Port& port() noexcept { return port_; }
+  std::size_t fibers() const noexcept { return live_; }
+
+  // A fiber without work yet, for the scheduler that the options name. The caller fills its payload
+  // and then calls start() or unreserve(). Throws as StackPool::take() does, and std::logic_error
+  // where the options name no scheduler and the caller is no fiber.
+  static Fiber& reserve(const SpawnOptions& options);
+  static void start(Fiber& fiber, const SpawnOptions& options) noexcept;
+  static void unreserve(Fiber& fiber) noexcept;
+
+  // The running fiber stops, until somebody makes it ready.
+  void suspend() noexcept;
+  // weft::yield().
+  static void yield();
+
+  // From any thread: `fiber` is parked and was claimed.
+  static void make_ready(Fiber& fiber) noexcept;
+
+  // From any thread: hands a node to the loop.
+  void deliver(InboxNode& node) noexcept {
+    if (inbox_.push(node)) port_.wake();
+  }
+
+  // On the home thread: the fiber has ended and its handle is gone.
+  void recycle(Fiber& fiber) noexcept;
+
+  void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
+  // The same for the running fiber; on a plain thread, which has no handler, the default.
+  static void handle_exception_here(std::exception_ptr exception) noexcept;
+
+  // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.
+  Handle schedule(Call& call, std::optional<TimePoint> time);
+  void launch(Call& call) noexcept;
+  void forget(Call& call) noexcept;
+  void remember(Call& call) noexcept { calls_.push_back(call); }
+
+  // Calls visit(fiber) for every fiber that has not ended, by no particular order.
+  template <class Visit>
+  void for_each_fiber(Visit visit);
+
+  // On the home thread: the handle of a fiber that has not ended is gone.
+  void disown(Fiber& fiber) noexcept;
+
+  // Does on the home thread what requests ask for.
+  void serve(Fiber& fiber) noexcept;
+
+ private:
+  static void enter(void* fiber);
+  static Fiber* fiber_at(void* top) noexcept;
+  static void* top_of(Fiber& fiber) noexcept;
+
+  StackPool& pool_for(std::vector<std::unique_ptr<StackPool>>& pools, std::size_t stack_size);
+  Fiber& prepare(StackPool& pool);
+  void begin(Fiber& fiber) noexcept;
+  void run_eagerly(Fiber& child) noexcept;
+  void give_back(Fiber& fiber) noexcept;
+  static void take_ids(std::uint64_t& next, std::uint64_t& last) noexcept;
+  void finish(Fiber& fiber) noexcept;
+  void orphan_handles();
+  void cancel_all() noexcept;
+  std::uint64_t draw() noexcept;
+
+  Fiber& next() noexcept;
+  void go(Fiber& from, Fiber& to) noexcept;
+  void turn();
+  void expire(TimePoint now) noexcept;
+  void sleep();
+  void refill_budget(TimePoint now) noexcept;
+  void shuffle();
+  TimePoint trim() noexcept;
+  void attach();
+  void report_stragglers() noexcept;
+
+  // What a switch touches.
+  Fiber* current_ = nullptr;  // null in the loop
+  IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
+  std::int64_t budget_ = 0;
+  SwitchState switch_;
+
+  Port& port_;
+  const Options options_;
+  TimerQueue timers_;
+  std::vector<std::unique_ptr<StackPool>> pools_;  // the first is of the default size
+  std::size_t live_ = 0;
+  std::uint64_t next_id_ = 0;
+  std::uint64_t last_id_ = 0;
+
+  std::int64_t quantum_ = 16;  // resumptions that last about 100 microseconds, or the most
+  TimePoint refilled_ = kPast;
+  TimePoint polled_ = kPast;
+  int turns_unpolled_ = 0;
+  std::uint64_t random_ = 0;
+  bool closing_ = false;
+  bool reported_ = false;
+  TimePoint report_at_ = kForever;
+  std::function<void(std::exception_ptr)> handler_;
+  IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
+  Fiber loop_;                 // the loop's own context, on the thread's stack
+
+  // What other threads touch.
+  alignas(64) Inbox inbox_;
+  std::atomic<bool> stop_{false};
+  std::mutex visitors_lock_;
+  std::vector<std::unique_ptr<StackPool>> visitors_;  // stacks of fibers spawned by other threads
+};
+
+// The scheduler that runs on this thread, or null.
+inline constinit thread_local Scheduler* current_scheduler = nullptr;
+
+inline Scheduler* Scheduler::current_or_null() noexcept { return current_scheduler; }
+
+inline Fiber* Scheduler::current_fiber() noexcept {
+  Scheduler* scheduler = current_scheduler;
+  return scheduler ? scheduler->current_ : nullptr;
+}
+
+template <class Visit>
+void Scheduler::for_each_fiber(Visit visit) {
+  auto visit_live = [&](void* top) {
+    Fiber& fiber = *fiber_at(top);
+    if (fiber.live) visit(fiber);
+  };
+  for (auto& pool : pools_) pool->for_each(visit_live);
+  std::vector<Fiber*> visitors;
+  {
+    const std::lock_guard lock(visitors_lock_);
+    for (auto& pool : visitors_) {
+      pool->for_each([&](void* top) {
+        if (fiber_at(top)->live) visitors.push_back(fiber_at(top));
+      });
+    }
+  }
+  for (Fiber* fiber : visitors) visit(*fiber);
+}
+
+template <class F>
+void Scheduler::post(F&& f) {
+  deliver(*new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "post")));
+}
+
+template <class F>
+Handle Scheduler::call_soon(F&& f) {
+  return schedule(
+      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_soon")), {});
+}
+
+template <class F>
+Handle Scheduler::call_later(Duration wait, F&& f) {
+  const TimePoint time = deadline_after(now(), wait, "weft::Scheduler::call_later");
+  return schedule(
+      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_later")), time);
+}
+
+template <class F>
+Handle Scheduler::call_at(TimePoint time, F&& f) {
+  return schedule(
+      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_at")), time);
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_SCHEDULER_H_

@@ -1,0 +1,45 @@
+#ifndef WEFT_FIBER_SPIN_LOCK_H_
+#define WEFT_FIBER_SPIN_LOCK_H_
+
+#include <sched.h>
+
+#include <atomic>
+
+namespace weft {
+
+// A lock for a few instructions. Nobody may wait, switch fibers or run foreign code under it.
+// Works with std::lock_guard and std::unique_lock.
+class SpinLock {
+ public:
+  void lock() noexcept {
+    // Acquire: what the last holder wrote is seen.
+    while (held_.exchange(true, std::memory_order_acquire)) wait();
+  }
+
+  void unlock() noexcept {
+    // Release: what was written under the lock is seen by the next holder.
+    held_.store(false, std::memory_order_release);
+  }
+
+ private:
+  void wait() noexcept {
+    // The holder may have lost its core: after a while the waiter gives up its own.
+    for (int tries = 0; held_.load(std::memory_order_relaxed); ++tries) {
+      if (tries < kSpins) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+      } else {
+        sched_yield();
+      }
+    }
+  }
+
+  static constexpr int kSpins = 64;
+
+  std::atomic<bool> held_{false};
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_SPIN_LOCK_H_

@@ -1,0 +1,183 @@
+#include "weft/fiber/stack.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102  // Linux 6.13; Debian 12's headers are older
+#endif
+
+namespace weft {
+namespace {
+
+// Slabs double from the first to the last, so that a small program reserves little and a million
+// stacks take few mappings.
+constexpr std::size_t kFirstSlabStacks = 16;
+constexpr std::size_t kMaxSlabBytes = std::size_t{1} << 30;
+
+// The span of one page of page-table entries: slabs aligned to it share none.
+constexpr std::size_t kSlabAlignment = std::size_t{2} << 20;
+
+// What trim() does in one call.
+constexpr int kTrimCalls = 64;
+constexpr std::size_t kTrimLooks = 16384;
+constexpr Duration kTrimPeriod = std::chrono::seconds(1);
+
+std::size_t page_size() noexcept {
+  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+std::size_t checked(std::size_t stack_size) {
+  if (stack_size < StackPool::min_size()) {
+    throw std::invalid_argument("weft: a stack of " + std::to_string(stack_size) +
+                                " bytes is too small; the least is " +
+                                std::to_string(StackPool::min_size()));
+  }
+  const std::size_t rounded = StackPool::round_up(stack_size);
+  if (rounded < stack_size) throw std::bad_alloc();
+  return rounded;
+}
+
+}  // namespace
+
+std::size_t StackPool::min_size() noexcept { return 4 * page_size(); }
+
+std::size_t StackPool::round_up(std::size_t stack_size) noexcept {
+  return (stack_size + page_size() - 1) & ~(page_size() - 1);
+}
+
+StackPool::StackPool(std::size_t stack_size, Discard discard, GuardKind guards)
+    : stack_size_(checked(stack_size)), discard_(discard), guards_(guards) {}
+
+StackPool::~StackPool() {
+  for (Free stack : free_) {
+    if (stack & kWarm) discard_(reinterpret_cast<void*>(stack & ~kWarm));
+  }
+  for (const Slab& slab : slabs_) munmap(slab.base, slab.count * stack_size_);
+}
+
+StackPool::Stack StackPool::take() {
+  if (!free_.empty()) {
+    const Free stack = free_.back();
+    free_.pop_back();
+    least_free_ = std::min(least_free_, free_.size());
+    ++in_use_;
+    return {reinterpret_cast<void*>(stack & ~kWarm), (stack & kWarm) != 0};
+  }
+  if (slabs_.empty() || slabs_.back().used == slabs_.back().count) add_slab();
+  Slab& slab = slabs_.back();
+  void* top = top_of(slab, slab.used);
+  install_guard(static_cast<char*>(top) - stack_size_);
+  ++slab.used;
+  ++in_use_;
+  return {top, false};
+}
+
+void StackPool::put(void* top) noexcept {
+  --in_use_;
+  free_.push_back(reinterpret_cast<Free>(top) | kWarm);
+}
+
+void StackPool::put_unused(Stack stack) noexcept {
+  --in_use_;
+  free_.push_back(reinterpret_cast<Free>(stack.top) | (stack.warm ? kWarm : 0));
+}
+
+TimePoint StackPool::trim(TimePoint now) noexcept {
+  if (seen_ >= free_.size()) {
+    // Nothing went in or out since a round that dropped all it may: let the thread sleep.
+    const bool rests = least_free_ == free_.size() && unused_ == seen_;
+    if (rests || free_.size() <= kAlwaysWarm) return kForever;
+    if (round_began_ != kPast && now - round_began_ < kTrimPeriod) return round_began_ + kTrimPeriod;
+    round_began_ = now;
+    unused_ = least_free_;
+    seen_ = 0;
+    least_free_ = free_.size();
+  }
+  const std::size_t last_look = std::min(free_.size(), seen_ + kTrimLooks);
+  for (int calls = 0; seen_ < last_look && calls < kTrimCalls; ++seen_) {
+    Free& stack = free_[seen_];
+    if (!(stack & kWarm)) continue;
+    const bool cold = seen_ >= kAlwaysWarm && seen_ < unused_;
+    void* top = reinterpret_cast<void*>(stack & ~kWarm);
+    if (cold) {
+      discard_(top);
+      stack &= ~kWarm;
+    }
+    drop(top, cold ? 0 : page_size());
+    ++calls;
+  }
+  return kPast;
+}
+
+void* StackPool::bottom_of(void* top) const noexcept {
+  return static_cast<char*>(top) - stack_size_ + page_size();
+}
+
+void StackPool::add_slab() {
+  std::size_t count = slabs_.empty() ? kFirstSlabStacks : slabs_.back().count * 2;
+  count = std::clamp<std::size_t>(count, 1, std::max<std::size_t>(kMaxSlabBytes / stack_size_, 1));
+  std::size_t all = count;
+  for (const Slab& slab : slabs_) all += slab.count;
+  slabs_.reserve(slabs_.size() + 1);
+  if (free_.capacity() < all) free_.reserve(std::max(all, free_.capacity() * 2));
+
+  void* memory = MAP_FAILED;
+  std::size_t size = 0;
+  for (;; count /= 2) {  // where address space is limited, a smaller slab may still fit
+    if (count == 0) throw std::bad_alloc();
+    if (count > (SIZE_MAX - kSlabAlignment) / stack_size_) continue;
+    size = count * stack_size_ + kSlabAlignment;
+    memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED) break;
+  }
+  char* const begin = static_cast<char*>(memory);
+  char* const base = reinterpret_cast<char*>(
+      (reinterpret_cast<std::uintptr_t>(begin) + kSlabAlignment - 1) & ~(kSlabAlignment - 1));
+  char* const end = base + count * stack_size_;
+  if (base != begin) munmap(begin, static_cast<std::size_t>(base - begin));
+  if (end != begin + size) munmap(end, static_cast<std::size_t>(begin + size - end));
+  // A huge page would make two megabytes of each stack resident. Fails where there are none.
+  madvise(base, count * stack_size_, MADV_NOHUGEPAGE);
+  slabs_.push_back({base, count, 0});
+}
+
+void StackPool::install_guard(char* page) {
+  if (guards_ != GuardKind::kMprotect) {
+    if (madvise(page, page_size(), MADV_GUARD_INSTALL) == 0) return;
+    if (errno == ENOMEM) throw std::bad_alloc();
+    if (errno != EINVAL || guards_ == GuardKind::kMarker) {
+      throw std::system_error(errno, std::generic_category(),
+                              "weft: madvise(MADV_GUARD_INSTALL) of a stack");
+    }
+    guards_ = GuardKind::kMprotect;  // an older kernel
+  }
+  if (mprotect(page, page_size(), PROT_NONE) == 0) return;
+  std::size_t stacks = 0;
+  for (const Slab& slab : slabs_) stacks += slab.used;
+  throw std::system_error(
+      errno, std::generic_category(),
+      "weft: mprotect of the guard page of stack " + std::to_string(stacks + 1) +
+          " (each takes two of the vm.max_map_count mappings: raise it, or use Linux 6.13 or later)");
+}
+
+void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {
+  return slab.base + (index + 1) * stack_size_;
+}
+
+// Gives back all memory of a stack but the uppermost `keep` bytes. Guards stay.
+void StackPool::drop(void* top, std::size_t keep) noexcept {
+  char* const bottom = static_cast<char*>(bottom_of(top));
+  madvise(bottom, static_cast<std::size_t>(static_cast<char*>(top) - bottom) - keep, MADV_DONTNEED);
+}
+
+}  // namespace weft

@@ -1,0 +1,116 @@
+#ifndef WEFT_FIBER_STACK_H_
+#define WEFT_FIBER_STACK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// How the lowest page of a stack is made to fault.
+enum class GuardKind {
+  kAutomatic,  // kMarker where the kernel has it (Linux 6.13), else kMprotect
+  kMarker,     // MADV_GUARD_INSTALL: lives in the page table and splits no mapping
+  kMprotect,   // two mappings a stack: ends at half of vm.max_map_count
+};
+
+// Guarded stacks of one size, carved from large slabs of reserved address space.
+//
+// A stack goes back to the pool with its context on it, and comes back warm: last in, first out,
+// guard in place, nothing unmapped. What stays unused for a second is trimmed. Slabs are returned
+// to the system when the pool is destroyed. Not thread-safe.
+class StackPool {
+ public:
+  // A place at the top of the stack: its user keeps a control block there and runs below it.
+  struct Stack {
+    void* top;
+    bool warm;  // as put() left it; else all zero
+  };
+
+  // Called with the top of a warm stack whose memory is about to be dropped.
+  using Discard = void (*)(void* top) noexcept;
+
+  // `stack_size`: address space for each stack, its guard page included; rounded up to pages.
+  // Throws std::invalid_argument if it is less than min_size().
+  StackPool(std::size_t stack_size, Discard discard, GuardKind guards = GuardKind::kAutomatic);
+  ~StackPool();
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  // Throws std::bad_alloc when there is no address space or memory, and std::system_error, naming
+  // the limit, when the kernel allows no further guard.
+  Stack take();
+
+  // Takes back a stack that nothing runs on any more, or will before anybody else calls take().
+  void put(void* top) noexcept;
+
+  // Takes back a stack that was not used, or not successfully.
+  void put_unused(Stack stack) noexcept;
+
+  // Gives memory back: whole stacks that lay unused since the last round, and of the others what is
+  // below the top page. Does a bounded piece of work (some 50 microseconds); a round starts at most
+  // once a second. Returns when to call again: kPast to go on, kForever if nothing is left to give.
+  TimePoint trim(TimePoint now) noexcept;
+
+  // Whether there is enough unused that trim() may find something.
+  bool may_trim() const noexcept { return free_.size() > kAlwaysWarm; }
+
+  // Calls visit(top) for every stack that was ever taken, in no particular order. Memory that was
+  // dropped since reads as zero.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const Slab& slab : slabs_) {
+      for (std::size_t i = 0; i < slab.used; ++i) visit(top_of(slab, i));
+    }
+  }
+
+  std::size_t stack_size() const noexcept { return stack_size_; }
+  void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
+
+  // How many are out.
+  std::size_t in_use() const noexcept { return in_use_; }
+
+  static std::size_t min_size() noexcept;
+  static std::size_t round_up(std::size_t stack_size) noexcept;
+
+ private:
+  struct Slab {
+    char* base;
+    std::size_t count;
+    std::size_t used;  // the first so many have been handed out at least once
+  };
+
+  void add_slab();
+  void install_guard(char* page);
+  void* top_of(const Slab& slab, std::size_t index) const noexcept;
+  void drop(void* top, std::size_t keep) noexcept;
+
+  // A free stack: its top, with the lowest bit set where it is warm.
+  using Free = std::uintptr_t;
+  static constexpr Free kWarm = 1;
+
+  // What stays warm however long nobody needs it.
+  static constexpr std::size_t kAlwaysWarm = 16;
+
+  const std::size_t stack_size_;
+  const Discard discard_;
+  GuardKind guards_;
+  std::vector<Slab> slabs_;
+  std::size_t in_use_ = 0;
+
+  // Last in, first out. Beside the stacks, not in them: a free list must not touch cold memory.
+  // Its capacity is the number of all stacks, so put() cannot fail.
+  std::vector<Free> free_;
+
+  // The round of trimming under way: what it has seen of free_, and how much of that lay unused.
+  std::size_t seen_ = 0;
+  std::size_t unused_ = 0;
+  std::size_t least_free_ = 0;  // the least size of free_ since the round began
+  TimePoint round_began_ = kPast;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_STACK_H_

@@ -1,0 +1,64 @@
+#include "weft/fiber/task.h"
+
+#include <stdexcept>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/this_fiber.h"
+
+namespace weft {
+
+TaskBase& TaskBase::operator=(TaskBase&& other) noexcept {
+  if (this != &other) {
+    if (fiber_) close();
+    fiber_ = std::exchange(other.fiber_, nullptr);
+  }
+  return *this;
+}
+
+bool TaskBase::wait_for(Duration time) {
+  return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
+}
+
+bool TaskBase::wait_until(TimePoint deadline) {
+  Fiber& target = fiber();
+  if (&target == Scheduler::current_fiber()) {
+    throw std::logic_error("weft::Task: a task cannot wait for itself");
+  }
+  return target.completion.wait(deadline, "Task::wait");
+}
+
+void TaskBase::join() {
+  wait();
+  Fiber& target = fiber();
+  switch (target.outcome) {
+    case Outcome::kValue:
+      return;
+    case Outcome::kException:
+      target.outcome = Outcome::kTaken;
+      std::rethrow_exception(std::exchange(target.exception, nullptr));
+    case Outcome::kCancelled:
+      throw TaskCancelled();
+    default:
+      throw std::logic_error("weft::Task::get: the result was taken already");
+  }
+}
+
+void TaskBase::close() noexcept {
+  if (!fiber_->done()) {
+    if (fiber_ == Scheduler::current_fiber()) {
+      // Its own callable owns the handle. Nobody else can, so the task goes on alone.
+      fiber_->release();
+      return;
+    }
+    fiber_->cancel();
+    const ShieldScope unwatched;
+    fiber_->completion.wait(kForever, "~Task");
+  }
+  fiber_->release();
+}
+
+void TaskBase::fail_no_task() {
+  throw std::logic_error("weft::Task: refers to no task; it was detached, moved from or never set");
+}
+
+}  // namespace weft

@@ -1,0 +1,238 @@
+#ifndef WEFT_FIBER_TASK_H_
+#define WEFT_FIBER_TASK_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// What every Task can do, whatever its result.
+class TaskBase {
+ public:
+  TaskBase() = default;  // refers to no task: every member function but valid() throws
+  TaskBase(TaskBase&& other) noexcept : fiber_(std::exchange(other.fiber_, nullptr)) {}
+  TaskBase& operator=(TaskBase&& other) noexcept;
+
+  // Cancels the task and waits for its end, itself not to be cancelled. An exception that the task
+  // ended with, and that get() did not take, goes to the scheduler's exception handler.
+  ~TaskBase() {
+    if (fiber_) close();
+  }
+
+  // Waits until the task has ended. Does not throw what it threw.
+  // A cancellation point, unless the task is done.
+  void wait() { wait_until(kForever); }
+
+  // The same, but not longer than this. Returns whether the task has ended.
+  // wait_for throws std::invalid_argument if the duration is negative.
+  bool wait_for(Duration time);
+  bool wait_until(TimePoint deadline);
+
+  // Whether it has ended: with a result, an exception or a cancellation. Does not wait.
+  bool done() const { return fiber().done(); }
+
+  // Makes the task's current or next wait throw Cancelled, and every later one too; a task that has
+  // not begun never does. No effect on one that has ended, or twice. Does not wait.
+  void cancel() { fiber().cancel(); }
+
+  // As given to spawn. Valid while this handle refers to the task.
+  std::string_view name() const { return fiber().name_view(); }
+  std::uint64_t id() const { return fiber().id; }
+
+  // Lets the task go on alone. What it throws goes to the scheduler's exception handler.
+  void detach() {
+    fiber().release();
+    fiber_ = nullptr;
+  }
+
+  // Whether this refers to a task: not after detach() and moving away.
+  bool valid() const noexcept { return fiber_ != nullptr; }
+
+  // Whether it ended with an exception that nobody has taken yet.
+  bool failed() const { return done() && fiber().outcome == Outcome::kException; }
+
+  // For weft's own files.
+  Completion& completion() const { return fiber().completion; }
+
+ protected:
+  explicit TaskBase(Fiber& fiber) noexcept : fiber_(&fiber) {}
+
+  Fiber& fiber() const {
+    if (!fiber_) fail_no_task();
+    return *fiber_;
+  }
+
+  // Waits; throws what get() has to throw, and else leaves the result to be taken.
+  void join();
+
+ private:
+  [[noreturn]] static void fail_no_task();
+  void close() noexcept;
+
+  Fiber* fiber_ = nullptr;
+};
+
+// The handle of a fiber that computes a T; T may be void or a reference.
+//
+// It owns the fiber: destroying it cancels and joins, so that a task cannot outlive what its
+// callable refers to. Dropping a handle costs nothing when the task has ended. The stack of a task
+// that has ended is used again when the handle is gone. The handle may outlive the scheduler.
+//
+// Threads: a handle may be used by one fiber or plain thread at a time, on any thread.
+//
+// Errors: std::logic_error for a handle that refers to no task, a second get(), and a task that
+// joins itself.
+template <class T>
+class [[nodiscard]] Task : public TaskBase {
+ public:
+  Task() = default;
+
+  // Waits until the task has ended, and returns its result, or throws its exception, or throws
+  // TaskCancelled if it ended by cancellation. Once only. A cancellation point, unless done.
+  T get();
+
+  explicit Task(Fiber& fiber) noexcept : TaskBase(fiber) {}  // for spawn
+};
+
+// Starts f() as a fiber, at the end of the ready ones, or as the options say. Does not wait.
+//
+// f is decay-copied onto the new fiber's stack; it and its result cost no allocation up to
+// Fiber::kPayloadSize bytes. f is destroyed on the fiber when the task ends.
+//
+// Throws std::invalid_argument if f is null or the stack too small, std::bad_alloc or
+// std::system_error if there is no stack to be had, std::logic_error where no scheduler runs and
+// none is named, and what copying f throws; then nothing was started.
+// On another scheduler (SpawnOptions::on), from any thread: `eager` has no effect there.
+template <class F>
+[[nodiscard]] auto spawn(F&& f, SpawnOptions options = {})
+    -> Task<std::invoke_result_t<std::decay_t<F>&>>;
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+// Where a task's result lies: at the start of the payload, whatever the callable.
+template <class T>
+struct TaskResult {
+  using Stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>;
+
+  TaskResult() noexcept {}
+  ~TaskResult() {}
+
+  union {
+    Stored value;
+  };
+};
+
+template <>
+struct TaskResult<void> {};
+
+// A callable, with room for its result.
+template <class F, class T>
+struct TaskState : TaskResult<T> {
+  template <class G>
+  explicit TaskState(G&& f) : function(std::forward<G>(f)) {}
+  ~TaskState() {}
+
+  static constexpr bool kInline =
+      sizeof(F) + sizeof(TaskResult<T>) + alignof(F) <= Fiber::kPayloadSize &&
+      alignof(F) <= alignof(std::max_align_t) &&
+      alignof(TaskResult<T>) <= alignof(std::max_align_t);
+
+  static void work(Fiber& fiber) noexcept {
+    auto& self = *static_cast<TaskState*>(fiber.payload);
+    run_work(fiber, [&] {
+      if constexpr (std::is_void_v<T>) {
+        std::invoke(self.function);
+      } else if constexpr (std::is_reference_v<T>) {
+        self.value = std::addressof(std::invoke(self.function));
+      } else {
+        ::new (static_cast<void*>(std::addressof(self.value))) T(std::invoke(self.function));
+      }
+    });
+    self.function.~F();
+  }
+
+  static void drop(Fiber& fiber) noexcept {
+    auto* self = static_cast<TaskState*>(fiber.payload);
+    if constexpr (!std::is_void_v<T>) {
+      using Stored = typename TaskResult<T>::Stored;
+      if (fiber.outcome == Outcome::kValue) self->value.~Stored();
+    }
+    if constexpr (!kInline) delete self;
+  }
+
+  static constexpr bool kNeedsDrop =
+      !kInline || !(std::is_void_v<T> || std::is_trivially_destructible_v<T>);
+
+  union {
+    F function;
+  };
+};
+
+// Reserves a fiber with f as its work. The caller starts it.
+template <class F>
+Fiber& reserve_with(F&& f, const SpawnOptions& options) {
+  using Function = std::decay_t<F>;
+  using State = TaskState<Function, std::invoke_result_t<Function&>>;
+  Fiber& fiber = Scheduler::reserve(options);
+  try {
+    if constexpr (State::kInline) {
+      static_assert(sizeof(State) <= Fiber::kPayloadSize);
+      fiber.payload = ::new (static_cast<void*>(fiber.storage)) State(std::forward<F>(f));
+    } else {
+      fiber.payload = new State(std::forward<F>(f));
+    }
+  } catch (...) {
+    Scheduler::unreserve(fiber);
+    throw;
+  }
+  fiber.work = &State::work;
+  fiber.drop = State::kNeedsDrop ? &State::drop : nullptr;
+  return fiber;
+}
+
+template <class F>
+auto spawn(F&& f, SpawnOptions options) -> Task<std::invoke_result_t<std::decay_t<F>&>> {
+  checked_callable(f, "spawn");
+  Fiber& fiber = reserve_with(std::forward<F>(f), options);
+  Task<std::invoke_result_t<std::decay_t<F>&>> task(fiber);
+  Scheduler::start(fiber, options);
+  return task;
+}
+
+template <class T>
+T Task<T>::get() {
+  join();
+  if constexpr (!std::is_void_v<T>) {
+    auto& result = *static_cast<TaskResult<T>*>(fiber().payload);
+    if constexpr (std::is_reference_v<T>) {
+      fiber().outcome = Outcome::kTaken;
+      return static_cast<T>(*result.value);
+    } else {
+      struct Taken {
+        Fiber& fiber;
+        T& value;
+        ~Taken() {
+          value.~T();
+          fiber.outcome = Outcome::kTaken;
+        }
+      } taken{fiber(), result.value};
+      return std::move(result.value);
+    }
+  } else {
+    fiber().outcome = Outcome::kTaken;
+  }
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_TASK_H_

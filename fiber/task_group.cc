@@ -1,0 +1,72 @@
+#include "weft/fiber/task_group.h"
+
+#include <stdexcept>
+
+#include "weft/fiber/cancel.h"
+
+namespace weft {
+
+TaskGroup::~TaskGroup() {
+  cancel();
+  {
+    const ShieldScope unwatched;
+    wait_for_children();
+  }
+  if (failure_) Scheduler::handle_exception_here(std::move(failure_));
+}
+
+void TaskGroup::join() {
+  const Fiber* self = Scheduler::current_fiber();
+  if (self && self->group == this) {
+    throw std::logic_error("weft::TaskGroup::join: a child cannot wait for its own group");
+  }
+  wait_for_children();
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void TaskGroup::wait_for_children() {
+  for (;;) {
+    WaitQueue::Lock lock(joiners_);
+    if (children_.empty()) return;
+    joiners_.wait(lock, kForever, "TaskGroup::join");
+  }
+}
+
+void TaskGroup::cancel() noexcept {
+  const WaitQueue::Lock lock(joiners_);
+  for (Fiber* child = children_.front(); child; child = children_.next(*child)) child->cancel();
+}
+
+void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
+  fiber.group = this;
+  fiber.ended = &TaskGroup::ended;
+  // Relaxed: start() publishes the fiber. There is no handle.
+  fiber.handle_gone.store(true, std::memory_order_relaxed);
+  {
+    const WaitQueue::Lock lock(joiners_);
+    children_.push_back(fiber);
+  }
+  Scheduler::start(fiber, options);
+}
+
+// Runs on the child, as the last of its task.
+void TaskGroup::ended(Fiber& fiber) noexcept {
+  TaskGroup& group = *fiber.group;
+  IntrusiveList<Waiter> claimed;
+  {
+    WaitQueue::Lock lock(group.joiners_);
+    group.children_.erase(fiber);
+    if (fiber.outcome == Outcome::kException && !group.failure_) {
+      group.failure_ = std::move(fiber.exception);
+      for (Fiber* child = group.children_.front(); child; child = group.children_.next(*child)) {
+        child->cancel();
+      }
+    }
+    if (fiber.outcome == Outcome::kException) fiber.outcome = Outcome::kTaken;
+    if (group.children_.empty()) group.joiners_.claim_all(lock, claimed);
+  }
+  // The group may be gone from here on.
+  WaitQueue::resume_all(claimed);
+}
+
+}  // namespace weft

@@ -1,0 +1,35 @@
+#ifndef WEFT_FIBER_THIS_FIBER_H_
+#define WEFT_FIBER_THIS_FIBER_H_
+
+#include <vector>
+
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// What the running fiber does to itself. The waits also work on plain threads, where they block
+// the thread.
+
+// Lets the other ready fibers run first. A cancellation point.
+inline void yield() { Scheduler::yield(); }
+
+// Waits. A cancellation point also where the time is over already; never returns early.
+// sleep_for throws std::invalid_argument if the duration is negative.
+void sleep_for(Duration wait);
+void sleep_until(TimePoint time);
+
+// Monotonic time: the scheduler's clock, which may be virtual; on a plain thread the machine's.
+TimePoint now() noexcept;
+
+// The running fiber. Throws std::logic_error outside fibers.
+TaskInfo current_task();
+
+// All fibers of the calling fiber's scheduler that have not ended, in no particular order.
+// O(stacks ever used). Throws std::logic_error outside fibers.
+std::vector<TaskInfo> all_tasks();
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_THIS_FIBER_H_

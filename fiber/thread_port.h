@@ -1,0 +1,22 @@
+#ifndef WEFT_FIBER_THREAD_PORT_H_
+#define WEFT_FIBER_THREAD_PORT_H_
+
+#include "weft/fiber/parker.h"
+#include "weft/fiber/port.h"
+
+namespace weft {
+
+// A Port without I/O: the thread sleeps on a futex. With it, fiber/ runs and is tested alone.
+class ThreadPort final : public Port {
+ public:
+  TimePoint now() const noexcept override { return Clock::now(); }
+  bool wait(TimePoint deadline) override { return parker_.wait(deadline); }
+  void wake() noexcept override { parker_.post(); }
+
+ private:
+  Parker parker_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_THREAD_PORT_H_

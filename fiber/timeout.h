@@ -1,0 +1,55 @@
+#ifndef WEFT_FIBER_TIMEOUT_H_
+#define WEFT_FIBER_TIMEOUT_H_
+
+#include <functional>
+#include <utility>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// Runs f in the calling fiber and returns its result; when the time is over before f has ended,
+// every wait in f throws Cancelled, and that turns into TimeoutError here.
+//
+// Timeouts nest. A Cancelled belongs to the outermost scope that wants it: if an enclosing timeout
+// expired as well, or the task was cancelled, it passes through here unchanged. An f that ends
+// without waiting any more, or with an exception of its own, has its way, late or not.
+//
+// Not a cancellation point itself. Does not wait. Costs a reading of the clock (with_timeout) and
+// two list operations, however many timeouts are pending.
+// Throws std::invalid_argument if the duration is negative or f null, and std::logic_error outside
+// fibers, where nobody could end a wait.
+template <class F>
+auto with_deadline(TimePoint deadline, F&& f) -> std::invoke_result_t<F&> {
+  checked_callable(f, "with_deadline");
+  TimeoutScope scope(deadline, "weft::with_deadline");
+  try {
+    return std::invoke(f);
+  } catch (const Cancelled&) {
+    if (!scope.caused()) throw;
+  }
+  throw TimeoutError();
+}
+
+template <class F>
+auto with_timeout(Duration time, F&& f) -> std::invoke_result_t<F&> {
+  checked_callable(f, "with_timeout");
+  return with_deadline(deadline_after(now(), time, "weft::with_timeout"), std::forward<F>(f));
+}
+
+// Runs f in the calling fiber and returns its result, with the cancellation of the task and of all
+// timeouts around held back until f ends: the first wait afterwards throws. Timeouts inside f work.
+// On a plain thread just calls f. Throws std::invalid_argument if f is null.
+template <class F>
+auto shield(F&& f) -> std::invoke_result_t<F&> {
+  checked_callable(f, "shield");
+  const ShieldScope scope;
+  return std::invoke(f);
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_TIMEOUT_H_

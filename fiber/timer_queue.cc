@@ -1,0 +1,170 @@
+#include "weft/fiber/timer_queue.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace weft {
+
+void TimerQueue::add(Timer& timer, TimePoint deadline) noexcept {
+  timer.deadline_ = std::max<std::int64_t>(deadline.time_since_epoch().count(), 0);
+  timer.order_ = added_++;
+  ++size_;
+  place(timer);
+}
+
+void TimerQueue::remove(Timer& timer) noexcept {
+  --size_;
+  if (timer.place_ == Timer::kNear) {
+    Timer* orphans = merge_children(&timer);
+    if (heap_ == &timer) {
+      heap_ = orphans;
+    } else {
+      Timer& left = *timer.left_;
+      (left.child_ == &timer ? left.child_ : left.right_) = timer.right_;
+      if (timer.right_) timer.right_->left_ = &left;
+      heap_ = merge(heap_, orphans);
+    }
+  } else {
+    Slot& slot = slots_[timer.place_];
+    (timer.left_ ? timer.left_->right_ : slot.first) = timer.right_;
+    (timer.right_ ? timer.right_->left_ : slot.last) = timer.left_;
+    if (!slot.first) {
+      occupied_[timer.place_ / kSlots] &= ~(std::uint64_t{1} << timer.place_ % kSlots);
+    }
+  }
+  timer.place_ = Timer::kIdle;
+}
+
+TimePoint TimerQueue::next_deadline() noexcept {
+  int place;
+  std::int64_t start;
+  while (!heap_ && next_slot(place, start)) open_slot(place, start);
+  return heap_ ? heap_->deadline() : kForever;
+}
+
+Timer* TimerQueue::pop_expired(TimePoint now) noexcept {
+  const std::int64_t limit = now.time_since_epoch().count();
+  while (base_ <= limit) {
+    int place;
+    std::int64_t start;
+    if (next_slot(place, start) && start <= limit) {
+      open_slot(place, start);
+    } else {
+      move_base((limit / kGranularity + 1) * kGranularity);
+    }
+  }
+  Timer* timer = heap_;
+  if (!timer || timer->deadline_ > limit) return nullptr;
+  --size_;
+  heap_ = merge_children(timer);
+  timer->place_ = Timer::kIdle;
+  return timer;
+}
+
+// Puts a timer where base_ says.
+void TimerQueue::place(Timer& timer) noexcept {
+  timer.left_ = timer.right_ = timer.child_ = nullptr;
+  if (timer.deadline_ < base_) {
+    timer.place_ = Timer::kNear;
+    heap_ = merge(heap_, &timer);
+    return;
+  }
+  const auto differs = static_cast<std::uint64_t>(timer.deadline_ ^ base_) >> kGranularityBits;
+  const int level = differs ? (std::bit_width(differs) - 1) / kBits : 0;
+  const int digit = (timer.deadline_ >> (kGranularityBits + level * kBits)) & (kSlots - 1);
+  timer.place_ = level * kSlots + digit;
+  occupied_[level] |= std::uint64_t{1} << digit;
+  Slot& slot = slots_[timer.place_];
+  timer.left_ = slot.last;
+  (slot.last ? slot.last->right_ : slot.first) = &timer;
+  slot.last = &timer;
+}
+
+// Empties a slot and places its timers anew, after base_ has moved.
+void TimerQueue::drain(int place) noexcept {
+  Slot& slot = slots_[place];
+  Timer* timer = slot.first;
+  slot = {};
+  occupied_[place / kSlots] &= ~(std::uint64_t{1} << place % kSlots);
+  while (timer) {
+    Timer* next = timer->right_;
+    if (next) __builtin_prefetch(next->right_);
+    this->place(*timer);
+    timer = next;
+  }
+}
+
+// REQUIRES: no timer of the wheel is due before `base`.
+void TimerQueue::move_base(std::int64_t base) noexcept {
+  base_ = base;
+  // Outer slots whose span base_ has entered belong further in.
+  for (int level = kLevels - 1; level > 0; --level) {
+    const int digit = (base >> (kGranularityBits + level * kBits)) & (kSlots - 1);
+    if (occupied_[level] >> digit & 1) drain(level * kSlots + digit);
+  }
+}
+
+// The slot that comes first, and where its span starts. False if the wheel is empty.
+bool TimerQueue::next_slot(int& place, std::int64_t& start) const noexcept {
+  for (int level = 0; level < kLevels; ++level) {
+    if (!occupied_[level]) continue;
+    const int digit = std::countr_zero(occupied_[level]);
+    const int shift = kGranularityBits + level * kBits;
+    place = level * kSlots + digit;
+    start = slots_[place].first->deadline_ >> shift << shift;
+    return true;
+  }
+  return false;
+}
+
+// Moves base_ to the slot, and past it if it is an innermost one: its timers go to the heap.
+void TimerQueue::open_slot(int place, std::int64_t start) noexcept {
+  if (place >= kSlots) {
+    move_base(start);
+    return;
+  }
+  base_ = start + kGranularity;
+  drain(place);
+  move_base(base_);
+}
+
+bool TimerQueue::before(const Timer& a, const Timer& b) noexcept {
+  return a.deadline_ != b.deadline_ ? a.deadline_ < b.deadline_ : a.order_ < b.order_;
+}
+
+// Fredman, Sedgewick, Sleator, Tarjan: The pairing heap (1986). Either may be null.
+Timer* TimerQueue::merge(Timer* a, Timer* b) noexcept {
+  if (!a || !b) return a ? a : b;
+  if (before(*b, *a)) std::swap(a, b);
+  b->left_ = a;
+  b->right_ = a->child_;
+  if (b->right_) b->right_->left_ = b;
+  a->child_ = b;
+  return a;
+}
+
+// Makes one heap of a root's children: pairs from left to right, then all from right to left.
+Timer* TimerQueue::merge_children(Timer* parent) noexcept {
+  Timer* pairs = nullptr;  // linked through right_, the last pair first
+  for (Timer* first = parent->child_; first;) {
+    Timer* second = first->right_;
+    Timer* rest = second ? second->right_ : nullptr;
+    first->left_ = first->right_ = nullptr;
+    if (second) second->left_ = second->right_ = nullptr;
+    Timer* pair = merge(first, second);
+    pair->right_ = pairs;
+    pairs = pair;
+    first = rest;
+  }
+  Timer* heap = nullptr;
+  while (pairs) {
+    Timer* next = pairs->right_;
+    pairs->left_ = pairs->right_ = nullptr;
+    heap = merge(heap, pairs);
+    pairs = next;
+  }
+  parent->child_ = nullptr;
+  return heap;
+}
+
+}  // namespace weft

@@ -1,0 +1,144 @@
+#ifndef WEFT_FIBER_WAIT_H_
+#define WEFT_FIBER_WAIT_H_
+
+#include <cstddef>
+#include <deque>
+#include <iterator>
+#include <optional>
+#include <vector>
+
+#include "weft/fiber/completion.h"
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// When wait() returns.
+enum class When {
+  all_completed,
+  first_completed,
+  first_exception,  // or all completed; a cancelled task is no exception
+};
+
+// Indices into the range, ascending.
+struct WaitResult {
+  std::vector<std::size_t> done;
+  std::vector<std::size_t> pending;
+};
+
+// Several completions, in the order in which they happen. Each is watched once, so that taking one
+// after another costs O(1) each. They must outlive this.
+class CompletionSet {
+ public:
+  CompletionSet() = default;
+  CompletionSet(const CompletionSet&) = delete;
+  CompletionSet& operator=(const CompletionSet&) = delete;
+  ~CompletionSet();
+
+  // The first gets index 0.
+  void add(Completion& completion);
+
+  // How many are still to be taken.
+  std::size_t left() const noexcept { return left_; }
+
+  // Waits for the next that is done and takes its index; nothing when the time is over.
+  // A cancellation point, unless one is done. REQUIRES: left() > 0.
+  std::optional<std::size_t> next(TimePoint deadline, const char* what);
+
+ private:
+  struct Watcher : Waiter {
+    Watcher(CompletionSet& its_set, Completion& its_completion, std::size_t its_index);
+    CompletionSet& set;
+    Completion& completion;
+    const std::size_t index;
+    Watcher* next_done = nullptr;
+  };
+
+  static void notify(Waiter& waiter) noexcept;
+
+  std::deque<Watcher> watchers_;
+  std::size_t left_ = 0;
+  WaitQueue queue_;  // its lock guards done_; waiting in it: next()
+  IntrusiveQueue<Watcher, &Watcher::next_done> done_;
+};
+
+// Waits for tasks or futures, for all of them or until the first, or until the time is over.
+// `tasks`: a range of Task or Future, which stays untouched: results are there to be taken, and
+// nothing is cancelled. An empty range is done at once.
+// A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
+// duration is negative.
+template <class Range>
+WaitResult wait(Range&& tasks, When when = When::all_completed,
+                std::optional<Duration> time = {}) {
+  const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
+  if (when == When::all_completed) {
+    for (auto& task : tasks) {
+      if (!task.completion().wait(deadline, "wait")) break;
+    }
+  } else {
+    CompletionSet set;
+    for (auto& task : tasks) set.add(task.completion());
+    while (set.left() > 0) {
+      const std::optional<std::size_t> index = set.next(deadline, "wait");
+      if (!index || when == When::first_completed) break;
+      if (std::next(std::begin(tasks), static_cast<std::ptrdiff_t>(*index))->failed()) break;
+    }
+  }
+  WaitResult result;
+  std::size_t index = 0;
+  for (auto& task : tasks) (task.done() ? result.done : result.pending).push_back(index++);
+  return result;
+}
+
+// What as_completed() gives: a range to be run through once.
+class AsCompleted {
+ public:
+  template <class Range>
+  explicit AsCompleted(Range& tasks) {
+    for (auto& task : tasks) set_.add(task.completion());
+  }
+
+  class iterator {
+   public:
+    using value_type = std::size_t;
+    using difference_type = std::ptrdiff_t;
+
+    explicit iterator(CompletionSet* set) : set_(set) { ++*this; }
+    std::size_t operator*() const noexcept { return index_; }
+    iterator& operator++() {
+      if (set_->left() == 0) {
+        set_ = nullptr;
+      } else {
+        index_ = *set_->next(kForever, "as_completed");
+      }
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const noexcept { return !set_; }
+
+   private:
+    CompletionSet* set_;
+    std::size_t index_ = 0;
+  };
+
+  iterator begin() { return iterator(&set_); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  CompletionSet set_;
+};
+
+// The indices of tasks or futures in the order in which they end:
+//
+//   for (std::size_t i : as_completed(tasks)) use(tasks[i].get());
+//
+// Each step waits for the next one: a cancellation point, unless one is done. `tasks` must outlive
+// the loop; leaving the loop early is fine.
+template <class Range>
+AsCompleted as_completed(Range& tasks) {
+  return AsCompleted(tasks);
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_WAIT_H_

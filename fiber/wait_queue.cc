@@ -1,0 +1,144 @@
+#include "weft/fiber/wait_queue.h"
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/parker.h"
+#include "weft/fiber/scheduler.h"
+
+namespace weft {
+
+Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), what_(what) {
+  if (!fiber_) thread_ = &this_thread_parker();
+}
+
+Waiter::Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
+
+void Waiter::resume() noexcept {
+  if (fiber_) {
+    Scheduler::make_ready(*fiber_);
+  } else {
+    thread_->post();
+  }
+}
+
+// REQUIRES: the queue's lock is held, and this waiter is on it.
+bool Waiter::claim_to_wake() noexcept {
+  // Relaxed, here and below: what a waker hands over is published by the inbox or the parker,
+  // through which the waiter learns of the claim.
+  if (fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null()) {
+    // On the fiber's own thread the lock is enough: an abort runs here too, and takes the waiter
+    // off the queue before anybody else has a turn.
+    state_.store(State::kWoken, std::memory_order_relaxed);
+    return true;
+  }
+  State waiting = State::kWaiting;
+  return state_.compare_exchange_strong(waiting, State::kWoken, std::memory_order_relaxed);
+}
+
+// REQUIRES: this is the waiter's own thread.
+bool Waiter::claim_to_abort(State reason) noexcept {
+  State waiting = State::kWaiting;
+  if (queue_) {
+    return state_.compare_exchange_strong(waiting, reason, std::memory_order_relaxed);
+  }
+  // Nobody can wake it, and other aborts run on this thread.
+  if (state_.load(std::memory_order_relaxed) != State::kWaiting) return false;
+  state_.store(reason, std::memory_order_relaxed);
+  return true;
+}
+
+// Returns true if it was woken, false if the time is over.
+bool Waiter::park(TimePoint deadline) {
+  if (!fiber_) return park_thread(deadline);
+  Scheduler& scheduler = Scheduler::of(*fiber_);
+  fiber_->waiter = this;
+  if (deadline == kForever) {
+    scheduler.suspend();
+  } else {
+    struct Alarm : Timer {
+      explicit Alarm(Waiter& sleeper)
+          : Timer([](Timer& timer) noexcept {
+              static_cast<Alarm&>(timer).waiter.abort(State::kTimedOut);
+            }),
+            waiter(sleeper) {}
+      Waiter& waiter;
+    } alarm(*this);
+    scheduler.timers().add(alarm, deadline);
+    scheduler.suspend();
+    if (alarm.pending()) scheduler.timers().remove(alarm);
+  }
+  // Relaxed: see claim_to_wake().
+  const State state = state_.load(std::memory_order_relaxed);
+  if (state == State::kCancelled) throw_cancelled();
+  return state == State::kWoken;
+}
+
+bool Waiter::park_thread(TimePoint deadline) {
+  if (thread_->wait(deadline)) return true;
+  if (claim_to_abort(State::kTimedOut)) {
+    leave_queue();
+    return false;
+  }
+  thread_->wait();  // the token is on its way: it must not be left for a later wait
+  return true;
+}
+
+// Ends the wait from the waiter's own thread, unless a waker was first.
+void Waiter::abort(State reason) noexcept {
+  if (!claim_to_abort(reason)) return;
+  leave_queue();
+  Scheduler::make_ready(*fiber_);
+}
+
+void Waiter::leave_queue() noexcept {
+  if (!queue_) return;
+  // A waker that lost the claim may have taken it off already.
+  const WaitQueue::Lock lock(*queue_);
+  if (linked()) queue_->waiters_.erase(*this);
+}
+
+bool WaitQueue::wait(Lock& lock, TimePoint deadline, const char* what) {
+  Waiter waiter(what);
+  if (waiter.fiber_ && cancellation_due(*waiter.fiber_)) {
+    lock.unlock();
+    throw_cancelled();
+  }
+  waiter.queue_ = this;
+  waiters_.push_back(waiter);
+  lock.unlock();
+  return waiter.park(deadline);
+}
+
+void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
+  Waiter waiter(what);
+  if (waiter.fiber_ && cancellation_due(*waiter.fiber_)) throw_cancelled();
+  waiter.park(deadline);
+}
+
+Waiter* WaitQueue::claim(Lock&) noexcept {
+  while (Waiter* waiter = waiters_.pop_front()) {
+    if (waiter->notify_) {
+      waiter->notify_(*waiter);
+    } else if (waiter->claim_to_wake()) {
+      return waiter;
+    }
+  }
+  return nullptr;
+}
+
+void WaitQueue::claim_all(Lock& lock, IntrusiveList<Waiter>& claimed) noexcept {
+  while (Waiter* waiter = claim(lock)) claimed.push_back(*waiter);
+}
+
+void WaitQueue::resume_all(IntrusiveList<Waiter>& claimed) noexcept {
+  while (Waiter* waiter = claimed.pop_front()) waiter->resume();
+}
+
+bool WaitQueue::unwatch(Waiter& watcher) noexcept {
+  const Lock lock(*this);
+  if (!watcher.linked()) return false;
+  waiters_.erase(watcher);
+  return true;
+}
+
+}  // namespace weft

@@ -1,0 +1,127 @@
+#ifndef WEFT_FIBER_WAIT_QUEUE_H_
+#define WEFT_FIBER_WAIT_QUEUE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/spin_lock.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+class Fiber;
+class Parker;
+class WaitQueue;
+
+// One that waits, on its own stack: a fiber, or a plain thread.
+// Or one that watches: a function to be called instead of somebody to be woken.
+class Waiter : public ListNode<> {
+ public:
+  // Whoever runs now: a fiber of this thread's scheduler, or the thread itself.
+  // `what` names the call, for diagnostics; it must live as long as the program.
+  explicit Waiter(const char* what) noexcept;
+
+  // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
+  // throw or touch the queue. It is off the queue by then.
+  explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept;
+
+  // To be called by whoever claimed it, after the queue's lock was released: makes its fiber ready
+  // or wakes its thread. The waiter may be gone when this returns, and the queue with it.
+  void resume() noexcept;
+
+  const char* what() const noexcept { return what_; }
+
+ private:
+  friend class CancelScope;
+  friend class WaitQueue;
+
+  // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the
+  // waiter's own thread only; a waker on any thread, under the queue's lock.
+  enum class State : std::uint8_t { kWaiting, kWoken, kTimedOut, kCancelled };
+
+  bool claim_to_wake() noexcept;
+  bool claim_to_abort(State reason) noexcept;
+  bool park(TimePoint deadline);
+  bool park_thread(TimePoint deadline);
+  void abort(State reason) noexcept;
+  void leave_queue() noexcept;
+
+  std::atomic<State> state_{State::kWaiting};
+  WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait
+  Fiber* fiber_ = nullptr;
+  Parker* thread_ = nullptr;
+  const char* what_ = nullptr;
+  void (*notify_)(Waiter&) noexcept = nullptr;
+};
+
+// The one way to block. A list of those who wait for something, first come, first served, and the
+// lock that also guards whatever they wait for:
+//
+//   void Semaphore::acquire() {                    void Semaphore::release() {
+//     WaitQueue::Lock lock(queue_);                  WaitQueue::Lock lock(queue_);
+//     if (permits_ > 0) { --permits_; return; }      if (Waiter* next = queue_.claim(lock)) {
+//     queue_.wait(lock, kForever, "acquire");          lock.unlock();
+//   }                                                  next->resume();
+//                                                    } else { ++permits_; }
+//                                                  }
+//
+// What is handed over by a claim belongs to the claimed: a timeout or a cancellation that comes
+// later finds the waiter taken, so nothing is lost, nobody overtakes and nothing needs repair.
+//
+// Threads: fibers of any scheduler and plain threads, at once. The queue may be destroyed as soon
+// as nobody is on it, also by one who was just woken from it while the waker still is on its way
+// out: after the lock is released the waker touches only the waiter, and nothing after resume().
+class WaitQueue {
+ public:
+  using Lock = std::unique_lock<WaitQueue>;
+
+  WaitQueue() = default;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+
+  void lock() noexcept { lock_.lock(); }
+  void unlock() noexcept { lock_.unlock(); }
+
+  // Waits at the end of the queue until claimed: true, or until `deadline`: false.
+  // Releases the lock, and comes back without it. Throws Cancelled, before or during the wait,
+  // and then was not claimed. On a plain thread the deadline counts on the machine's clock.
+  bool wait(Lock& lock, TimePoint deadline, const char* what);
+
+  // The same for one who was woken by nobody and has no place to wait: until `deadline`.
+  static void wait_nowhere(TimePoint deadline, const char* what);
+
+  // Takes the first waiter off the queue for the caller to resume() after unlocking; null if
+  // nobody waits. What the caller did before is seen by the one it wakes.
+  Waiter* claim(Lock&) noexcept;
+
+  // The same for all: takes them onto `claimed`, and calls those that only watch.
+  void claim_all(Lock&, IntrusiveList<Waiter>& claimed) noexcept;
+  static void resume_all(IntrusiveList<Waiter>& claimed) noexcept;
+
+  bool empty(const Lock&) const noexcept { return waiters_.empty(); }
+
+  // Adds a watcher. REQUIRES: it is removed, or was notified, before it is destroyed.
+  void watch(Lock&, Waiter& watcher) noexcept { waiters_.push_back(watcher); }
+  // Returns false if it was notified already.
+  bool unwatch(Waiter& watcher) noexcept;
+
+  // Calls visit(watcher) for those that have this function.
+  template <class Visit>
+  void for_each_watcher(const Lock&, void (*notify)(Waiter&) noexcept, Visit visit) {
+    for (Waiter* waiter = waiters_.front(); waiter; waiter = waiters_.next(*waiter)) {
+      if (waiter->notify_ == notify) visit(*waiter);
+    }
+  }
+
+ private:
+  friend class Waiter;
+
+  SpinLock lock_;
+  IntrusiveList<Waiter> waiters_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_WAIT_QUEUE_H_
