@@ -1,0 +1,70 @@
+#include "weft/io/runtime.h"
+
+#include <stdexcept>
+
+#include "weft/fiber/virtual_port.h"
+#include "weft/io/reactor.h"
+
+namespace weft {
+namespace {
+
+thread_local Runtime* current_runtime = nullptr;
+
+RunOptions checked(RunOptions options) {
+  if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
+  if (options.threads > 1) {
+    throw std::invalid_argument("weft: RunOptions::threads: more than one is not supported yet");
+  }
+  if (options.spin < Duration::zero()) {
+    throw std::invalid_argument("weft: RunOptions::spin is negative");
+  }
+  return options;
+}
+
+}  // namespace
+
+struct Runtime::Impl {
+  explicit Impl(const RunOptions& options)
+      : virtual_port(reactor),
+        scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
+                  {.stack_size = options.stack_size,
+                   .shuffle_seed = options.shuffle_seed,
+                   .spin = options.spin,
+                   .trim = !options.virtual_time}),
+        schedulers{&scheduler} {}
+
+  Reactor reactor;
+  VirtualPort virtual_port;
+  Scheduler scheduler;
+  Scheduler* const schedulers[1];
+};
+
+Runtime::Runtime(RunOptions options) : impl_(std::make_unique<Impl>(checked(options))) {}
+
+Runtime::~Runtime() {
+  current_runtime = this;
+  impl_->scheduler.shutdown();
+  current_runtime = nullptr;
+}
+
+void Runtime::run_forever() {
+  struct Here {
+    explicit Here(Runtime& runtime) : outer(std::exchange(current_runtime, &runtime)) {}
+    ~Here() { current_runtime = outer; }
+    Runtime* const outer;
+  } const here(*this);
+  impl_->scheduler.run();
+}
+
+void Runtime::stop() noexcept { impl_->scheduler.stop(); }
+
+std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
+
+Runtime& Runtime::current() {
+  if (!Scheduler::current_fiber() || !current_runtime) {
+    throw std::logic_error("weft::Runtime::current: no runtime here; call it inside weft::run");
+  }
+  return *current_runtime;
+}
+
+}  // namespace weft

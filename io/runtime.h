@@ -1,0 +1,105 @@
+#ifndef WEFT_IO_RUNTIME_H_
+#define WEFT_IO_RUNTIME_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/task.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+struct RunOptions {
+  // Schedulers, one per thread. More than one is not supported yet.
+  unsigned threads = 1;
+
+  // Default address space of a fiber's stack, one guard page included. At least four pages.
+  std::size_t stack_size = 256 * 1024;
+
+  // The clock stands still while a fiber can run, and jumps to the next deadline when none can.
+  bool virtual_time = false;
+
+  // Runs ready fibers in an order drawn from this seed: the same seed, the same order.
+  std::optional<std::uint64_t> shuffle_seed = {};
+
+  // How long to look for work before sleeping in the kernel. Costs a core for that long each time,
+  // saves the wake-up (some 20 us). Zero: an idle program uses no CPU.
+  Duration spin = {};
+};
+
+// The composition of a scheduler with its reactor: the only place that knows both.
+//
+// At its end, in this order: what is left of the fibers is cancelled, and joined (those that take
+// longer than five seconds are named on stderr); pending calls are dropped; the reactor is closed.
+//
+// Threads: stop() and schedulers() from any, the rest from the thread that made it.
+class Runtime {
+ public:
+  // Throws std::invalid_argument for zero threads, too small a stack or a negative spin, and
+  // std::system_error where the process is out of descriptors.
+  explicit Runtime(RunOptions options = {});
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Runs main() as a fiber, and all others meanwhile, until it ends; returns its result, or throws
+  // its exception, or TaskCancelled if it was cancelled. Other fibers stay as they are, for the next
+  // call or the end. Throws std::invalid_argument if main is null, and std::logic_error on a thread
+  // that runs fibers already: runs do not nest.
+  template <class F>
+  auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
+
+  // Runs fibers until stop().
+  void run_forever();
+
+  // Makes run_forever() return soon, or the next one if none is under way. From any thread.
+  void stop() noexcept;
+
+  // One for each thread. The span is valid as long as the runtime.
+  std::span<Scheduler* const> schedulers() const noexcept;
+
+  // That of the calling fiber. Throws std::logic_error outside fibers.
+  static Runtime& current();
+
+ private:
+  struct Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+// Runs main() as a fiber in a runtime of its own, and returns its result when main() and all that
+// it left behind have ended (asyncio.run). Throws as Runtime's constructor and Runtime::run do.
+template <class F>
+auto run(F&& main, RunOptions options = {}) -> std::invoke_result_t<std::decay_t<F>&> {
+  return Runtime(std::move(options)).run(std::forward<F>(main));
+}
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class F>
+auto Runtime::run(F&& main) -> std::invoke_result_t<std::decay_t<F>&> {
+  checked_callable(main, "run");
+  struct Stop {
+    Runtime& runtime;
+    ~Stop() { runtime.stop(); }
+  };
+  auto task = spawn(
+      [this, f = std::decay_t<F>(std::forward<F>(main))]() mutable -> decltype(auto) {
+        const Stop at_the_end{*this};
+        return std::invoke(f);
+      },
+      {.name = "main", .on = schedulers().front()});
+  run_forever();
+  return task.get();
+}
+
+}  // namespace weft
+
+#endif  // WEFT_IO_RUNTIME_H_
