@@ -23,10 +23,9 @@ class Completion {
   // REQUIRES: not done, and nobody else completes it.
   template <class Last>
   void complete(WaitQueue::Lock& lock, Last last) noexcept {
-    IntrusiveList<Waiter> claimed;
     // Release: pairs with the acquire of done().
     done_.store(true, std::memory_order_release);
-    queue_.claim_all(lock, claimed);
+    Waiter* claimed = queue_.claim_all(lock);
     last();
     lock.unlock();
     WaitQueue::resume_all(claimed);

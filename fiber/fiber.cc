@@ -17,9 +17,9 @@ Fiber::Fiber() noexcept
 
 Fiber::~Fiber() { context.destroy(); }
 
-void Fiber::set_name(std::string_view text) noexcept {
+void Fiber::copy_name(std::string_view text) noexcept {
   name_size = static_cast<std::uint8_t>(std::min(text.size(), kNameSize - 1));
-  if (name_size) std::memcpy(name, text.data(), name_size);
+  std::memcpy(name, text.data(), name_size);
 }
 
 TaskInfo Fiber::info() const {
@@ -53,37 +53,6 @@ void Fiber::cancel() noexcept {
     const WaitQueue::Lock lock(completion.queue());
     if (!done()) request(kCancel);
   }
-}
-
-void Fiber::release() noexcept {
-  Scheduler* scheduler = home.load(std::memory_order_relaxed);
-  if (scheduler && scheduler == Scheduler::current_or_null()) {
-    if (!done()) {
-      // Relaxed: it ends on this thread.
-      handle_gone.store(true, std::memory_order_relaxed);
-      scheduler->disown(*this);
-    } else {
-      scheduler->recycle(*this);
-    }
-    return;
-  }
-  Orphanage* orphans = nullptr;
-  {
-    const WaitQueue::Lock lock(completion.queue());
-    if (!done()) {
-      // Relaxed: the lock orders it with the end of the fiber.
-      handle_gone.store(true, std::memory_order_relaxed);
-      return;
-    }
-    scheduler = home.load(std::memory_order_relaxed);
-    if (scheduler) {
-      // Under the lock the scheduler cannot be destroyed.
-      request(kRecycle);
-    } else {
-      orphans = orphanage;
-    }
-  }
-  if (orphans) orphans->bury(*this);
 }
 
 }  // namespace weft

@@ -85,7 +85,10 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
 
   bool done() const noexcept { return completion.done(); }
   std::string_view name_view() const noexcept { return {name, name_size}; }
-  void set_name(std::string_view text) noexcept;
+  void set_name(std::string_view text) noexcept {
+    name_size = 0;
+    if (!text.empty()) copy_name(text);
+  }
   TaskInfo info() const;
 
   // From any thread that has a handle: makes its current or next wait throw, and all later ones.
@@ -94,10 +97,6 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   // From any thread: asks the home thread for something. `completion`'s lock is held, or the
   // fiber cannot end meanwhile for another reason.
   void request(Request what) noexcept;
-
-  // The handle is given up: what it would have taken goes to the exception handler, and the block
-  // is recycled, now or when the work has ended. From any thread.
-  void release() noexcept;
 
   // The task at hand.
   void (*work)(Fiber&) noexcept = nullptr;  // runs and destroys the callable, sets the outcome
@@ -121,6 +120,9 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   std::atomic<std::uint32_t> requests{0};
 
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
+
+ private:
+  void copy_name(std::string_view text) noexcept;
 };
 
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes how it ended.

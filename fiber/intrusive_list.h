@@ -101,9 +101,14 @@ class IntrusiveQueue {
   T* rotate(T& item) noexcept {
     T* first = head_;
     item.*Next = nullptr;
-    tail_->*Next = &item;
+    // A branch that is predicted is faster than reading what was written just before.
+    if (first == tail_) {
+      head_ = &item;
+    } else {
+      head_ = first->*Next;
+      tail_->*Next = &item;
+    }
     tail_ = &item;
-    head_ = first->*Next;
     return first;
   }
 

@@ -32,6 +32,9 @@ struct SpawnOptions {
   bool eager = false;            // start it at once; the caller goes on when it first waits or ends
 };
 
+// The scheduler that runs on this thread, or null.
+inline constinit thread_local Scheduler* current_scheduler = nullptr;
+
 // Runs the fibers of one thread. A fiber never leaves the scheduler, and so the thread, that it was
 // started on.
 //
@@ -94,10 +97,12 @@ class Scheduler {
   void shutdown();
 
   // The fiber that runs on this thread: null on plain threads and in the loop.
-  static Fiber* current_fiber() noexcept;
+  static Fiber* current_fiber() noexcept {
+    return current_scheduler ? current_scheduler->current_ : nullptr;
+  }
   // The same; throws std::logic_error, saying that `caller` needs a fiber.
   static Fiber& require_fiber(const char* caller);
-  static Scheduler* current_or_null() noexcept;
+  static Scheduler* current_or_null() noexcept { return current_scheduler; }
   static Scheduler& of(Fiber& fiber) noexcept {
     return *fiber.home.load(std::memory_order_relaxed);
   }
@@ -120,15 +125,24 @@ class Scheduler {
   static void yield();
 
   // From any thread: `fiber` is parked and was claimed.
-  static void make_ready(Fiber& fiber) noexcept;
+  static void make_ready(Fiber& fiber) noexcept {
+    Scheduler& home = of(fiber);
+    if (&home == current_or_null()) {
+      fiber.waiter = nullptr;
+      home.ready_.push_back(fiber);
+    } else {
+      fiber.request(Fiber::kWake);
+    }
+  }
 
   // From any thread: hands a node to the loop.
   void deliver(InboxNode& node) noexcept {
     if (inbox_.push(node)) port_.wake();
   }
 
-  // On the home thread: the fiber has ended and its handle is gone.
-  void recycle(Fiber& fiber) noexcept;
+  // The handle of a fiber is given up: what it would have taken goes to the exception handler, and
+  // the block is recycled, now or when the work has ended. From any thread.
+  static void release(Fiber& fiber) noexcept;
 
   void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
   // The same for the running fiber; on a plain thread, which has no handler, the default.
@@ -144,9 +158,6 @@ class Scheduler {
   template <class Visit>
   void for_each_fiber(Visit visit);
 
-  // On the home thread: the handle of a fiber that has not ended is gone.
-  void disown(Fiber& fiber) noexcept;
-
   // Does on the home thread what requests ask for.
   void serve(Fiber& fiber) noexcept;
 
@@ -156,20 +167,23 @@ class Scheduler {
   static void* top_of(Fiber& fiber) noexcept;
 
   StackPool& pool_for(std::vector<std::unique_ptr<StackPool>>& pools, std::size_t stack_size);
+  static Fiber& reserve_elsewhere(const SpawnOptions& options);
   Fiber& prepare(StackPool& pool);
+  void make_fiber(StackPool& pool, void* top);
   void begin(Fiber& fiber) noexcept;
+  void recycle(Fiber& fiber) noexcept;
+  static void release_elsewhere(Fiber& fiber) noexcept;
   void run_eagerly(Fiber& child) noexcept;
   void give_back(Fiber& fiber) noexcept;
-  static void take_ids(std::uint64_t& next, std::uint64_t& last) noexcept;
+  void take_ids() noexcept;
   void finish(Fiber& fiber) noexcept;
   void orphan_handles();
-  void cancel_all() noexcept;
+  void drop_calls() noexcept;
   std::uint64_t draw() noexcept;
 
   Fiber& next() noexcept;
   void go(Fiber& from, Fiber& to) noexcept;
   void turn();
-  void expire(TimePoint now) noexcept;
   void sleep();
   void refill_budget(TimePoint now) noexcept;
   void shuffle();
@@ -179,14 +193,15 @@ class Scheduler {
 
   // What a switch touches.
   Fiber* current_ = nullptr;  // null in the loop
-  IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
   std::int64_t budget_ = 0;
+  IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
   SwitchState switch_;
 
   Port& port_;
   const Options options_;
   TimerQueue timers_;
-  std::vector<std::unique_ptr<StackPool>> pools_;  // the first is of the default size
+  StackPool* default_pool_ = nullptr;
+  std::vector<std::unique_ptr<StackPool>> pools_;  // one for each size of stack
   std::size_t live_ = 0;
   std::uint64_t next_id_ = 0;
   std::uint64_t last_id_ = 0;
@@ -209,16 +224,6 @@ class Scheduler {
   std::mutex visitors_lock_;
   std::vector<std::unique_ptr<StackPool>> visitors_;  // stacks of fibers spawned by other threads
 };
-
-// The scheduler that runs on this thread, or null.
-inline constinit thread_local Scheduler* current_scheduler = nullptr;
-
-inline Scheduler* Scheduler::current_or_null() noexcept { return current_scheduler; }
-
-inline Fiber* Scheduler::current_fiber() noexcept {
-  Scheduler* scheduler = current_scheduler;
-  return scheduler ? scheduler->current_ : nullptr;
-}
 
 template <class Visit>
 void Scheduler::for_each_fiber(Visit visit) {

@@ -58,20 +58,14 @@ StackPool::StackPool(std::size_t stack_size, Discard discard, GuardKind guards)
     : stack_size_(checked(stack_size)), discard_(discard), guards_(guards) {}
 
 StackPool::~StackPool() {
-  for (Free stack : free_) {
-    if (stack & kWarm) discard_(reinterpret_cast<void*>(stack & ~kWarm));
+  for (std::size_t i = 0; i < free_count_; ++i) {
+    if (free_[i] & kWarm) discard_(reinterpret_cast<void*>(free_[i] & ~kWarm));
   }
   for (const Slab& slab : slabs_) munmap(slab.base, slab.count * stack_size_);
 }
 
-StackPool::Stack StackPool::take() {
-  if (!free_.empty()) {
-    const Free stack = free_.back();
-    free_.pop_back();
-    least_free_ = std::min(least_free_, free_.size());
-    ++in_use_;
-    return {reinterpret_cast<void*>(stack & ~kWarm), (stack & kWarm) != 0};
-  }
+// A stack that was never used.
+StackPool::Stack StackPool::carve() {
   if (slabs_.empty() || slabs_.back().used == slabs_.back().count) add_slab();
   Slab& slab = slabs_.back();
   void* top = top_of(slab, slab.used);
@@ -81,28 +75,18 @@ StackPool::Stack StackPool::take() {
   return {top, false};
 }
 
-void StackPool::put(void* top) noexcept {
-  --in_use_;
-  free_.push_back(reinterpret_cast<Free>(top) | kWarm);
-}
-
-void StackPool::put_unused(Stack stack) noexcept {
-  --in_use_;
-  free_.push_back(reinterpret_cast<Free>(stack.top) | (stack.warm ? kWarm : 0));
-}
-
 TimePoint StackPool::trim(TimePoint now) noexcept {
-  if (seen_ >= free_.size()) {
+  if (seen_ >= free_count_) {
     // Nothing went in or out since a round that dropped all it may: let the thread sleep.
-    const bool rests = least_free_ == free_.size() && unused_ == seen_;
-    if (rests || free_.size() <= kAlwaysWarm) return kForever;
+    const bool rests = least_free_ == free_count_ && unused_ == seen_;
+    if (rests || free_count_ <= kAlwaysWarm) return kForever;
     if (round_began_ != kPast && now - round_began_ < kTrimPeriod) return round_began_ + kTrimPeriod;
     round_began_ = now;
     unused_ = least_free_;
     seen_ = 0;
-    least_free_ = free_.size();
+    least_free_ = free_count_;
   }
-  const std::size_t last_look = std::min(free_.size(), seen_ + kTrimLooks);
+  const std::size_t last_look = std::min(free_count_, seen_ + kTrimLooks);
   for (int calls = 0; seen_ < last_look && calls < kTrimCalls; ++seen_) {
     Free& stack = free_[seen_];
     if (!(stack & kWarm)) continue;
@@ -128,7 +112,7 @@ void StackPool::add_slab() {
   std::size_t all = count;
   for (const Slab& slab : slabs_) all += slab.count;
   slabs_.reserve(slabs_.size() + 1);
-  if (free_.capacity() < all) free_.reserve(std::max(all, free_.capacity() * 2));
+  if (free_.size() < all) free_.resize(all);
 
   void* memory = MAP_FAILED;
   std::size_t size = 0;

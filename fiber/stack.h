@@ -41,13 +41,25 @@ class StackPool {
 
   // Throws std::bad_alloc when there is no address space or memory, and std::system_error, naming
   // the limit, when the kernel allows no further guard.
-  Stack take();
+  Stack take() {
+    if (free_count_ == 0) return carve();
+    const Free stack = free_[--free_count_];
+    if (free_count_ < least_free_) least_free_ = free_count_;
+    ++in_use_;
+    return {reinterpret_cast<void*>(stack & ~kWarm), (stack & kWarm) != 0};
+  }
 
   // Takes back a stack that nothing runs on any more, or will before anybody else calls take().
-  void put(void* top) noexcept;
+  void put(void* top) noexcept {
+    --in_use_;
+    free_[free_count_++] = reinterpret_cast<Free>(top) | kWarm;
+  }
 
-  // Takes back a stack that was not used, or not successfully.
-  void put_unused(Stack stack) noexcept;
+  // The same for one that take() gave cold and that is as it was.
+  void put_cold(void* top) noexcept {
+    --in_use_;
+    free_[free_count_++] = reinterpret_cast<Free>(top);
+  }
 
   // Gives memory back: whole stacks that lay unused since the last round, and of the others what is
   // below the top page. Does a bounded piece of work (some 50 microseconds); a round starts at most
@@ -55,7 +67,7 @@ class StackPool {
   TimePoint trim(TimePoint now) noexcept;
 
   // Whether there is enough unused that trim() may find something.
-  bool may_trim() const noexcept { return free_.size() > kAlwaysWarm; }
+  bool may_trim() const noexcept { return free_count_ > kAlwaysWarm; }
 
   // Calls visit(top) for every stack that was ever taken, in no particular order. Memory that was
   // dropped since reads as zero.
@@ -82,6 +94,7 @@ class StackPool {
     std::size_t used;  // the first so many have been handed out at least once
   };
 
+  Stack carve();
   void add_slab();
   void install_guard(char* page);
   void* top_of(const Slab& slab, std::size_t index) const noexcept;
@@ -101,13 +114,14 @@ class StackPool {
   std::size_t in_use_ = 0;
 
   // Last in, first out. Beside the stacks, not in them: a free list must not touch cold memory.
-  // Its capacity is the number of all stacks, so put() cannot fail.
+  // There is room for all stacks, so put() cannot fail.
   std::vector<Free> free_;
+  std::size_t free_count_ = 0;
 
-  // The round of trimming under way: what it has seen of free_, and how much of that lay unused.
+  // The round of trimming under way: what it has seen of free_, and how much of it lay unused.
   std::size_t seen_ = 0;
   std::size_t unused_ = 0;
-  std::size_t least_free_ = 0;  // the least size of free_ since the round began
+  std::size_t least_free_ = 0;  // the least free_count_ since the round began
   TimePoint round_began_ = kPast;
 };
 

@@ -28,8 +28,8 @@ bool TaskBase::wait_until(TimePoint deadline) {
 }
 
 void TaskBase::join() {
-  wait();
   Fiber& target = fiber();
+  if (!target.done()) wait();
   switch (target.outcome) {
     case Outcome::kValue:
       return;
@@ -43,18 +43,12 @@ void TaskBase::join() {
   }
 }
 
-void TaskBase::close() noexcept {
-  if (!fiber_->done()) {
-    if (fiber_ == Scheduler::current_fiber()) {
-      // Its own callable owns the handle. Nobody else can, so the task goes on alone.
-      fiber_->release();
-      return;
-    }
-    fiber_->cancel();
-    const ShieldScope unwatched;
-    fiber_->completion.wait(kForever, "~Task");
-  }
-  fiber_->release();
+void TaskBase::cancel_and_join() noexcept {
+  // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
+  if (fiber_ == Scheduler::current_fiber()) return;
+  fiber_->cancel();
+  const ShieldScope unwatched;
+  fiber_->completion.wait(kForever, "~Task");
 }
 
 void TaskBase::fail_no_task() {

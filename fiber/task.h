@@ -51,7 +51,7 @@ class TaskBase {
 
   // Lets the task go on alone. What it throws goes to the scheduler's exception handler.
   void detach() {
-    fiber().release();
+    Scheduler::release(fiber());
     fiber_ = nullptr;
   }
 
@@ -77,7 +77,12 @@ class TaskBase {
 
  private:
   [[noreturn]] static void fail_no_task();
-  void close() noexcept;
+
+  void close() noexcept {
+    if (!fiber_->done()) cancel_and_join();
+    Scheduler::release(*fiber_);
+  }
+  void cancel_and_join() noexcept;
 
   Fiber* fiber_ = nullptr;
 };

@@ -52,7 +52,7 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
 // Runs on the child, as the last of its task.
 void TaskGroup::ended(Fiber& fiber) noexcept {
   TaskGroup& group = *fiber.group;
-  IntrusiveList<Waiter> claimed;
+  Waiter* claimed = nullptr;
   {
     WaitQueue::Lock lock(group.joiners_);
     group.children_.erase(fiber);
@@ -63,7 +63,7 @@ void TaskGroup::ended(Fiber& fiber) noexcept {
       }
     }
     if (fiber.outcome == Outcome::kException) fiber.outcome = Outcome::kTaken;
-    if (group.children_.empty()) group.joiners_.claim_all(lock, claimed);
+    if (group.children_.empty()) claimed = group.joiners_.claim_all(lock);
   }
   // The group may be gone from here on.
   WaitQueue::resume_all(claimed);

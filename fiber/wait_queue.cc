@@ -13,7 +13,7 @@ Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), 
 
 Waiter::Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
 
-void Waiter::resume() noexcept {
+inline void Waiter::wake() noexcept {
   if (fiber_) {
     Scheduler::make_ready(*fiber_);
   } else {
@@ -21,8 +21,10 @@ void Waiter::resume() noexcept {
   }
 }
 
+void Waiter::resume() noexcept { wake(); }
+
 // REQUIRES: the queue's lock is held, and this waiter is on it.
-bool Waiter::claim_to_wake() noexcept {
+inline bool Waiter::claim_to_wake() noexcept {
   // Relaxed, here and below: what a waker hands over is published by the inbox or the parker,
   // through which the waiter learns of the claim.
   if (fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null()) {
@@ -48,29 +50,35 @@ bool Waiter::claim_to_abort(State reason) noexcept {
 }
 
 // Returns true if it was woken, false if the time is over.
-bool Waiter::park(TimePoint deadline) {
+inline bool Waiter::park(TimePoint deadline) {
   if (!fiber_) return park_thread(deadline);
-  Scheduler& scheduler = Scheduler::of(*fiber_);
   fiber_->waiter = this;
-  if (deadline == kForever) {
-    scheduler.suspend();
-  } else {
-    struct Alarm : Timer {
-      explicit Alarm(Waiter& sleeper)
-          : Timer([](Timer& timer) noexcept {
-              static_cast<Alarm&>(timer).waiter.abort(State::kTimedOut);
-            }),
-            waiter(sleeper) {}
-      Waiter& waiter;
-    } alarm(*this);
-    scheduler.timers().add(alarm, deadline);
-    scheduler.suspend();
-    if (alarm.pending()) scheduler.timers().remove(alarm);
-  }
+  if (deadline != kForever) return park_until(deadline);
+  Scheduler::of(*fiber_).suspend();
+  return outcome();
+}
+
+inline bool Waiter::outcome() const {
   // Relaxed: see claim_to_wake().
   const State state = state_.load(std::memory_order_relaxed);
   if (state == State::kCancelled) throw_cancelled();
   return state == State::kWoken;
+}
+
+bool Waiter::park_until(TimePoint deadline) {
+  struct Alarm : Timer {
+    explicit Alarm(Waiter& sleeper)
+        : Timer([](Timer& timer) noexcept {
+            static_cast<Alarm&>(timer).waiter.abort(State::kTimedOut);
+          }),
+          waiter(sleeper) {}
+    Waiter& waiter;
+  } alarm(*this);
+  Scheduler& scheduler = Scheduler::of(*fiber_);
+  scheduler.timers().add(alarm, deadline);
+  scheduler.suspend();
+  if (alarm.pending()) scheduler.timers().remove(alarm);
+  return outcome();
 }
 
 bool Waiter::park_thread(TimePoint deadline) {
@@ -115,7 +123,7 @@ void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   waiter.park(deadline);
 }
 
-Waiter* WaitQueue::claim(Lock&) noexcept {
+inline Waiter* WaitQueue::claim_first() noexcept {
   while (Waiter* waiter = waiters_.pop_front()) {
     if (waiter->notify_) {
       waiter->notify_(*waiter);
@@ -126,12 +134,25 @@ Waiter* WaitQueue::claim(Lock&) noexcept {
   return nullptr;
 }
 
-void WaitQueue::claim_all(Lock& lock, IntrusiveList<Waiter>& claimed) noexcept {
-  while (Waiter* waiter = claim(lock)) claimed.push_back(*waiter);
+Waiter* WaitQueue::claim(Lock&) noexcept { return claim_first(); }
+
+Waiter* WaitQueue::claim_all(Lock&) noexcept {
+  Waiter* first = nullptr;
+  Waiter** end = &first;
+  while (Waiter* waiter = claim_first()) {
+    *end = waiter;
+    end = &waiter->next_claimed_;
+  }
+  *end = nullptr;
+  return first;
 }
 
-void WaitQueue::resume_all(IntrusiveList<Waiter>& claimed) noexcept {
-  while (Waiter* waiter = claimed.pop_front()) waiter->resume();
+void WaitQueue::resume_all(Waiter* claimed) noexcept {
+  while (claimed) {
+    Waiter* next = claimed->next_claimed_;  // read first: the waiter may be gone once woken
+    claimed->wake();
+    claimed = next;
+  }
 }
 
 bool WaitQueue::unwatch(Waiter& watcher) noexcept {

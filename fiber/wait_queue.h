@@ -41,10 +41,13 @@ class Waiter : public ListNode<> {
   // waiter's own thread only; a waker on any thread, under the queue's lock.
   enum class State : std::uint8_t { kWaiting, kWoken, kTimedOut, kCancelled };
 
+  void wake() noexcept;
   bool claim_to_wake() noexcept;
   bool claim_to_abort(State reason) noexcept;
   bool park(TimePoint deadline);
+  bool park_until(TimePoint deadline);
   bool park_thread(TimePoint deadline);
+  bool outcome() const;
   void abort(State reason) noexcept;
   void leave_queue() noexcept;
 
@@ -52,6 +55,7 @@ class Waiter : public ListNode<> {
   WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait
   Fiber* fiber_ = nullptr;
   Parker* thread_ = nullptr;
+  Waiter* next_claimed_;  // by claim_all()
   const char* what_ = nullptr;
   void (*notify_)(Waiter&) noexcept = nullptr;
 };
@@ -96,9 +100,9 @@ class WaitQueue {
   // nobody waits. What the caller did before is seen by the one it wakes.
   Waiter* claim(Lock&) noexcept;
 
-  // The same for all: takes them onto `claimed`, and calls those that only watch.
-  void claim_all(Lock&, IntrusiveList<Waiter>& claimed) noexcept;
-  static void resume_all(IntrusiveList<Waiter>& claimed) noexcept;
+  // The same for all, in their order. Those that only watch are called.
+  Waiter* claim_all(Lock&) noexcept;
+  static void resume_all(Waiter* claimed) noexcept;
 
   bool empty(const Lock&) const noexcept { return waiters_.empty(); }
 
@@ -117,6 +121,8 @@ class WaitQueue {
 
  private:
   friend class Waiter;
+
+  Waiter* claim_first() noexcept;
 
   SpinLock lock_;
   IntrusiveList<Waiter> waiters_;

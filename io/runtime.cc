@@ -11,6 +11,9 @@ namespace {
 thread_local Runtime* current_runtime = nullptr;
 
 RunOptions checked(RunOptions options) {
+  if (Scheduler::current_or_null()) {
+    throw std::logic_error("weft::run: this thread runs fibers already; runs do not nest");
+  }
   if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
   if (options.threads > 1) {
     throw std::invalid_argument("weft: RunOptions::threads: more than one is not supported yet");

@@ -43,8 +43,9 @@ struct RunOptions {
 // Threads: stop() and schedulers() from any, the rest from the thread that made it.
 class Runtime {
  public:
-  // Throws std::invalid_argument for zero threads, too small a stack or a negative spin, and
-  // std::system_error where the process is out of descriptors.
+  // Throws std::invalid_argument for zero threads, too small a stack or a negative spin,
+  // std::logic_error in a fiber (runtimes do not nest), and std::system_error where the process is
+  // out of descriptors.
   explicit Runtime(RunOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
@@ -52,8 +53,7 @@ class Runtime {
 
   // Runs main() as a fiber, and all others meanwhile, until it ends; returns its result, or throws
   // its exception, or TaskCancelled if it was cancelled. Other fibers stay as they are, for the next
-  // call or the end. Throws std::invalid_argument if main is null, and std::logic_error on a thread
-  // that runs fibers already: runs do not nest.
+  // call or the end. Throws std::invalid_argument if main is null.
   template <class F>
   auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
 
@@ -96,7 +96,9 @@ auto Runtime::run(F&& main) -> std::invoke_result_t<std::decay_t<F>&> {
         return std::invoke(f);
       },
       {.name = "main", .on = schedulers().front()});
-  run_forever();
+  do {
+    run_forever();
+  } while (!task.done());  // somebody else's stop() does not count
   return task.get();
 }
 
