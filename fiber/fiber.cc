@@ -15,8 +15,6 @@ Fiber::Fiber() noexcept
         Scheduler::of(self).serve(self);
       }) {}
 
-Fiber::~Fiber() { context.destroy(); }
-
 void Fiber::copy_name(std::string_view text) noexcept {
   name_size = static_cast<std::uint8_t>(std::min(text.size(), kNameSize - 1));
   std::memcpy(name, text.data(), name_size);

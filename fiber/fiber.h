@@ -81,7 +81,6 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   };
 
   Fiber() noexcept;
-  ~Fiber();
 
   bool done() const noexcept { return completion.done(); }
   std::string_view name_view() const noexcept { return {name, name_size}; }

@@ -105,7 +105,7 @@ StackPool& Scheduler::pool_for(std::vector<std::unique_ptr<StackPool>>& pools,
   for (auto& pool : pools) {
     if (pool->stack_size() == rounded) return *pool;
   }
-  const auto discard = [](void* top) noexcept { fiber_at(top)->~Fiber(); };
+  const auto discard = [](void* top) noexcept { unmake_fiber(*fiber_at(top)); };
   pools.push_back(std::make_unique<StackPool>(stack_size, discard, options_.guards));
   return *pools.back();
 }
@@ -123,6 +123,11 @@ void Scheduler::make_fiber(StackPool& pool, void* top) {
   fiber->pool = &pool;
   // Relaxed: a fiber is handed to another thread by its inbox.
   fiber->home.store(this, std::memory_order_relaxed);
+}
+
+void Scheduler::unmake_fiber(Fiber& fiber) noexcept {
+  fiber.context.destroy();
+  fiber.~Fiber();
 }
 
 Fiber& Scheduler::reserve(const SpawnOptions& options) {
@@ -429,7 +434,7 @@ void Scheduler::turn() {
   if (ready_.empty()) {
     sleep();
   } else if (spent) {
-    if (now - polled_ >= kTurn || ++turns_unpolled_ == kMaxTurnsUnpolled) {
+    if (polled_ == kPast || now - polled_ >= kTurn || ++turns_unpolled_ == kMaxTurnsUnpolled) {
       port_.wait(kPast);
       polled_ = now;
       turns_unpolled_ = 0;
@@ -554,7 +559,7 @@ void Scheduler::orphan_handles() {
 void Orphanage::bury(Fiber& fiber) noexcept {
   if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
   if (fiber.drop) fiber.drop(fiber);
-  fiber.~Fiber();
+  Scheduler::unmake_fiber(fiber);
   leave();
 }
 

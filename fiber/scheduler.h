@@ -135,6 +135,9 @@ class Scheduler {
     }
   }
 
+  // The end of a control block, with its context.
+  static void unmake_fiber(Fiber& fiber) noexcept;
+
   // From any thread: hands a node to the loop.
   void deliver(InboxNode& node) noexcept {
     if (inbox_.push(node)) port_.wake();
