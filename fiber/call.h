@@ -18,15 +18,27 @@ class LocalTable;
 class Scheduler;
 
 template <class F>
-concept NullableCallable =
-    std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
-    (std::is_class_v<F> && requires(const F& f) { f == nullptr; } && !requires(const F& f) { +f; });
+concept ComparableToNull = requires(const F& f) {
+  f == nullptr;
+};
+
+// Lambdas that capture nothing compare to null as well, because they convert to a pointer.
+template <class F>
+concept ConvertibleToPointer = requires(const F& f) {
+  +f;
+};
+
+template <class F>
+concept NullableCallable = std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
+    (std::is_class_v<F>&& ComparableToNull<F> && !ConvertibleToPointer<F>);
 
 // Passes a callable on. Throws std::invalid_argument, naming `caller`, if it is a null pointer or
 // an empty std::function.
 template <class F>
 F&& checked_callable(F&& f, const char* caller) {
-  if constexpr (NullableCallable<std::decay_t<F>>) {
+  // A function itself, as opposed to a pointer to one, is never null.
+  if constexpr (NullableCallable<std::decay_t<F>> &&
+                !std::is_function_v<std::remove_reference_t<F>>) {
     if (f == nullptr) {
       throw std::invalid_argument(std::string("weft::") + caller + ": the callable is null");
     }

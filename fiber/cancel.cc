@@ -44,7 +44,8 @@ bool CancelScope::cancelled() const noexcept {
 ShieldScope::ShieldScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kShield) {}
 
 TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
-    : CancelScope(&Scheduler::require_fiber(caller), Kind::kTimeout), Timer([](Timer& timer) noexcept {
+    : CancelScope(&Scheduler::require_fiber(caller), Kind::kTimeout),
+      Timer([](Timer& timer) noexcept {
         auto& self = static_cast<TimeoutScope&>(timer);
         self.expired_ = true;
         update(*self.fiber_);

@@ -36,8 +36,8 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
   void* creator = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(tsan_fiber_, 0);
 #endif
-  new (&handle_) bc::fiber(std::allocator_arg, bc::preallocated(top, stack.size, stack),
-                           Borrowed(), [entry, argument](bc::fiber&&) -> bc::fiber {
+  new (&handle_) bc::fiber(std::allocator_arg, bc::preallocated(top, stack.size, stack), Borrowed(),
+                           [entry, argument](bc::fiber&&) -> bc::fiber {
                              entry(argument);
                              __builtin_unreachable();
                            });

@@ -47,11 +47,11 @@ struct TaskInfo {
 // What a switch and a wake-up touch: one cache line, the first of the control block.
 struct FiberHot {
   Context context;
-  Fiber* next_ready = nullptr;   // on the ready queue
+  Fiber* next_ready = nullptr;            // on the ready queue
   std::atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
-  Waiter* waiter = nullptr;      // what it is parked in; null while it runs or is ready
-  bool cancelled = false;         // the next wait throws Cancelled: see cancel.h
-  bool cancel_requested = false;  // by Task::cancel() or a shutdown; stays
+  Waiter* waiter = nullptr;               // what it is parked in; null while it runs or is ready
+  bool cancelled = false;                 // the next wait throws Cancelled: see cancel.h
+  bool cancel_requested = false;          // by Task::cancel() or a shutdown; stays
 };
 #if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 static_assert(sizeof(FiberHot) == 64);
@@ -109,8 +109,8 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   Completion completion;
   Outcome outcome = Outcome::kNone;
   std::atomic<bool> handle_gone{false};  // set once; with the completion's lock by other threads
-  bool live = false;     // started, and not recycled
-  bool visitor = false;  // its stack is of the pools for spawns by other threads
+  bool live = false;                     // started, and not recycled
+  bool visitor = false;                  // its stack is of the pools for spawns by other threads
   std::uint8_t name_size = 0;
   std::uint64_t id = 0;
   StackPool* pool = nullptr;
@@ -141,18 +141,6 @@ void run_work(Fiber& fiber, Body body) noexcept {
     fiber.outcome = Outcome::kException;
   }
 }
-
-// The stacks of a scheduler that was destroyed before the last handles of its tasks.
-struct Orphanage {
-  std::vector<std::unique_ptr<StackPool>> pools;
-  std::atomic<std::size_t> fibers{0};  // whose handles are still there
-
-  // Takes a fiber whose handle was dropped now. From any thread.
-  void bury(Fiber& fiber) noexcept;
-
-  // One of `fibers` less. The last one deletes *this.
-  void leave() noexcept;
-};
 
 }  // namespace weft
 

@@ -110,8 +110,8 @@ class Future {
   bool done() const { return state().completion.done(); }
   bool failed() const { return done() && state().exception; }
 
-  // Runs f(future), or f(), as a fiber of the calling fiber's scheduler, soon after this is done, or
-  // soon if it is already. f may wait. In the order of their addition. What f throws goes to the
+  // Runs f(future), or f(), as a fiber of the calling fiber's scheduler, soon after this is done,
+  // or soon if it is already. f may wait. In the order of their addition. What f throws goes to the
   // exception handler. Calls that have not begun at the scheduler's shutdown are dropped.
   // Throws std::logic_error outside fibers.
   template <class F>

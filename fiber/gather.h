@@ -17,9 +17,8 @@
 namespace weft {
 
 template <class F>
-using GatheredResult =
-    std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
-                       std::decay_t<std::invoke_result_t<F&>>>;
+using GatheredResult = std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
+                                          std::decay_t<std::invoke_result_t<F&>>>;
 
 template <class R>
 concept CallableRange = requires(R& range) {
@@ -27,8 +26,8 @@ concept CallableRange = requires(R& range) {
   std::invoke(*std::begin(range));
 };
 
-// Runs the callables at once, each as a fiber, and waits until all have ended. Returns their results
-// in the order of the arguments: a tuple, with std::monostate for void.
+// Runs the callables at once, each as a fiber, and waits until all have ended. Returns their
+// results in the order of the arguments: a tuple, with std::monostate for void.
 //
 // The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
 // caller cancels all of them likewise. A cancellation point. The callables are used in place, not

@@ -1,7 +1,10 @@
 #ifndef WEFT_FIBER_INBOX_H_
 #define WEFT_FIBER_INBOX_H_
 
+#include <sched.h>
+
 #include <atomic>
+#include <cstdint>
 
 namespace weft {
 
@@ -36,12 +39,20 @@ class Inbox {
     return head == asleep();
   }
 
+  // To be called by whoever was told to wake the owner, when that is done.
+  void woke() noexcept {
+    // Release: pairs with the acquire of settle().
+    woken_.fetch_add(1, std::memory_order_release);
+  }
+
   // Runs everything that was pushed, first come, first served. Only the owner calls this.
   void drain() noexcept {
     // Relaxed: a node that this look misses is found at the next one, or refuses the sleep.
     if (!head_.load(std::memory_order_relaxed)) return;
     // Acquire: pairs with the release of push().
     InboxNode* newest = head_.exchange(nullptr, std::memory_order_acquire);
+    if (sleeping_ && newest != asleep()) ++owed_;
+    sleeping_ = false;
     InboxNode* oldest = nullptr;
     while (newest && newest != asleep()) {
       InboxNode* next = newest->next_;
@@ -67,7 +78,16 @@ class Inbox {
   bool try_sleep() noexcept {
     InboxNode* nothing = nullptr;
     // Relaxed: the word itself orders the announcement and the pushes.
-    return head_.compare_exchange_strong(nothing, asleep(), std::memory_order_relaxed);
+    sleeping_ = head_.compare_exchange_strong(nothing, asleep(), std::memory_order_relaxed);
+    return sleeping_;
+  }
+
+  // Waits until everybody who was told to wake the owner has done so. The owner may have been woken
+  // by something else and be at its end, while a waker still is on its way to the port.
+  // REQUIRES: the inbox was drained. Only the owner calls this.
+  void settle() noexcept {
+    // Acquire: pairs with the release of woke().
+    while (woken_.load(std::memory_order_acquire) != owed_) sched_yield();
   }
 
  private:
@@ -79,6 +99,10 @@ class Inbox {
 
   // null: empty, the owner is awake. asleep(): empty, the owner sleeps. Else: the newest node.
   std::atomic<InboxNode*> head_{nullptr};
+
+  std::atomic<std::uint64_t> woken_{0};  // wake-ups by those who pushed
+  std::uint64_t owed_ = 0;               // how many the owner knows of
+  bool sleeping_ = false;                // try_sleep() succeeded since the last drain()
 };
 
 }  // namespace weft

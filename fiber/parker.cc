@@ -24,9 +24,9 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, TimePo
     at.tv_nsec = static_cast<long>(since.count() % 1'000'000'000);
   }
   // FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, the clock of TimePoint.
-  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                              deadline == kForever ? nullptr : &at, nullptr,
-                              FUTEX_BITSET_MATCH_ANY);
+  const long result =
+      syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+              deadline == kForever ? nullptr : &at, nullptr, FUTEX_BITSET_MATCH_ANY);
   return result == 0 || errno != ETIMEDOUT;
 }
 

@@ -4,14 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <initializer_list>
-#include <new>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/context_switch.h"
 #include "weft/fiber/local_table.h"
+#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
@@ -20,7 +20,8 @@ namespace {
 // How long fibers hand over to each other before the loop looks at timers and I/O.
 constexpr Duration kTurn = std::chrono::microseconds(100);
 // At most so many resumptions without a look at the clock, which bounds what fibers that suddenly
-// run for long can delay. A turn of the loop that finds nothing costs some 100 ns: 0.02 ns a switch.
+// run for long can delay. A turn of the loop that finds nothing costs some 100 ns: 0.02 ns a
+// switch.
 constexpr std::int64_t kMaxQuantum = 4096;
 // Where the clock stands still, look outside after so many turns.
 constexpr int kMaxTurnsUnpolled = 256;
@@ -32,34 +33,21 @@ constexpr Duration kPatience = std::chrono::seconds(5);
 constexpr std::uint64_t kIdRun = 1 << 16;
 std::atomic<std::uint64_t> ids_taken{0};
 
-[[noreturn]] void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
-  std::string who = "a fiber";
-  if (fiber) {
-    who = "fiber " + std::to_string(fiber->id);
-    if (fiber->name_size) who += " \"" + std::string(fiber->name_view()) + "\"";
-  }
-  const char* what = "of a type that is no std::exception";
-  try {
-    std::rethrow_exception(std::move(exception));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "weft: nobody took the exception of %s: %s\n", who.c_str(), error.what());
-    std::terminate();
-  } catch (...) {
-    std::fprintf(stderr, "weft: nobody took the exception of %s, %s\n", who.c_str(), what);
-    std::terminate();
-  }
-}
-
 }  // namespace
 
 // ---- Construction -------------------------------------------------------------------------------
 
-Scheduler::Scheduler(Port& port, Options options) : port_(port), options_(options) {
-  default_pool_ = &pool_for(pools_, options.stack_size);
-  if (options_.shuffle_seed) random_ = *options_.shuffle_seed;
-}
+Scheduler::Scheduler(Port& port, Options options)
+    : port_(port),
+      options_(options),
+      fibers_(*this, &Scheduler::enter, options.stack_size, options.guards),
+      random_(options.shuffle_seed.value_or(0)) {}
 
-Scheduler::~Scheduler() { orphan_handles(); }
+Scheduler::~Scheduler() {
+  inbox_.drain();
+  fibers_.orphan([this] { inbox_.drain(); });
+  inbox_.settle();
+}
 
 Scheduler& Scheduler::current() {
   if (!current_scheduler) {
@@ -93,68 +81,23 @@ void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
 
 // ---- Spawning -----------------------------------------------------------------------------------
 
-Fiber* Scheduler::fiber_at(void* top) noexcept {
-  return reinterpret_cast<Fiber*>(static_cast<std::byte*>(top) - sizeof(Fiber));
-}
-
-void* Scheduler::top_of(Fiber& fiber) noexcept { return &fiber + 1; }
-
-StackPool& Scheduler::pool_for(std::vector<std::unique_ptr<StackPool>>& pools,
-                               std::size_t stack_size) {
-  const std::size_t rounded = StackPool::round_up(stack_size);
-  for (auto& pool : pools) {
-    if (pool->stack_size() == rounded) return *pool;
-  }
-  const auto discard = [](void* top) noexcept { unmake_fiber(*fiber_at(top)); };
-  pools.push_back(std::make_unique<StackPool>(stack_size, discard, options_.guards));
-  return *pools.back();
-}
-
-// A fiber on a stack of the pool, with its context parked in enter().
-inline Fiber& Scheduler::prepare(StackPool& pool) {
-  const StackPool::Stack stack = pool.take();
-  if (!stack.warm) [[unlikely]] make_fiber(pool, stack.top);
-  return *fiber_at(stack.top);
-}
-
-void Scheduler::make_fiber(StackPool& pool, void* top) {
-  Fiber* fiber = new (fiber_at(top)) Fiber;
-  fiber->context.create(pool.bottom_of(top), fiber, &Scheduler::enter, fiber);
-  fiber->pool = &pool;
-  // Relaxed: a fiber is handed to another thread by its inbox.
-  fiber->home.store(this, std::memory_order_relaxed);
-}
-
-void Scheduler::unmake_fiber(Fiber& fiber) noexcept {
-  fiber.context.destroy();
-  fiber.~Fiber();
-}
-
 Fiber& Scheduler::reserve(const SpawnOptions& options) {
   Scheduler* const here = current_scheduler;
-  if (!here || (options.on && options.on != here)) return reserve_elsewhere(options);
-  StackPool* pool = here->default_pool_;
-  if (options.stack_size) [[unlikely]] pool = &here->pool_for(here->pools_, options.stack_size);
-  Fiber& fiber = here->prepare(*pool);
-  if (here->next_id_ == here->last_id_) [[unlikely]] here->take_ids();
-  fiber.id = ++here->next_id_;
-  fiber.set_name(options.name);
-  return fiber;
-}
-
-// For a scheduler of another thread.
-Fiber& Scheduler::reserve_elsewhere(const SpawnOptions& options) {
-  if (!options.on) {
+  if (options.on && options.on != here) [[unlikely]] {
+    Fiber& visitor = options.on->fibers_.take_elsewhere(options.stack_size);
+    // Relaxed: only the number matters.
+    visitor.id = ids_taken.fetch_add(1, std::memory_order_relaxed) + 1;
+    visitor.set_name(options.name);
+    return visitor;
+  }
+  if (!here) [[unlikely]] {
     throw std::logic_error(
         "weft::spawn needs a scheduler; call it inside weft::run, or name one in SpawnOptions::on");
   }
-  Scheduler& there = *options.on;
-  const std::size_t size = options.stack_size ? options.stack_size : there.options_.stack_size;
-  const std::lock_guard lock(there.visitors_lock_);
-  Fiber& fiber = there.prepare(there.pool_for(there.visitors_, size));
-  fiber.visitor = true;
-  // Relaxed: only the number matters.
-  fiber.id = ids_taken.fetch_add(1, std::memory_order_relaxed) + 1;
+  Fiber& fiber = here->fibers_.take(options.stack_size);
+  if (here->next_id_ == here->last_id_) [[unlikely]]
+    here->take_ids();
+  fiber.id = ++here->next_id_;
   fiber.set_name(options.name);
   return fiber;
 }
@@ -180,6 +123,11 @@ void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
   }
 }
 
+void Scheduler::start_here(Fiber& fiber) noexcept {
+  begin(fiber);
+  ready_.push_back(fiber);
+}
+
 // From now on the fiber counts. The caller makes it ready.
 inline void Scheduler::begin(Fiber& fiber) noexcept {
   fiber.live = true;
@@ -195,7 +143,7 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
 }
 
 // Makes the block as new, and its stack free.
-[[gnu::always_inline]] inline void Scheduler::give_back(Fiber& fiber) noexcept {
+[[gnu::always_inline]] inline void Scheduler::make_free(Fiber& fiber) noexcept {
   if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
   if (fiber.exception) fiber.exception = nullptr;
   fiber.outcome = Outcome::kNone;
@@ -206,15 +154,10 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
   // Relaxed, as reset() below: nobody else has a reference.
   fiber.handle_gone.store(false, std::memory_order_relaxed);
   fiber.completion.reset();
-  if (fiber.visitor) [[unlikely]] {
-    const std::lock_guard lock(visitors_lock_);
-    fiber.pool->put(top_of(fiber));
-  } else {
-    fiber.pool->put(top_of(fiber));
-  }
+  fibers_.put(fiber);
 }
 
-void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).give_back(fiber); }
+void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).make_free(fiber); }
 
 // ---- The life of a fiber ------------------------------------------------------------------------
 
@@ -240,9 +183,8 @@ void Scheduler::finish(Fiber& self) noexcept {
     self.ended(self);
   } else if (!recycled) {
     WaitQueue::Lock lock(self.completion.queue());
-    self.completion.complete(lock, [&] {
-      recycled = self.handle_gone.load(std::memory_order_relaxed);
-    });
+    self.completion.complete(lock,
+                             [&] { recycled = self.handle_gone.load(std::memory_order_relaxed); });
   }
   if (recycled) recycle(self);
 }
@@ -261,12 +203,12 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
   if (fiber.outcome == Outcome::kException) [[unlikely]] {
     handle_exception(fiber, std::exchange(fiber.exception, nullptr));
   }
-  give_back(fiber);
+  make_free(fiber);
 }
 
 void Scheduler::release(Fiber& fiber) noexcept {
   Scheduler* const here = current_scheduler;
-  if (!here || &of(fiber) != here) {
+  if (!here || fiber.home.load(std::memory_order_relaxed) != here) {
     release_elsewhere(fiber);
   } else if (fiber.done()) {
     here->recycle(fiber);
@@ -298,66 +240,9 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   // Acquire: sees what came before the requests. Release: a later push finds the node free.
   const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
   if (what & Fiber::kCancel) fiber.cancel();
-  if (what & Fiber::kStart) {
-    begin(fiber);
-    ready_.push_back(fiber);
-  }
+  if (what & Fiber::kStart) start_here(fiber);
   if (what & Fiber::kWake) make_ready(fiber);
   if (what & Fiber::kRecycle) recycle(fiber);
-}
-
-// ---- Calls --------------------------------------------------------------------------------------
-
-Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
-  Handle handle(call);
-  calls_.push_back(call);
-  if (time) {
-    timers_.add(call, *time);
-  } else {
-    launch(call);
-  }
-  return handle;
-}
-
-// The call's time has come.
-void Scheduler::launch(Call& call) noexcept {
-  if (call.ListNode<Call>::linked()) calls_.erase(call);
-  if (closing_ || call.over_) {
-    call.over_ = true;
-    call.unref();
-    return;
-  }
-  try {
-    Fiber& fiber = reserve({});
-    fiber.payload = &call;
-    fiber.work = [](Fiber& self) noexcept {
-      Call& its = *static_cast<Call*>(self.payload);
-      run_work(self, [&] {
-        if (!std::exchange(its.over_, true)) its.run();
-      });
-    };
-    fiber.drop = [](Fiber& self) noexcept {
-      Call& its = *static_cast<Call*>(self.payload);
-      its.over_ = true;
-      its.unref();
-    };
-    fiber.handle_gone.store(true, std::memory_order_relaxed);  // it never had one
-    fiber.locals = LocalTable::share(call.locals_);
-    begin(fiber);
-    ready_.push_back(fiber);
-  } catch (...) {
-    call.over_ = true;
-    call.unref();
-    handle_exception(loop_, std::current_exception());
-  }
-}
-
-void Scheduler::forget(Call& call) noexcept {
-  call.over_ = true;  // if it is a fiber already, that finds this
-  if (!call.ListNode<Call>::linked()) return;
-  if (call.pending()) timers_.remove(call);
-  calls_.erase(call);
-  if (call.forget()) call.unref();
 }
 
 // ---- Switching ----------------------------------------------------------------------------------
@@ -383,7 +268,8 @@ void Scheduler::yield() {
     return;
   }
   Fiber& self = *here->current_;
-  if (self.cancelled && cancellation_due(self)) [[unlikely]] throw_cancelled();
+  if (self.cancelled && cancellation_due(self)) [[unlikely]]
+    throw_cancelled();
   if (--here->budget_ < 0) [[unlikely]] {
     here->ready_.push_back(self);
     here->go(self, here->loop_);
@@ -452,7 +338,7 @@ void Scheduler::turn() {
 void Scheduler::sleep() {
   TimePoint deadline = timers_.next_deadline();
   if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
-  if (options_.trim) deadline = std::min(deadline, trim());
+  if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
   if (options_.spin > Duration::zero()) {
     const TimePoint end = std::min(port_.now() + options_.spin, deadline);
     while (port_.now() < end) {
@@ -475,14 +361,6 @@ void Scheduler::refill_budget(TimePoint now) noexcept {
   }
   refilled_ = now;
   budget_ = quantum_;
-}
-
-TimePoint Scheduler::trim() noexcept {
-  TimePoint again = kForever;
-  for (auto& pool : pools_) {
-    if (pool->may_trim()) again = std::min(again, pool->trim(port_.now()));
-  }
-  return again;
 }
 
 // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -517,55 +395,15 @@ void Scheduler::shutdown() {
   current_scheduler = nullptr;
 }
 
-void Scheduler::drop_calls() noexcept {
-  while (Call* call = calls_.front()) forget(*call);
-}
-
 void Scheduler::report_stragglers() noexcept {
   reported_ = true;
   for_each_fiber([](Fiber& fiber) {
-    if (fiber.done()) return;
     const TaskInfo info = fiber.info();
     std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
                  static_cast<unsigned long long>(info.id), info.name.c_str(),
                  *info.waiting_for ? ", which waits in " : "", info.waiting_for);
     fiber.cancel();  // it may have been detached meanwhile by another thread
   });
-}
-
-// Makes those tasks that have ended, but whose handles are still there, independent of *this.
-void Scheduler::orphan_handles() {
-  inbox_.drain();
-  auto orphanage = std::make_unique<Orphanage>();
-  orphanage->fibers = 1;  // this function, until all are counted
-  for_each_fiber([&](Fiber& fiber) {
-    const WaitQueue::Lock lock(fiber.completion.queue());
-    // A handle that was dropped in this moment has asked for its recycling: see below.
-    if (fiber.requests.load(std::memory_order_relaxed) != 0) return;
-    fiber.orphanage = orphanage.get();
-    fiber.home.store(nullptr, std::memory_order_relaxed);
-    orphanage->fibers.fetch_add(1, std::memory_order_relaxed);
-  });
-  inbox_.drain();
-  if (orphanage->fibers.load(std::memory_order_relaxed) > 1) {
-    for (auto* pools : {&pools_, &visitors_}) {
-      for (auto& pool : *pools) orphanage->pools.push_back(std::move(pool));
-      pools->clear();
-    }
-  }
-  orphanage.release()->leave();
-}
-
-void Orphanage::bury(Fiber& fiber) noexcept {
-  if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
-  if (fiber.drop) fiber.drop(fiber);
-  Scheduler::unmake_fiber(fiber);
-  leave();
-}
-
-void Orphanage::leave() noexcept {
-  // Release: what was done to a stack comes before it is unmapped. Acquire: the last one sees it.
-  if (fibers.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 }  // namespace weft

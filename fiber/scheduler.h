@@ -6,16 +6,14 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "weft/fiber/call.h"
 #include "weft/fiber/fiber.h"
+#include "weft/fiber/fiber_pool.h"
 #include "weft/fiber/inbox.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/port.h"
@@ -26,10 +24,10 @@ namespace weft {
 
 // How to start a fiber.
 struct SpawnOptions {
-  std::string_view name = {};    // for diagnostics; copied, cut to 31 bytes
-  std::size_t stack_size = 0;    // bytes of address space; 0: the scheduler's default
-  Scheduler* on = nullptr;       // null: the scheduler of the calling thread
-  bool eager = false;            // start it at once; the caller goes on when it first waits or ends
+  std::string_view name = {};  // for diagnostics; copied, cut to 31 bytes
+  std::size_t stack_size = 0;  // bytes of address space; 0: the scheduler's default
+  Scheduler* on = nullptr;     // null: the scheduler of the calling thread
+  bool eager = false;          // start it at once; the caller goes on when it first waits or ends
 };
 
 // The scheduler that runs on this thread, or null.
@@ -48,8 +46,8 @@ class Scheduler {
   struct Options {
     std::size_t stack_size = 256 * 1024;
     std::optional<std::uint64_t> shuffle_seed = {};  // run ready fibers in an order drawn from this
-    Duration spin = {};   // look for work this long before sleeping
-    bool trim = true;     // give unused stacks' memory back; needs a clock that does not jump
+    Duration spin = {};                              // look for work this long before sleeping
+    bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
   };
 
@@ -110,7 +108,7 @@ class Scheduler {
   TimePoint now() const noexcept { return port_.now(); }
   TimerQueue& timers() noexcept { return timers_; }
   Port& port() noexcept { return port_; }
-  std::size_t fibers() const noexcept { return live_; }
+  std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
 
   // A fiber without work yet, for the scheduler that the options name. The caller fills its payload
   // and then calls start() or unreserve(). Throws as StackPool::take() does, and std::logic_error
@@ -135,12 +133,12 @@ class Scheduler {
     }
   }
 
-  // The end of a control block, with its context.
-  static void unmake_fiber(Fiber& fiber) noexcept;
-
   // From any thread: hands a node to the loop.
   void deliver(InboxNode& node) noexcept {
-    if (inbox_.push(node)) port_.wake();
+    if (inbox_.push(node)) {
+      port_.wake();
+      inbox_.woke();
+    }
   }
 
   // The handle of a fiber is given up: what it would have taken goes to the exception handler, and
@@ -157,41 +155,39 @@ class Scheduler {
   void forget(Call& call) noexcept;
   void remember(Call& call) noexcept { calls_.push_back(call); }
 
-  // Calls visit(fiber) for every fiber that has not ended, by no particular order.
+  // Calls visit(fiber) for every fiber that has begun and not ended, in no particular order.
   template <class Visit>
-  void for_each_fiber(Visit visit);
+  void for_each_fiber(Visit visit) {
+    fibers_.for_each([&](Fiber& fiber) {
+      if (!fiber.done()) visit(fiber);
+    });
+  }
 
   // Does on the home thread what requests ask for.
   void serve(Fiber& fiber) noexcept;
 
  private:
   static void enter(void* fiber);
-  static Fiber* fiber_at(void* top) noexcept;
-  static void* top_of(Fiber& fiber) noexcept;
 
-  StackPool& pool_for(std::vector<std::unique_ptr<StackPool>>& pools, std::size_t stack_size);
-  static Fiber& reserve_elsewhere(const SpawnOptions& options);
-  Fiber& prepare(StackPool& pool);
-  void make_fiber(StackPool& pool, void* top);
+  void start_here(Fiber& fiber) noexcept;
   void begin(Fiber& fiber) noexcept;
-  void recycle(Fiber& fiber) noexcept;
-  static void release_elsewhere(Fiber& fiber) noexcept;
   void run_eagerly(Fiber& child) noexcept;
-  void give_back(Fiber& fiber) noexcept;
-  void take_ids() noexcept;
   void finish(Fiber& fiber) noexcept;
-  void orphan_handles();
-  void drop_calls() noexcept;
-  std::uint64_t draw() noexcept;
+  void recycle(Fiber& fiber) noexcept;
+  void make_free(Fiber& fiber) noexcept;
+  static void release_elsewhere(Fiber& fiber) noexcept;
+  void take_ids() noexcept;
 
   Fiber& next() noexcept;
   void go(Fiber& from, Fiber& to) noexcept;
+
+  void attach();
   void turn();
   void sleep();
   void refill_budget(TimePoint now) noexcept;
   void shuffle();
-  TimePoint trim() noexcept;
-  void attach();
+  std::uint64_t draw() noexcept;
+  void drop_calls() noexcept;
   void report_stragglers() noexcept;
 
   // What a switch touches.
@@ -203,9 +199,8 @@ class Scheduler {
   Port& port_;
   const Options options_;
   TimerQueue timers_;
-  StackPool* default_pool_ = nullptr;
-  std::vector<std::unique_ptr<StackPool>> pools_;  // one for each size of stack
-  std::size_t live_ = 0;
+  FiberPool fibers_;
+  std::size_t live_ = 0;  // fibers that have begun and not ended
   std::uint64_t next_id_ = 0;
   std::uint64_t last_id_ = 0;
 
@@ -219,33 +214,12 @@ class Scheduler {
   TimePoint report_at_ = kForever;
   std::function<void(std::exception_ptr)> handler_;
   IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
-  Fiber loop_;                 // the loop's own context, on the thread's stack
+  Fiber loop_;                       // the loop's own context, on the thread's stack
 
   // What other threads touch.
   alignas(64) Inbox inbox_;
   std::atomic<bool> stop_{false};
-  std::mutex visitors_lock_;
-  std::vector<std::unique_ptr<StackPool>> visitors_;  // stacks of fibers spawned by other threads
 };
-
-template <class Visit>
-void Scheduler::for_each_fiber(Visit visit) {
-  auto visit_live = [&](void* top) {
-    Fiber& fiber = *fiber_at(top);
-    if (fiber.live) visit(fiber);
-  };
-  for (auto& pool : pools_) pool->for_each(visit_live);
-  std::vector<Fiber*> visitors;
-  {
-    const std::lock_guard lock(visitors_lock_);
-    for (auto& pool : visitors_) {
-      pool->for_each([&](void* top) {
-        if (fiber_at(top)->live) visitors.push_back(fiber_at(top));
-      });
-    }
-  }
-  for (Fiber* fiber : visitors) visit(*fiber);
-}
 
 template <class F>
 void Scheduler::post(F&& f) {
@@ -262,7 +236,8 @@ template <class F>
 Handle Scheduler::call_later(Duration wait, F&& f) {
   const TimePoint time = deadline_after(now(), wait, "weft::Scheduler::call_later");
   return schedule(
-      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_later")), time);
+      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_later")),
+      time);
 }
 
 template <class F>

@@ -80,7 +80,8 @@ TimePoint StackPool::trim(TimePoint now) noexcept {
     // Nothing went in or out since a round that dropped all it may: let the thread sleep.
     const bool rests = least_free_ == free_count_ && unused_ == seen_;
     if (rests || free_count_ <= kAlwaysWarm) return kForever;
-    if (round_began_ != kPast && now - round_began_ < kTrimPeriod) return round_began_ + kTrimPeriod;
+    if (round_began_ != kPast && now - round_began_ < kTrimPeriod)
+      return round_began_ + kTrimPeriod;
     round_began_ = now;
     unused_ = least_free_;
     seen_ = 0;
@@ -148,10 +149,11 @@ void StackPool::install_guard(char* page) {
   if (mprotect(page, page_size(), PROT_NONE) == 0) return;
   std::size_t stacks = 0;
   for (const Slab& slab : slabs_) stacks += slab.used;
-  throw std::system_error(
-      errno, std::generic_category(),
-      "weft: mprotect of the guard page of stack " + std::to_string(stacks + 1) +
-          " (each takes two of the vm.max_map_count mappings: raise it, or use Linux 6.13 or later)");
+  throw std::system_error(errno, std::generic_category(),
+                          "weft: mprotect of the guard page of stack " +
+                              std::to_string(stacks + 1) +
+                              " (each takes two of the vm.max_map_count mappings: raise it, or use "
+                              "Linux 6.13 or later)");
 }
 
 void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {

@@ -68,8 +68,7 @@ class CompletionSet {
 // A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
 // duration is negative.
 template <class Range>
-WaitResult wait(Range&& tasks, When when = When::all_completed,
-                std::optional<Duration> time = {}) {
+WaitResult wait(Range&& tasks, When when = When::all_completed, std::optional<Duration> time = {}) {
   const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
   if (when == When::all_completed) {
     for (auto& task : tasks) {

@@ -59,7 +59,8 @@ bool Reactor::wait(TimePoint deadline) {
     timeout.tv_nsec = static_cast<long>(left % 1'000'000'000);
   }
   epoll_event events[kEvents];
-  const int count = wait_for_events(epoll_.get(), events, deadline == kForever ? nullptr : &timeout);
+  const int count =
+      wait_for_events(epoll_.get(), events, deadline == kForever ? nullptr : &timeout);
   // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
   return count > 0;
 }

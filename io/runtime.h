@@ -52,8 +52,8 @@ class Runtime {
   Runtime& operator=(const Runtime&) = delete;
 
   // Runs main() as a fiber, and all others meanwhile, until it ends; returns its result, or throws
-  // its exception, or TaskCancelled if it was cancelled. Other fibers stay as they are, for the next
-  // call or the end. Throws std::invalid_argument if main is null.
+  // its exception, or TaskCancelled if it was cancelled. Other fibers stay as they are, for the
+  // next call or the end. Throws std::invalid_argument if main is null.
   template <class F>
   auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
 

@@ -1,0 +1,64 @@
+#include "weft/fiber/fiber_pool.h"
+
+#include <algorithm>
+#include <new>
+
+#include "weft/fiber/unhandled.h"
+
+namespace weft {
+
+FiberPool::FiberPool(Scheduler& home, void (*entry)(void*), std::size_t stack_size,
+                     GuardKind guards)
+    : home_(home), entry_(entry), guards_(guards), default_(&pool_for(own_, stack_size)) {}
+
+Fiber& FiberPool::take_elsewhere(std::size_t stack_size) {
+  const std::lock_guard lock(visitors_lock_);
+  Fiber& fiber = take_from(pool_for(visitors_, stack_size ? stack_size : default_->stack_size()));
+  fiber.visitor = true;
+  return fiber;
+}
+
+TimePoint FiberPool::trim(const Port& port) noexcept {
+  TimePoint again = kForever;
+  for (auto& pool : own_) {
+    if (pool->may_trim()) again = std::min(again, pool->trim(port.now()));
+  }
+  return again;
+}
+
+void FiberPool::make(StackPool& pool, void* top) {
+  Fiber& fiber = *new (&fiber_at(top)) Fiber;
+  fiber.context.create(pool.bottom_of(top), &fiber, entry_, &fiber);
+  fiber.pool = &pool;
+  // Relaxed: a fiber is handed to another thread by its inbox.
+  fiber.home.store(&home_, std::memory_order_relaxed);
+}
+
+void FiberPool::unmake(Fiber& fiber) noexcept {
+  fiber.context.destroy();
+  fiber.~Fiber();
+}
+
+StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
+  const std::size_t rounded = StackPool::round_up(stack_size);
+  for (auto& pool : pools) {
+    if (pool->stack_size() == rounded) return *pool;
+  }
+  const auto discard = [](void* top) noexcept { unmake(fiber_at(top)); };
+  pools.push_back(std::make_unique<StackPool>(stack_size, discard, guards_));
+  return *pools.back();
+}
+
+void Orphanage::bury(Fiber& fiber) noexcept {
+  if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
+  if (fiber.drop) fiber.drop(fiber);
+  FiberPool::unmake(fiber);
+  leave();
+}
+
+void Orphanage::leave() noexcept {
+  // Release: what was done to a stack comes before it is unmapped. Acquire: the last one sees it.
+  if (fibers.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace weft

@@ -1,0 +1,144 @@
+#ifndef WEFT_FIBER_FIBER_POOL_H_
+#define WEFT_FIBER_FIBER_POOL_H_
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/port.h"
+#include "weft/fiber/stack.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// The fibers of a scheduler that have a stack: those at work, those that have ended and whose
+// handles are still there, and free ones.
+//
+// A free fiber keeps its context, parked where its last task ended. Threads: the _elsewhere
+// functions from any, on stacks of their own and under a lock; the rest from the home thread.
+class FiberPool {
+ public:
+  // `entry(fiber)` is what a new fiber runs. Throws std::invalid_argument on a bad stack size.
+  FiberPool(Scheduler& home, void (*entry)(void* fiber), std::size_t stack_size, GuardKind guards);
+  FiberPool(const FiberPool&) = delete;
+  FiberPool& operator=(const FiberPool&) = delete;
+
+  // A free fiber with a stack of this size; 0: the default. Throws as StackPool::take() does.
+  Fiber& take(std::size_t stack_size) {
+    StackPool* pool = default_;
+    if (stack_size) [[unlikely]]
+      pool = &pool_for(own_, stack_size);
+    return take_from(*pool);
+  }
+  Fiber& take_elsewhere(std::size_t stack_size);
+
+  // Takes back a fiber that nobody refers to.
+  void put(Fiber& fiber) noexcept {
+    if (fiber.visitor) [[unlikely]] {
+      const std::lock_guard lock(visitors_lock_);
+      fiber.pool->put(top_of(fiber));
+    } else {
+      fiber.pool->put(top_of(fiber));
+    }
+  }
+
+  // See StackPool::trim().
+  TimePoint trim(const Port& port) noexcept;
+
+  // Calls visit(fiber) for every fiber that was started and not taken back.
+  template <class Visit>
+  void for_each(Visit visit);
+
+  // Makes the fibers that are not taken back independent of their scheduler, which is about to be
+  // destroyed: all have ended, but handles are left. `drain` serves what such handles request.
+  template <class Drain>
+  void orphan(Drain drain);
+
+  // The end of a control block, with its context.
+  static void unmake(Fiber& fiber) noexcept;
+
+ private:
+  using Pools = std::vector<std::unique_ptr<StackPool>>;  // one for each size of stack
+
+  static Fiber& fiber_at(void* top) noexcept { return static_cast<Fiber*>(top)[-1]; }
+  static void* top_of(Fiber& fiber) noexcept { return &fiber + 1; }
+
+  Fiber& take_from(StackPool& pool) {
+    const StackPool::Stack stack = pool.take();
+    if (!stack.warm) [[unlikely]]
+      make(pool, stack.top);
+    return fiber_at(stack.top);
+  }
+  void make(StackPool& pool, void* top);
+  StackPool& pool_for(Pools& pools, std::size_t stack_size);
+
+  Scheduler& home_;
+  void (*const entry_)(void*);
+  const GuardKind guards_;
+  StackPool* default_;
+  Pools own_;
+
+  std::mutex visitors_lock_;
+  Pools visitors_;  // for fibers spawned by other threads
+};
+
+// The stacks of a scheduler that was destroyed before the last handles of its tasks.
+struct Orphanage {
+  std::vector<std::unique_ptr<StackPool>> pools;
+  std::atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
+
+  // Takes a fiber whose handle was dropped now. From any thread.
+  void bury(Fiber& fiber) noexcept;
+
+  // One of `fibers` less. The last one deletes *this.
+  void leave() noexcept;
+};
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class Visit>
+void FiberPool::for_each(Visit visit) {
+  for (auto& pool : own_) {
+    pool->for_each([&](void* top) {
+      if (fiber_at(top).live) visit(fiber_at(top));
+    });
+  }
+  std::vector<Fiber*> visitors;  // visited without the lock: visit may do anything
+  {
+    const std::lock_guard lock(visitors_lock_);
+    for (auto& pool : visitors_) {
+      pool->for_each([&](void* top) {
+        if (fiber_at(top).live) visitors.push_back(&fiber_at(top));
+      });
+    }
+  }
+  for (Fiber* fiber : visitors) visit(*fiber);
+}
+
+template <class Drain>
+void FiberPool::orphan(Drain drain) {
+  auto* orphanage = new Orphanage;
+  for_each([&](Fiber& fiber) {
+    const WaitQueue::Lock lock(fiber.completion.queue());
+    // A handle that was dropped in this moment has asked for its recycling, which comes below.
+    if (fiber.requests.load(std::memory_order_relaxed) != 0) return;
+    fiber.orphanage = orphanage;
+    // Relaxed, both: the lock, and the count when it reaches 0, order this.
+    fiber.home.store(nullptr, std::memory_order_relaxed);
+    orphanage->fibers.fetch_add(1, std::memory_order_relaxed);
+  });
+  drain();
+  // From here on no handle requests anything of the scheduler.
+  for (Pools* pools : {&own_, &visitors_}) {
+    for (auto& pool : *pools) orphanage->pools.push_back(std::move(pool));
+    pools->clear();
+  }
+  orphanage->leave();
+}
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_FIBER_POOL_H_
