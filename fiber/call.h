@@ -30,7 +30,7 @@ concept ConvertibleToPointer = requires(const F& f) {
 
 template <class F>
 concept NullableCallable = std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
-    (std::is_class_v<F>&& ComparableToNull<F> && !ConvertibleToPointer<F>);
+    (ComparableToNull<F> && !ConvertibleToPointer<F>);
 
 // Passes a callable on. Throws std::invalid_argument, naming `caller`, if it is a null pointer or
 // an empty std::function.

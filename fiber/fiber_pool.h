@@ -78,8 +78,8 @@ class FiberPool {
   Scheduler& home_;
   void (*const entry_)(void*);
   const GuardKind guards_;
-  StackPool* default_;
   Pools own_;
+  StackPool* const default_;  // one of own_
 
   std::mutex visitors_lock_;
   Pools visitors_;  // for fibers spawned by other threads
