@@ -20,6 +20,12 @@ Call::Call(Scheduler& scheduler) noexcept
 
 Call::~Call() { LocalTable::unref(locals_); }
 
+void Call::drop() noexcept {
+  over_ = true;
+  discard();
+  unref();
+}
+
 void Handle::cancel() noexcept {
   if (call_ && !call_->over_) call_->scheduler_.forget(*call_);
 }
@@ -38,8 +44,7 @@ Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
 // The call's time has come.
 void Scheduler::launch(Call& call) noexcept {
   if (call.ListNode<Call>::linked()) calls_.erase(call);
-  if (closing_ || call.over_) {
-    call.over_ = true;
+  if (call.over_) {
     call.unref();
     return;
   }
@@ -52,31 +57,37 @@ void Scheduler::launch(Call& call) noexcept {
         if (!std::exchange(its.over_, true)) its.run();
       });
     };
-    fiber.drop = [](Fiber& self) noexcept {
-      Call& its = *static_cast<Call*>(self.payload);
-      its.over_ = true;
-      its.unref();
-    };
+    fiber.drop = [](Fiber& self) noexcept { static_cast<Call*>(self.payload)->drop(); };
     fiber.handle_gone.store(true, std::memory_order_relaxed);  // it never had one
     fiber.locals = LocalTable::share(call.locals_);
-    start_here(fiber);
+    start_here(fiber);  // during a shutdown it does not begin, but only drops the call
   } catch (...) {
-    call.over_ = true;
-    call.unref();
+    call.drop();
     handle_exception(loop_, std::current_exception());
   }
 }
 
 void Scheduler::forget(Call& call) noexcept {
-  call.over_ = true;  // if it is a fiber already, that finds this
+  call.over_ = true;  // if it is a fiber or on its way to be one, that finds this
   if (!call.ListNode<Call>::linked()) return;
   if (call.pending()) timers_.remove(call);
   calls_.erase(call);
-  if (call.forget()) call.unref();
+  const bool free = call.forget();
+  call.discard();
+  if (free) call.unref();
 }
 
-void Scheduler::drop_calls() noexcept {
-  while (Call* call = calls_.front()) forget(*call);
+// In a fiber, because what a callable owns may wait for something when it is destroyed.
+void Scheduler::drop_calls() {
+  Fiber& fiber = reserve({.name = "shutdown"});
+  fiber.payload = this;
+  fiber.work = [](Fiber& self) noexcept {
+    auto& calls = static_cast<Scheduler*>(self.payload)->calls_;
+    while (Call* call = calls.front()) of(self).forget(*call);
+    self.outcome = Outcome::kValue;
+  };
+  fiber.handle_gone.store(true, std::memory_order_relaxed);
+  start_here(fiber);
 }
 
 }  // namespace weft

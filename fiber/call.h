@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -54,6 +55,9 @@ class Call : public InboxNode, public Timer, public ListNode<Call> {
 
   virtual void run() = 0;
 
+  // Destroys the callable, if it is still there: somebody may keep a handle for long. May wait.
+  virtual void discard() noexcept = 0;
+
   // Leaves what it watches, because it shall not run after all. Returns false if it is on its way
   // to the scheduler already, and so must not be freed yet.
   virtual bool forget() noexcept { return true; }
@@ -80,6 +84,9 @@ class Call : public InboxNode, public Timer, public ListNode<Call> {
   Scheduler& scheduler_;
   LocalTable* locals_ = nullptr;
   std::atomic<int> references_{1};
+  // It is no longer the scheduler's: it has ended, or will never begin.
+  void drop() noexcept;
+
   bool over_ = false;  // it has begun, or never will
 };
 
@@ -88,10 +95,11 @@ class CallOf final : public Call {
  public:
   template <class G>
   CallOf(Scheduler& scheduler, G&& f) : Call(scheduler), f_(std::forward<G>(f)) {}
-  void run() override { std::invoke(f_); }
+  void run() override { std::invoke(*f_); }
+  void discard() noexcept override { f_.reset(); }
 
  private:
-  F f_;
+  std::optional<F> f_;
 };
 
 // What call_soon, call_later and call_at give: the right to change one's mind. Copyable.
@@ -112,7 +120,8 @@ class Handle {
   }
 
   // The call does not start, if it has not started yet; nothing of it stays behind. No effect
-  // afterwards, or twice. Does not wait. Only from fibers of the same scheduler, or after its end.
+  // afterwards, or twice. Waits only if the callable's destructor does. Only from fibers of the
+  // same scheduler, or after its end.
   void cancel() noexcept;
 
  private:

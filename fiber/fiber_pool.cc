@@ -51,7 +51,6 @@ StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
 
 void Orphanage::bury(Fiber& fiber) noexcept {
   if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
-  if (fiber.drop) fiber.drop(fiber);
   FiberPool::unmake(fiber);
   leave();
 }

@@ -90,7 +90,7 @@ struct Orphanage {
   std::vector<std::unique_ptr<StackPool>> pools;
   std::atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
 
-  // Takes a fiber whose handle was dropped now. From any thread.
+  // Takes a fiber whose handle was dropped now, and whose result is gone. From any thread.
   void bury(Fiber& fiber) noexcept;
 
   // One of `fibers` less. The last one deletes *this.

@@ -201,13 +201,17 @@ std::uint64_t Future<T>::add_done_callback(F&& f) const {
         : DoneCallback(scheduler, its.completion()), future(its), f(std::forward<F>(function)) {}
     void run() override {
       if constexpr (std::is_invocable_v<Function&, Future>) {
-        std::invoke(f, future);
+        std::invoke(*f, *future);
       } else {
-        std::invoke(f);
+        std::invoke(*f);
       }
     }
-    Future future;  // keeps the completion
-    Function f;
+    void discard() noexcept override {
+      f.reset();
+      future.reset();
+    }
+    std::optional<Future> future;  // keeps the completion
+    std::optional<Function> f;
   };
   checked_callable(f, "Future::add_done_callback");
   FutureState& its = state();

@@ -33,6 +33,11 @@ constexpr Duration kPatience = std::chrono::seconds(5);
 constexpr std::uint64_t kIdRun = 1 << 16;
 std::atomic<std::uint64_t> ids_taken{0};
 
+// May wait: the destructor of the result may.
+inline void drop_result(Fiber& fiber) noexcept {
+  if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
+}
+
 }  // namespace
 
 // ---- Construction -------------------------------------------------------------------------------
@@ -144,7 +149,7 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
 
 // Makes the block as new, and its stack free.
 [[gnu::always_inline]] inline void Scheduler::make_free(Fiber& fiber) noexcept {
-  if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
+  drop_result(fiber);
   if (fiber.exception) fiber.exception = nullptr;
   fiber.outcome = Outcome::kNone;
   fiber.live = false;
@@ -175,18 +180,21 @@ void Scheduler::enter(void* argument) {
 
 // Runs on the fiber's own stack, which somebody else may be given by the time it returns.
 void Scheduler::finish(Fiber& self) noexcept {
-  --live_;
-  if (self.locals) LocalTable::unref(std::exchange(self.locals, nullptr));
   // Relaxed: if it is set it stays, and if not the lock below decides.
-  bool recycled = self.handle_gone.load(std::memory_order_relaxed);
+  bool unowned = self.handle_gone.load(std::memory_order_relaxed);
+  // A result that nobody can take goes first, and the locals: their destructors may wait, and may
+  // use what the owner of a group keeps for its children.
+  if (unowned) drop_result(self);
+  if (self.locals) LocalTable::unref(std::exchange(self.locals, nullptr));
   if (self.ended) {
     self.ended(self);
-  } else if (!recycled) {
+  } else if (!unowned) {
     WaitQueue::Lock lock(self.completion.queue());
     self.completion.complete(lock,
-                             [&] { recycled = self.handle_gone.load(std::memory_order_relaxed); });
+                             [&] { unowned = self.handle_gone.load(std::memory_order_relaxed); });
   }
-  if (recycled) recycle(self);
+  if (unowned) recycle(self);
+  --live_;
 }
 
 void Scheduler::recycle(Fiber& fiber) noexcept {
@@ -220,13 +228,19 @@ void Scheduler::release(Fiber& fiber) noexcept {
 }
 
 void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
-  Orphanage* orphans = nullptr;
   {
     const WaitQueue::Lock lock(fiber.completion.queue());
     if (!fiber.done()) {
       // Relaxed: the lock orders it with the end of the fiber.
       fiber.handle_gone.store(true, std::memory_order_relaxed);
-    } else if (fiber.home.load(std::memory_order_relaxed)) {
+      return;
+    }
+  }
+  drop_result(fiber);  // here, not in the loop over there, where nobody can wait
+  Orphanage* orphans = nullptr;
+  {
+    const WaitQueue::Lock lock(fiber.completion.queue());
+    if (fiber.home.load(std::memory_order_relaxed)) {
       // Under the lock the scheduler cannot be destroyed.
       fiber.request(Fiber::kRecycle);
     } else {
@@ -386,12 +400,12 @@ void Scheduler::shutdown() {
   attach();
   closing_ = true;
   report_at_ = port_.now() + kPatience;
-  drop_calls();
   for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
-  while (live_ > 0 || !inbox_.empty()) turn();
-  // Fibers may have made new ones on their way out. What was notified meanwhile is in the inbox.
-  drop_calls();
-  inbox_.drain();
+  do {
+    if (!calls_.empty()) drop_calls();
+    for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
+    // Fibers on their way out may have made new ones.
+  } while (!calls_.empty());
   current_scheduler = nullptr;
 }
 

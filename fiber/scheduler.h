@@ -187,7 +187,7 @@ class Scheduler {
   void refill_budget(TimePoint now) noexcept;
   void shuffle();
   std::uint64_t draw() noexcept;
-  void drop_calls() noexcept;
+  void drop_calls();
   void report_stragglers() noexcept;
 
   // What a switch touches.

@@ -27,13 +27,22 @@ void TaskGroup::join() {
 void TaskGroup::wait_for_children() {
   for (;;) {
     WaitQueue::Lock lock(joiners_);
-    if (children_.empty()) return;
+    if (children_.empty()) {
+      cancelled_ = false;
+      return;
+    }
     joiners_.wait(lock, kForever, "TaskGroup::join");
   }
 }
 
 void TaskGroup::cancel() noexcept {
   const WaitQueue::Lock lock(joiners_);
+  cancel_children();
+}
+
+// REQUIRES: the lock is held.
+void TaskGroup::cancel_children() noexcept {
+  cancelled_ = true;
   for (Fiber* child = children_.front(); child; child = children_.next(*child)) child->cancel();
 }
 
@@ -45,6 +54,8 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
   {
     const WaitQueue::Lock lock(joiners_);
     children_.push_back(fiber);
+    // It is nobody else's yet, and on whatever thread it starts, it does not begin.
+    fiber.cancel_requested = fiber.cancelled = cancelled_;
   }
   Scheduler::start(fiber, options);
 }
@@ -58,9 +69,7 @@ void TaskGroup::ended(Fiber& fiber) noexcept {
     group.children_.erase(fiber);
     if (fiber.outcome == Outcome::kException && !group.failure_) {
       group.failure_ = std::move(fiber.exception);
-      for (Fiber* child = group.children_.front(); child; child = group.children_.next(*child)) {
-        child->cancel();
-      }
+      group.cancel_children();
     }
     if (fiber.outcome == Outcome::kException) fiber.outcome = Outcome::kTaken;
     if (group.children_.empty()) claimed = group.joiners_.claim_all(lock);

@@ -41,19 +41,21 @@ class TaskGroup {
   // Throws std::logic_error in a child of this group, which would wait for itself.
   void join();
 
-  // Cancels the children that there are now.
+  // Cancels the children: those that there are, and until the next join() those that come.
   void cancel() noexcept;
 
  private:
   void add(Fiber& fiber, const SpawnOptions& options) noexcept;
   static void ended(Fiber& fiber) noexcept;
 
+  void cancel_children() noexcept;
   void wait_for_children();
 
   // Its lock guards the members below. Waiting in it: whoever joins.
   WaitQueue joiners_;
   IntrusiveList<Fiber, TaskGroup> children_;
   std::exception_ptr failure_;
+  bool cancelled_ = false;  // who joins the group now is cancelled too
 };
 
 }  // namespace weft

@@ -1,5 +1,8 @@
 #include "weft/fiber/wait_queue.h"
 
+#include <cstdio>
+#include <exception>
+
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/parker.h"
@@ -8,7 +11,13 @@
 namespace weft {
 
 Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), what_(what) {
-  if (!fiber_) thread_ = &this_thread_parker();
+  if (fiber_) return;
+  if (Scheduler::current_or_null()) {
+    std::fprintf(stderr,
+                 "weft: %s in the scheduler's loop, e.g. in a destructor of what it drops\n", what);
+    std::terminate();  // the loop would wait for itself
+  }
+  thread_ = &this_thread_parker();
 }
 
 Waiter::Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
