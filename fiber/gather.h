@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "weft/fiber/call.h"
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/task_group.h"
 
 namespace weft {
@@ -19,6 +20,13 @@ namespace weft {
 template <class F>
 using GatheredResult = std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
                                           std::decay_t<std::invoke_result_t<F&>>>;
+
+// A child that was cancelled, by what it waited for and not with the group, has no result.
+template <class T>
+T&& gathered(std::optional<T>& result) {
+  if (!result) throw TaskCancelled();
+  return std::move(*result);
+}
 
 template <class R>
 concept CallableRange = requires(R& range) {
@@ -36,7 +44,7 @@ template <class... F>
 auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
   (checked_callable(fs, "gather"), ...);
   std::tuple<std::optional<GatheredResult<F>>...> results;
-  TaskGroup group;
+  TaskGroup group;  // after what its children write to
   std::apply(
       [&](auto&... result) {
         (group.spawn([&f = fs, &result] {
@@ -52,7 +60,7 @@ auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
       results);
   group.join();
   return std::apply(
-      [](auto&... result) { return std::tuple<GatheredResult<F>...>(std::move(*result)...); },
+      [](auto&... result) { return std::tuple<GatheredResult<F>...>(gathered(result)...); },
       results);
 }
 
@@ -60,13 +68,14 @@ auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
 template <CallableRange R>
 auto gather(R&& range) {
   using Result = std::invoke_result_t<decltype(*std::begin(range))>;
-  TaskGroup group;
   if constexpr (std::is_void_v<Result>) {
+    TaskGroup group;
     for (auto& f : range) group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); });
     group.join();
   } else {
     std::vector<std::optional<std::decay_t<Result>>> slots(
         static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
+    TaskGroup group;  // after what its children write to
     auto slot = slots.begin();
     for (auto& f : range) {
       group.spawn([&f = checked_callable(f, "gather"), &result = *slot++] {
@@ -76,7 +85,7 @@ auto gather(R&& range) {
     group.join();
     std::vector<std::decay_t<Result>> results;
     results.reserve(slots.size());
-    for (auto& result : slots) results.push_back(std::move(*result));
+    for (auto& result : slots) results.push_back(gathered(result));
     return results;
   }
 }

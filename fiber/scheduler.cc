@@ -254,7 +254,10 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   // Acquire: sees what came before the requests. Release: a later push finds the node free.
   const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
   if (what & Fiber::kCancel) fiber.cancel();
-  if (what & Fiber::kStart) start_here(fiber);
+  if (what & Fiber::kStart) {
+    start_here(fiber);
+    if (closing_) fiber.cancel();  // spawned by another thread: nobody here waits for its cleanup
+  }
   if (what & Fiber::kWake) make_ready(fiber);
   if (what & Fiber::kRecycle) recycle(fiber);
 }

@@ -78,12 +78,13 @@ StackPool::Stack StackPool::carve() {
 TimePoint StackPool::trim(TimePoint now) noexcept {
   if (seen_ >= free_count_) {
     // Nothing went in or out since a round that dropped all it may: let the thread sleep.
-    const bool rests = least_free_ == free_count_ && unused_ == seen_;
+    const bool rests = least_free_ == free_count_ && unused_ + kAlwaysWarm == free_count_;
     if (rests || free_count_ <= kAlwaysWarm) return kForever;
     if (round_began_ != kPast && now - round_began_ < kTrimPeriod)
       return round_began_ + kTrimPeriod;
     round_began_ = now;
-    unused_ = least_free_;
+    // Those on top, which are next to be taken, stay.
+    unused_ = least_free_ - std::min(least_free_, kAlwaysWarm);
     seen_ = 0;
     least_free_ = free_count_;
   }
@@ -91,7 +92,7 @@ TimePoint StackPool::trim(TimePoint now) noexcept {
   for (int calls = 0; seen_ < last_look && calls < kTrimCalls; ++seen_) {
     Free& stack = free_[seen_];
     if (!(stack & kWarm)) continue;
-    const bool cold = seen_ >= kAlwaysWarm && seen_ < unused_;
+    const bool cold = seen_ < unused_;
     void* top = reinterpret_cast<void*>(stack & ~kWarm);
     if (cold) {
       discard_(top);

@@ -104,7 +104,7 @@ class StackPool {
   using Free = std::uintptr_t;
   static constexpr Free kWarm = 1;
 
-  // What stays warm however long nobody needs it.
+  // So many stay warm however long nobody needs them.
   static constexpr std::size_t kAlwaysWarm = 16;
 
   const std::size_t stack_size_;

@@ -4,9 +4,16 @@
 #include <bit>
 
 namespace weft {
+namespace {
+
+std::uint64_t since_epoch(TimePoint time) noexcept {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(time.time_since_epoch().count(), 0));
+}
+
+}  // namespace
 
 void TimerQueue::add(Timer& timer, TimePoint deadline) noexcept {
-  timer.deadline_ = std::max<std::int64_t>(deadline.time_since_epoch().count(), 0);
+  timer.deadline_ = since_epoch(deadline);
   timer.order_ = added_++;
   ++size_;
   place(timer);
@@ -37,16 +44,16 @@ void TimerQueue::remove(Timer& timer) noexcept {
 
 TimePoint TimerQueue::next_deadline() noexcept {
   int place;
-  std::int64_t start;
+  std::uint64_t start;
   while (!heap_ && next_slot(place, start)) open_slot(place, start);
   return heap_ ? heap_->deadline() : kForever;
 }
 
 Timer* TimerQueue::pop_expired(TimePoint now) noexcept {
-  const std::int64_t limit = now.time_since_epoch().count();
+  const std::uint64_t limit = since_epoch(now);
   while (base_ <= limit) {
     int place;
-    std::int64_t start;
+    std::uint64_t start;
     if (next_slot(place, start) && start <= limit) {
       open_slot(place, start);
     } else {
@@ -69,9 +76,10 @@ void TimerQueue::place(Timer& timer) noexcept {
     heap_ = merge(heap_, &timer);
     return;
   }
-  const auto differs = static_cast<std::uint64_t>(timer.deadline_ ^ base_) >> kGranularityBits;
+  const std::uint64_t differs = (timer.deadline_ ^ base_) >> kGranularityBits;
   const int level = differs ? (std::bit_width(differs) - 1) / kBits : 0;
-  const int digit = (timer.deadline_ >> (kGranularityBits + level * kBits)) & (kSlots - 1);
+  const auto digit =
+      static_cast<int>(timer.deadline_ >> (kGranularityBits + level * kBits)) & (kSlots - 1);
   timer.place_ = level * kSlots + digit;
   occupied_[level] |= std::uint64_t{1} << digit;
   Slot& slot = slots_[timer.place_];
@@ -95,17 +103,17 @@ void TimerQueue::drain(int place) noexcept {
 }
 
 // REQUIRES: no timer of the wheel is due before `base`.
-void TimerQueue::move_base(std::int64_t base) noexcept {
+void TimerQueue::move_base(std::uint64_t base) noexcept {
   base_ = base;
   // Outer slots whose span base_ has entered belong further in.
   for (int level = kLevels - 1; level > 0; --level) {
-    const int digit = (base >> (kGranularityBits + level * kBits)) & (kSlots - 1);
+    const auto digit = static_cast<int>(base >> (kGranularityBits + level * kBits)) & (kSlots - 1);
     if (occupied_[level] >> digit & 1) drain(level * kSlots + digit);
   }
 }
 
 // The slot that comes first, and where its span starts. False if the wheel is empty.
-bool TimerQueue::next_slot(int& place, std::int64_t& start) const noexcept {
+bool TimerQueue::next_slot(int& place, std::uint64_t& start) const noexcept {
   for (int level = 0; level < kLevels; ++level) {
     if (!occupied_[level]) continue;
     const int digit = std::countr_zero(occupied_[level]);
@@ -118,7 +126,7 @@ bool TimerQueue::next_slot(int& place, std::int64_t& start) const noexcept {
 }
 
 // Moves base_ to the slot, and past it if it is an innermost one: its timers go to the heap.
-void TimerQueue::open_slot(int place, std::int64_t start) noexcept {
+void TimerQueue::open_slot(int place, std::uint64_t start) noexcept {
   if (place >= kSlots) {
     move_base(start);
     return;

@@ -18,7 +18,9 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
 
   bool pending() const noexcept { return place_ != kIdle; }
-  TimePoint deadline() const noexcept { return TimePoint(Duration(deadline_)); }
+  TimePoint deadline() const noexcept {
+    return TimePoint(Duration(static_cast<std::int64_t>(deadline_)));
+  }
   void expire() noexcept { expire_(*this); }
 
  private:
@@ -31,7 +33,7 @@ class Timer {
   Timer* left_ = nullptr;
   Timer* right_ = nullptr;
   Timer* child_ = nullptr;  // in the heap: the first child
-  std::int64_t deadline_ = 0;
+  std::uint64_t deadline_ = 0;
   std::uint64_t order_ = 0;  // of addition: equal deadlines expire first come, first served
   void (*expire_)(Timer&) noexcept;
   int place_ = kIdle;  // or kNear, or the index of a slot
@@ -78,13 +80,13 @@ class TimerQueue {
   static constexpr int kBits = 6;
   static constexpr int kSlots = 1 << kBits;
   static constexpr int kGranularityBits = 20;  // the innermost slots: 1.05 ms
-  static constexpr std::int64_t kGranularity = std::int64_t{1} << kGranularityBits;
+  static constexpr std::uint64_t kGranularity = std::uint64_t{1} << kGranularityBits;
 
   void place(Timer& timer) noexcept;
   void drain(int place) noexcept;
-  void move_base(std::int64_t base) noexcept;
-  bool next_slot(int& place, std::int64_t& start) const noexcept;
-  void open_slot(int place, std::int64_t start) noexcept;
+  void move_base(std::uint64_t base) noexcept;
+  bool next_slot(int& place, std::uint64_t& start) const noexcept;
+  void open_slot(int place, std::uint64_t start) noexcept;
 
   static bool before(const Timer& a, const Timer& b) noexcept;
   static Timer* merge(Timer* a, Timer* b) noexcept;
@@ -95,7 +97,7 @@ class TimerQueue {
   // kBits bits, above kGranularityBits) above digit L; its digit L picks the slot and is greater
   // than base_'s, or for level 0 not less. So the first slot of the lowest level comes first.
   Timer* heap_ = nullptr;
-  std::int64_t base_ = 0;
+  std::uint64_t base_ = 0;  // unsigned: it may pass the end of time
   std::size_t size_ = 0;
   std::uint64_t added_ = 0;
   std::array<std::uint64_t, kLevels> occupied_{};  // a bit for each slot that is not empty

@@ -11,9 +11,6 @@ namespace {
 thread_local Runtime* current_runtime = nullptr;
 
 RunOptions checked(RunOptions options) {
-  if (Scheduler::current_or_null()) {
-    throw std::logic_error("weft::run: this thread runs fibers already; runs do not nest");
-  }
   if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
   if (options.threads > 1) {
     throw std::invalid_argument("weft: RunOptions::threads: more than one is not supported yet");
@@ -42,12 +39,33 @@ struct Runtime::Impl {
   Scheduler* const schedulers[1];
 };
 
-Runtime::Runtime(RunOptions options) : impl_(std::make_unique<Impl>(checked(options))) {}
+Runtime::Runtime(RunOptions options)
+    : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {}
 
 Runtime::~Runtime() {
   current_runtime = this;
   impl_->scheduler.shutdown();
   current_runtime = nullptr;
+}
+
+void Runtime::check_not_nested() {
+  if (Scheduler::current_or_null()) {
+    throw std::logic_error("weft::run: this thread runs fibers already; runs do not nest");
+  }
+}
+
+void Runtime::run_until(Completion& completion) {
+  struct Stop : Waiter {
+    explicit Stop(Scheduler& its_scheduler)
+        : Waiter([](Waiter& waiter) noexcept { static_cast<Stop&>(waiter).scheduler.stop(); }),
+          scheduler(its_scheduler) {}
+    Scheduler& scheduler;
+  } at_the_end(impl_->scheduler);
+  {
+    WaitQueue::Lock lock(completion.queue());
+    completion.queue().watch(lock, at_the_end);
+  }
+  while (!completion.done()) run_forever();  // somebody else's stop() does not count
 }
 
 void Runtime::run_forever() {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "weft/fiber/call.h"
+#include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/time.h"
@@ -71,6 +72,10 @@ class Runtime {
 
  private:
   struct Impl;
+
+  static void check_not_nested();
+  void run_until(Completion& completion);
+
   const std::unique_ptr<Impl> impl_;
 };
 
@@ -86,19 +91,9 @@ auto run(F&& main, RunOptions options = {}) -> std::invoke_result_t<std::decay_t
 template <class F>
 auto Runtime::run(F&& main) -> std::invoke_result_t<std::decay_t<F>&> {
   checked_callable(main, "run");
-  struct Stop {
-    Runtime& runtime;
-    ~Stop() { runtime.stop(); }
-  };
-  auto task = spawn(
-      [this, f = std::decay_t<F>(std::forward<F>(main))]() mutable -> decltype(auto) {
-        const Stop at_the_end{*this};
-        return std::invoke(f);
-      },
-      {.name = "main", .on = schedulers().front()});
-  do {
-    run_forever();
-  } while (!task.done());  // somebody else's stop() does not count
+  check_not_nested();
+  auto task = spawn(std::forward<F>(main), {.name = "main", .on = schedulers().front()});
+  run_until(task.completion());
   return task.get();
 }
 
