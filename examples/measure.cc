@@ -1,0 +1,160 @@
+#include "examples/measure.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <new>
+#include <stdexcept>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// What the process that works tells the one that measures.
+struct Board : Progress {
+  std::atomic<long> memory_at_start{0};
+  std::atomic<double> seconds{0};
+  char failure[256] = {};
+};
+
+// "Name:  123 kB" in a file of /proc, in bytes; 0 if there is none.
+long bytes_in(const std::string& file, const std::string& name) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(name + ":")) return std::atol(line.c_str() + name.size() + 1) * 1024;
+  }
+  return 0;
+}
+
+// The number that a file consists of.
+long number_in(const char* file, long otherwise) {
+  std::ifstream in(file);
+  long number = 0;
+  return in >> number ? number : otherwise;
+}
+
+// Memory that this process shares with no other, and its page tables.
+long memory_of(pid_t process) {
+  const auto folder = "/proc/" + std::to_string(process);
+  return bytes_in(folder + "/smaps_rollup", "Private_Dirty") +
+         bytes_in(folder + "/status", "VmPTE");
+}
+
+// That of its children, if it has any; else its own, less what it had at the start.
+long memory_added(pid_t process, const Board& board) {
+  const auto id = std::to_string(process);
+  std::ifstream children("/proc/" + id + "/task/" + id + "/children");
+  long sum = 0;
+  for (pid_t child = 0; children >> child;) sum += memory_of(child);
+  return sum > 0 ? sum : std::max(0L, memory_of(process) - board.memory_at_start);
+}
+
+// The life of the process that works.
+[[noreturn]] void perform(const std::function<void(Progress&)>& work, Board& board) {
+  try {
+    memory_of(getpid());  // reading takes memory, too, the first time
+    board.memory_at_start = memory_of(getpid());
+    const auto start = Clock::now();
+    work(board);
+    board.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  } catch (const std::exception& e) {
+    std::snprintf(board.failure, sizeof(board.failure), "%s", e.what());
+    std::exit(1);
+  }
+  std::exit(0);
+}
+
+// Looks at the process until it has ended; returns its exit status.
+int watch(pid_t process, const std::string& name, long queries, const Board& board, Cost& cost) {
+  const bool on_terminal = isatty(STDERR_FILENO);
+  long most_looked_at = 0;
+  auto next_look = Clock::now();
+  auto next_line = next_look + 100ms;
+  int status = 0;
+  while (waitpid(process, &status, WNOHANG) == 0) {
+    const auto now = Clock::now();
+    const long waiting = board.waiting;
+    cost.most_waiting = std::max(cost.most_waiting, waiting);
+    if (waiting > most_looked_at && now >= next_look) {
+      most_looked_at = waiting;
+      cost.bytes_per_query =
+          static_cast<double>(memory_added(process, board)) / static_cast<double>(waiting);
+      // The more memory there is, the longer it takes to look, and the rarer we do.
+      next_look = Clock::now() + 10 * (Clock::now() - now);
+    }
+    if (on_terminal && now >= next_line) {
+      std::fprintf(stderr, "\r  %s: %s waiting, %s of %s answered\033[K", name.c_str(),
+                   with_commas(waiting).c_str(), with_commas(board.answered).c_str(),
+                   with_commas(queries).c_str());
+      next_line = now + 100ms;
+    }
+    std::this_thread::sleep_for(5ms);
+  }
+  if (on_terminal) std::fputs("\r\033[K", stderr);
+  return status;
+}
+
+bool guards_split_mappings() {
+  constexpr int kGuardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
+  const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* page = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool split = page == MAP_FAILED || madvise(page, size, kGuardInstall) != 0;
+  if (page != MAP_FAILED) munmap(page, size);
+  return split;
+}
+
+}  // namespace
+
+Cost measure(const std::string& name, long queries, const std::function<void(Progress&)>& work) {
+  void* shared =
+      mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) throw std::runtime_error(name + ": no memory to share");
+  Board& board = *new (shared) Board;
+
+  std::fflush(stdout);  // or the child has it, too
+  const pid_t process = fork();
+  if (process < 0) throw std::runtime_error(name + ": cannot fork");
+  if (process == 0) perform(work, board);
+
+  Cost cost;
+  const int status = watch(process, name, queries, board, cost);
+  cost.seconds = board.seconds;
+  std::string failure = board.failure;
+  if (WIFSIGNALED(status)) failure = "killed by signal " + std::to_string(WTERMSIG(status));
+  if (failure.empty() && status != 0) failure = "the process failed";
+  if (failure.empty() && board.answered != queries) failure = "answers are missing";
+  munmap(shared, sizeof(Board));
+  if (!failure.empty()) throw std::runtime_error(name + ": " + failure);
+  return cost;
+}
+
+long fibers_that_fit() {
+  constexpr long kBytesEach = 4700;
+  long memory = bytes_in("/proc/meminfo", "MemAvailable");
+  memory = std::min(memory, number_in("/sys/fs/cgroup/memory.max", memory));
+  long fit = memory / 4 / kBytesEach;
+  if (guards_split_mappings()) {
+    fit = std::min(fit, number_in("/proc/sys/vm/max_map_count", 65530) / 2 - 1000);
+  }
+  fit = std::max(fit, 1L);
+  long unit = 1;
+  while (fit / unit >= 10) unit *= 10;
+  return fit / unit * unit;
+}
+
+std::string with_commas(long number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<long>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
+}

@@ -1,0 +1,178 @@
+// The examples, run as a reader would, and what they print.
+
+#include <fnmatch.h>
+
+#include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <sstream>
+#include <string>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(examples)
+
+namespace {
+
+// Runs an example; it must succeed, and soon: what takes longest waits a second. Returns what it
+// printed, stderr included.
+std::string output_of(const std::string& command) {
+  const auto start = std::chrono::steady_clock::now();
+  FILE* pipe = popen(("examples/" + command + " 2>&1").c_str(), "r");
+  BOOST_REQUIRE_MESSAGE(pipe, "cannot run " << command);
+  std::string output;
+  char buffer[512];
+  for (std::size_t size; (size = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
+    output.append(buffer, size);
+  }
+  const int status = pclose(pipe);
+  BOOST_TEST(status == 0, command << " ended with status " << status << " and said:\n" << output);
+  BOOST_TEST((std::chrono::steady_clock::now() - start < std::chrono::seconds(5)),
+             command << " takes too long");
+  return output;
+}
+
+// Each line of the output matches a pattern: `*` is any text, `?` any character.
+void check_lines(const std::string& command, const std::vector<std::string>& patterns) {
+  const std::string output = output_of(command);
+  std::istringstream lines(output);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const std::string pattern = count < patterns.size() ? patterns[count] : "the end";
+    BOOST_TEST(fnmatch(pattern.c_str(), line.c_str(), 0) == 0,
+               command << ", line " << count + 1 << ": \"" << line << "\" is not " << pattern);
+  }
+  BOOST_TEST(count == patterns.size(), command << " printed:\n" << output);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(hello_waits_for_both_at_once) {
+  check_lines("hello", {"Hello, world! It took 1* s, not 2."});
+}
+
+BOOST_AUTO_TEST_CASE(gather_takes_as_long_as_the_slowest) {
+  BOOST_TEST(output_of("gather --quick") ==
+             "  0.0 s  asking for three things\n"
+             "  1.0 s  got price\n"
+             "  2.0 s  got orders\n"
+             "  4.0 s  got stock\n"
+             "  4.0 s  all: stock, price, orders\n"
+             "  5.0 s  failed: no such shop\n");
+}
+
+BOOST_AUTO_TEST_CASE(chain_hands_back_results_and_exceptions) {
+  BOOST_TEST(output_of("chain") ==
+             "greet(Ada) waits for describe\n"
+             "  describe(Ada) waits for look_up\n"
+             "    look_up(Ada) waits\n"
+             "=> Hello! Ada was born in 1815.\n"
+             "\n"
+             "greet(Bob) waits for describe\n"
+             "  describe(Bob) waits for look_up\n"
+             "    look_up(Bob) waits\n"
+             "=> caught what look_up threw: nobody is called Bob\n");
+}
+
+BOOST_AUTO_TEST_CASE(callbacks_come_in_the_order_of_their_times) {
+  check_lines("callbacks", {
+                               "* ms  main waits",
+                               "* ms  call_soon: *",
+                               " 1?? ms  call_later: after 100 ms",
+                               " 2?? ms  call_later: and 100 ms more*",
+                               " 3?? ms  call_at: at 300 ms",
+                               "*??? ms  main does something else*",
+                               "*??? ms  done callback: the answer is 42",
+                               "*??? ms  main asks, too: 42",
+                           });
+}
+
+BOOST_AUTO_TEST_CASE(timeouts_unwind_what_they_end) {
+  BOOST_TEST(output_of("timeouts") ==
+             "Of two timeouts, the one whose time is over throws:\n"
+             "  the inner query begins\n"
+             "  the inner query is given up\n"
+             "  the inner time is over; there is some left outside\n"
+             "  a shorter query begins\n"
+             "  a shorter query is finished\n"
+             "What is shielded ends as it should, and the timeout comes afterwards:\n"
+             "  the commit begins\n"
+             "  the commit is finished\n"
+             "  the report begins\n"
+             "  the report is given up\n"
+             "  caught TimeoutError: weft: the time is over\n"
+             "A task that is cancelled unwinds, and whoever joins it is told:\n"
+             "  the task begins\n"
+             "  the task is given up\n"
+             "  caught TaskCancelled: weft: the task was cancelled\n"
+             "In a group, the first failure cancels the rest:\n"
+             "  the first download begins\n"
+             "  the second download begins\n"
+             "  the third download fails\n"
+             "  the first download is given up\n"
+             "  the second download is given up\n"
+             "  caught what it threw: the disk is full\n");
+}
+
+BOOST_AUTO_TEST_CASE(count_down_overlaps) {
+  const std::string axis =
+      "    |         |         |         |         |         |         |         |\n"
+      "    0 s       1         2         3         4         5         6         7\n"
+      "\n";
+  BOOST_TEST(output_of("count_down --quick") ==
+             "One after another:\n"
+             "  1.0 s  A 3\n"
+             "  2.0 s  A 2\n"
+             "  3.0 s  A 1\n"
+             "  3.8 s  B 3\n"
+             "  4.6 s  B 2\n"
+             "  5.4 s  B 1\n"
+             "  5.9 s  C 3\n"
+             "  6.4 s  C 2\n"
+             "  6.9 s  C 1\n"
+             "  6.9 s in all\n"
+             "\n"
+             "  A ---------3---------2---------1\n"
+             "  B                               -------3-------2-------1\n"
+             "  C                                                       ----3----2----1\n" +
+                 axis +
+                 "Together:\n"
+                 "  0.5 s  C 3\n"
+                 "  0.8 s  B 3\n"
+                 "  1.0 s  A 3\n"
+                 "  1.0 s  C 2\n"
+                 "  1.5 s  C 1\n"
+                 "  1.6 s  B 2\n"
+                 "  2.0 s  A 2\n"
+                 "  2.4 s  B 1\n"
+                 "  3.0 s  A 1\n"
+                 "  3.0 s in all\n"
+                 "\n"
+                 "  A ---------3---------2---------1\n"
+                 "  B -------3-------2-------1\n"
+                 "  C ----3----2----1\n" +
+                 axis);
+}
+
+BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
+  check_lines("sleep_race --quick", {
+                                        "",
+                                        "Queries that each wait 50 ms for their answer:",
+                                        "",
+                                        " *most *peak memory",
+                                        "  way *queries *at once *wall time *overhead *per query",
+                                        "  ---*",
+                                        "  one after another * 10 * 1 * 0.??? s * ms *",
+                                        "  a process each * 10 *?.??? s * ms *",
+                                        "  a thread each * 10 *?.??? s * ms *",
+                                        "  a fiber each * 10 *?.??? s * ms *",
+                                        "  a fiber each * 100 *?.??? s * ms *",
+                                        "",
+                                        "  Overhead: *",
+                                        "  Memory: *",
+                                        "  threads *",
+                                        "  All fibers *",
+                                    });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
