@@ -1,5 +1,5 @@
 // Queries that each wait a second for their answer: asked one after another, by a process each, by
-// a thread each, and by a fiber each, up to a million.
+// a pool of ten threads, and by a fiber each, up to a million.
 // Run it: ./bazelw run -c opt //examples:sleep_race
 // With `-- --quick` an answer takes 50 ms, and there are no more than 100 fibers.
 
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -52,9 +53,14 @@ void a_process_each(long queries, Progress& progress) {
   while (wait(nullptr) > 0) continue;
 }
 
-void a_thread_each(long queries, Progress& progress) {
+void a_thread_pool(long queries, Progress& progress) {
+  std::atomic<long> asked = 0;
   std::vector<std::jthread> threads;
-  for (long i = 0; i < queries; ++i) threads.emplace_back([&] { query(progress, block); });
+  for (int i = 0; i < 10; ++i) {
+    threads.emplace_back([&] {
+      while (asked++ < queries) query(progress, block);
+    });
+  }
 }
 
 void a_fiber_each(long queries, Progress& progress) {
@@ -96,7 +102,7 @@ void race_all(bool quick) {
 
   race("one after another", one_after_another, 10);
   race("a process each", a_process_each, 10);
-  race("a thread each", a_thread_each, 10);
+  race("ten pool threads", a_thread_pool, 10);
   race("a fiber each", a_fiber_each, 10);
   const long fit = std::min(fibers_that_fit(), quick ? 100L : 1'000'000L);
   if (fit > 10'000) race("a fiber each", a_fiber_each, 10'000);

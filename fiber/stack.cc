@@ -10,6 +10,12 @@
 #include <string>
 #include <system_error>
 
+#include "weft/fiber/sanitizers.h"
+
+#if defined(WEFT_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102  // Linux 6.13; Debian 12's headers are older
 #endif
@@ -46,6 +52,14 @@ std::size_t checked(std::size_t stack_size) {
   return rounded;
 }
 
+// Contexts are dropped without being unwound: ASan would take what is mapped there next for their
+// frames.
+void forget_frames([[maybe_unused]] char* begin, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(WEFT_ASAN)
+  __asan_unpoison_memory_region(begin, size);
+#endif
+}
+
 }  // namespace
 
 std::size_t StackPool::min_size() noexcept { return 4 * page_size(); }
@@ -61,7 +75,10 @@ StackPool::~StackPool() {
   for (std::size_t i = 0; i < free_count_; ++i) {
     if (free_[i] & kWarm) discard_(reinterpret_cast<void*>(free_[i] & ~kWarm));
   }
-  for (const Slab& slab : slabs_) munmap(slab.base, slab.count * stack_size_);
+  for (const Slab& slab : slabs_) {
+    forget_frames(slab.base, slab.used * stack_size_);
+    munmap(slab.base, slab.count * stack_size_);
+  }
 }
 
 // A stack that was never used.
@@ -164,7 +181,9 @@ void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {
 // Gives back all memory of a stack but the uppermost `keep` bytes. Guards stay.
 void StackPool::drop(void* top, std::size_t keep) noexcept {
   char* const bottom = static_cast<char*>(bottom_of(top));
-  madvise(bottom, static_cast<std::size_t>(static_cast<char*>(top) - bottom) - keep, MADV_DONTNEED);
+  const std::size_t size = static_cast<std::size_t>(static_cast<char*>(top) - bottom) - keep;
+  forget_frames(bottom, size);
+  madvise(bottom, size, MADV_DONTNEED);
 }
 
 }  // namespace weft

@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
                                         "  ---*",
                                         "  one after another * 10 * 1 * 0.??? s * ms *",
                                         "  a process each * 10 *?.??? s * ms *",
-                                        "  a thread each * 10 *?.??? s * ms *",
+                                        "  ten pool threads * 10 *?.??? s * ms *",
                                         "  a fiber each * 10 *?.??? s * ms *",
                                         "  a fiber each * 100 *?.??? s * ms *",
                                         "",
