@@ -1,0 +1,510 @@
+#include "weft/fiber/cancel.h"
+
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "tests/fixture.h"
+#include "tests/scheduler_thread.h"
+
+BOOST_AUTO_TEST_SUITE(cancel)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Whether the wait in f is ended by a cancellation.
+template <class F>
+bool throws_cancelled(F f) {
+  try {
+    f();
+    return false;
+  } catch (const Cancelled&) {
+    return true;
+  }
+}
+
+bool sleep_is_cancelled() {
+  return throws_cancelled([] { sleep_for(1h); });
+}
+
+// A destructor that waits.
+struct Cleanup {
+  bool& done;
+  ~Cleanup() {
+    sleep_for(1s);
+    sleep_for(1s);
+    done = true;
+  }
+};
+
+}  // namespace
+
+// ---- When it comes ------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_task_cancelled_before_it_starts_never_runs) {
+  auto task = spawn([] { BOOST_ERROR("it ran"); });
+  task.cancel();
+  BOOST_TEST(!task.done());
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_ready_task_is_cancelled_at_its_next_wait) {
+  int steps = 0;
+  Promise<void> promise;
+  auto task = spawn([&, future = promise.future()] {
+    future.get();
+    ++steps;
+    yield();
+    ++steps;
+  });
+  run_until_blocked();
+  promise.set_value();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(steps == 1);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_waiting_task_is_cancelled_at_once) {
+  const TimePoint start = now();
+  auto task = spawn([] { sleep_for(1h); });
+  sleep_for(1s);
+  task.cancel();
+  BOOST_TEST(!task.done());
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST((now() == start + 1s));
+}
+
+WEFT_SHUFFLED_TEST_CASE(every_kind_of_wait_can_be_cancelled) {
+  Promise<void> never;
+  const Future<void> future = never.future();
+  std::vector<Future<void>> futures{future};
+  auto target = spawn([&] { future.get(); });
+  std::vector<Task<void>> targets;
+  targets.push_back(spawn([&] { future.get(); }));
+
+  const std::map<std::string, std::function<void()>> waits{
+      {"sleep_for", [] { sleep_for(1h); }},
+      {"sleep_until", [] { sleep_until(kForever); }},
+      {"Future::get", [&] { future.get(); }},
+      {"Future::wait", [&] { future.wait(); }},
+      {"Future::wait_for", [&] { future.wait_for(1h); }},
+      {"Task::wait", [&] { target.wait(); }},
+      {"Task::wait_until", [&] { target.wait_until(kForever); }},
+      {"Task::get", [&] { target.get(); }},
+      {"TaskGroup::join",
+       [&] {
+         TaskGroup group;
+         group.spawn([&] { future.get(); });
+         group.join();
+       }},
+      {"gather", [&] { gather([&] { future.get(); }); }},
+      {"wait", [&] { wait(futures); }},
+      {"wait for the first", [&] { wait(targets, When::first_completed, 1h); }},
+      {"as_completed",
+       [&] {
+         for (auto i : as_completed(futures)) (void)i;
+       }},
+  };
+  for (const auto& [name, wait] : waits) {
+    auto task = spawn([&wait = wait] {
+      bool cancelled = throws_cancelled(wait);          // during the wait
+      cancelled = cancelled && throws_cancelled(wait);  // before it
+      return cancelled;
+    });
+    run_until_blocked();
+    task.cancel();
+    BOOST_TEST(task.get(), name);
+  }
+  BOOST_TEST(!target.done());
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_that_only_yields_can_be_cancelled) {
+  bool started = false;
+  auto task = spawn([&] {
+    started = true;
+    for (;;) yield();
+  });
+  while (!started) yield();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+}
+
+WEFT_TEST_CASE(a_wait_that_is_over_already_is_cancelled_only_if_it_is_a_sleep) {
+  Promise<int> promise;
+  promise.set_value(7);
+  auto done = spawn([] {});
+  done.wait();
+  auto task = spawn([&] {
+    BOOST_TEST(sleep_is_cancelled());
+    BOOST_TEST(throws_cancelled([] { sleep_for(0s); }));
+    BOOST_TEST(throws_cancelled([] { sleep_until(kPast); }));
+    BOOST_TEST(throws_cancelled([] { yield(); }));
+    BOOST_TEST(promise.future().get() == 7);
+    BOOST_TEST(promise.future().wait_for(0s));
+    done.get();
+    TaskGroup().join();
+  });
+  run_until_blocked();
+  task.cancel();
+  task.get();
+}
+
+WEFT_SHUFFLED_TEST_CASE(cancelling_twice_is_cancelling_once) {
+  int times = 0;
+  auto task = spawn([&] {
+    times += sleep_is_cancelled();
+    shield([] { sleep_for(1s); });
+  });
+  run_until_blocked();
+  task.cancel();
+  task.cancel();
+  yield();
+  task.cancel();
+  task.get();
+  task.cancel();
+  BOOST_TEST(times == 1);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_that_has_ended_cannot_be_cancelled) {
+  auto task = spawn([] { return 7; });
+  task.wait();
+  task.cancel();
+  BOOST_TEST(task.get() == 7);
+  task = {};
+  // Nor does it stick to the stack.
+  auto next = spawn([] {
+    yield();
+    return 8;
+  });
+  BOOST_TEST(next.get() == 8);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_may_cancel_itself) {
+  Task<void> task;
+  bool went_on = false;
+  task = spawn([&] {
+    task.cancel();
+    went_on = true;
+    yield();
+    BOOST_ERROR("it was not cancelled");
+  });
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(went_on);
+}
+
+BOOST_AUTO_TEST_CASE(any_thread_may_cancel) {
+  SchedulerThread other;
+  std::atomic<bool> started{false};
+  auto task = spawn(
+      [&] {
+        started = true;
+        sleep_for(1h);
+      },
+      {.on = other.get()});
+  while (!started) std::this_thread::yield();
+  task.cancel();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  task.cancel();
+}
+
+BOOST_AUTO_TEST_CASE(cancelling_from_another_thread_may_race_with_the_end) {
+  SchedulerThread other;
+  int cancelled = 0;
+  for (int i = 0; i < 2000; ++i) {
+    auto task = spawn(
+        [] {
+          yield();
+          return 7;
+        },
+        {.on = other.get()});
+    for (int pause = i % 50; pause > 0; --pause) std::this_thread::yield();
+    task.cancel();
+    try {
+      if (task.get() != 7) BOOST_ERROR("wrong result");
+    } catch (const TaskCancelled&) {
+      ++cancelled;
+    }
+  }
+  BOOST_TEST(cancelled >= 0);
+}
+
+// ---- A level, not an event ----------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(every_later_wait_throws_too) {
+  auto task = spawn([] {
+    for (int i = 0; i < 10; ++i) {
+      if (!sleep_is_cancelled()) return false;
+    }
+    return true;
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_TEST(task.get());
+}
+
+WEFT_SHUFFLED_TEST_CASE(catching_everything_does_not_swallow_it) {
+  int caught = 0;
+  auto task = spawn([&] {
+    for (int i = 0; i < 3; ++i) {
+      try {
+        sleep_for(1h);
+      } catch (...) {
+        ++caught;
+      }
+    }
+    sleep_for(1h);
+    BOOST_ERROR("swallowed");
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(caught == 3);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_that_ends_otherwise_was_not_cancelled) {
+  auto value = spawn([] { return sleep_is_cancelled() ? 7 : 8; });
+  auto error = spawn([] {
+    if (sleep_is_cancelled()) throw std::runtime_error("mine");
+  });
+  run_until_blocked();
+  value.cancel(), error.cancel();
+  BOOST_TEST(value.get() == 7);
+  BOOST_CHECK_EXCEPTION(error.get(), std::runtime_error,
+                        [](const auto& e) { return e.what() == std::string("mine"); });
+}
+
+WEFT_TEST_CASE(cancelled_is_no_std_exception_and_only_weft_makes_one) {
+  static_assert(!std::is_convertible_v<Cancelled*, std::exception*>);
+  static_assert(!std::is_default_constructible_v<Cancelled>);
+  static_assert(std::is_convertible_v<TaskCancelled*, std::runtime_error*>);
+  static_assert(std::is_convertible_v<TimeoutError*, std::runtime_error*>);
+  auto task = spawn([] {
+    try {
+      sleep_for(1h);
+    } catch (const std::exception&) {
+      BOOST_ERROR("taken for an error");
+    }
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+}
+
+// ---- Races with a wake-up -----------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_wake_up_beats_a_later_cancel) {
+  Promise<int> promise;
+  int got = 0;
+  auto task = spawn([&, future = promise.future()] {
+    got = future.get();
+    return sleep_is_cancelled();
+  });
+  run_until_blocked();
+  promise.set_value(7);
+  task.cancel();
+  BOOST_TEST(task.get());
+  BOOST_TEST(got == 7);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_cancel_beats_a_later_wake_up) {
+  Promise<int> promise;
+  auto task = spawn([future = promise.future()] {
+    return throws_cancelled([&] { future.get(); }) && future.get() == 7;
+  });
+  run_until_blocked();
+  task.cancel();
+  promise.set_value(7);
+  BOOST_TEST(task.get());
+}
+
+WEFT_SHUFFLED_TEST_CASE(the_end_of_a_sleep_beats_a_later_cancel) {
+  auto task = spawn([] {
+    sleep_for(1s);
+    return sleep_is_cancelled();
+  });
+  auto canceller = spawn([&] {
+    sleep_for(1s);
+    task.cancel();
+  });
+  BOOST_TEST(task.get());
+  canceller.get();
+}
+
+// ---- Shield -------------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_shield_holds_it_back) {
+  const TimePoint start = now();
+  bool finished = false;
+  auto task = spawn([&] {
+    const int result = shield([&] {
+      sleep_for(10s);
+      yield();
+      finished = true;
+      return 7;
+    });
+    BOOST_TEST(result == 7);
+    sleep_for(1h);
+  });
+  sleep_for(1s);
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(finished);
+  BOOST_TEST((now() == start + 10s));
+}
+
+WEFT_SHUFFLED_TEST_CASE(cleanup_may_wait_in_a_shield) {
+  bool cleaned = false;
+  auto task = spawn([&] {
+    try {
+      sleep_for(1h);
+    } catch (const Cancelled&) {
+      shield([] { sleep_for(1s); });
+      BOOST_TEST(sleep_is_cancelled());
+      cleaned = true;
+      throw;
+    }
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(cleaned);
+}
+
+WEFT_SHUFFLED_TEST_CASE(shields_nest) {
+  int passed = 0;
+  auto task = spawn([&] {
+    shield([&] {
+      shield([&] { sleep_for(1s), ++passed; });
+      sleep_for(1s), ++passed;
+    });
+    ++passed;
+    sleep_for(1s), ++passed;
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(passed == 3);
+}
+
+WEFT_TEST_CASE(a_shield_passes_exceptions_and_refuses_null) {
+  BOOST_CHECK_THROW(shield([] { throw std::runtime_error("through"); }), std::runtime_error);
+  BOOST_CHECK_THROW(shield(std::function<void()>()), std::invalid_argument);
+  int variable = 0;
+  BOOST_TEST(&shield([&]() -> int& { return variable; }) == &variable);
+}
+
+BOOST_AUTO_TEST_CASE(a_shield_on_a_plain_thread_just_calls) {
+  BOOST_TEST(shield([] { return 7; }) == 7);
+}
+
+// ---- Cleanup ------------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_destructor_that_waits_during_unwinding_is_not_interrupted) {
+  const TimePoint start = now();
+  bool cleaned = false;
+  auto task = spawn([&] {
+    const Cleanup cleanup{cleaned};
+    sleep_for(1h);
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(cleaned);
+  BOOST_TEST((now() >= start + 2s));
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_cancel_does_not_interrupt_unwinding_that_is_under_way) {
+  bool cleaned = false;
+  auto task = spawn([&] {
+    try {
+      const Cleanup cleanup{cleaned};
+      throw std::runtime_error("unwinds");
+    } catch (const std::runtime_error&) {
+      return sleep_is_cancelled();
+    }
+    return false;
+  });
+  run_until_blocked();
+  BOOST_TEST(!cleaned);
+  task.cancel();
+  BOOST_TEST(task.get());
+  BOOST_TEST(cleaned);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_wait_in_a_handler_of_exceptions_is_cancelled) {
+  auto task = spawn([] {
+    try {
+      throw std::runtime_error("handled");
+    } catch (const std::runtime_error&) {
+      return sleep_is_cancelled();
+    }
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_TEST(task.get());
+}
+
+WEFT_SHUFFLED_TEST_CASE(the_end_of_a_handle_is_waited_for_by_a_cancelled_task_too) {
+  bool child_ended = false;
+  auto parent = spawn([&] {
+    {
+      auto child =
+          spawn([&] { shield([&] { sleep_for(10s), child_ended = true; }); }, {.eager = true});
+    }
+    BOOST_TEST(child_ended);
+    return sleep_is_cancelled();
+  });
+  sleep_for(1s);
+  parent.cancel();
+  BOOST_TEST(parent.get());
+}
+
+WEFT_SHUFFLED_TEST_CASE(the_end_of_a_group_is_waited_for_by_a_cancelled_task_too) {
+  bool child_ended = false;
+  auto parent = spawn([&] {
+    {
+      TaskGroup group;
+      group.spawn([&] { shield([&] { sleep_for(10s), child_ended = true; }); }, {.eager = true});
+    }
+    BOOST_TEST(child_ended);
+    return sleep_is_cancelled();
+  });
+  sleep_for(1s);
+  parent.cancel();
+  BOOST_TEST(parent.get());
+}
+
+WEFT_SHUFFLED_TEST_CASE(i_was_cancelled_and_it_was_cancelled_differ) {
+  auto child = spawn([] { sleep_for(1h); });
+  auto joins_a_cancelled_one = spawn([&] {
+    try {
+      child.get();
+    } catch (const TaskCancelled&) {
+      sleep_for(1s);  // not cancelled itself
+      return true;
+    }
+    return false;
+  });
+  run_until_blocked();
+  child.cancel();
+  BOOST_TEST(joins_a_cancelled_one.get());
+
+  auto other = spawn([] { sleep_for(1h); });
+  auto is_cancelled = spawn([&] { return throws_cancelled([&] { other.get(); }); });
+  run_until_blocked();
+  is_cancelled.cancel();
+  BOOST_TEST(is_cancelled.get());
+  BOOST_TEST(!other.done());
+}
+
+BOOST_AUTO_TEST_SUITE_END()

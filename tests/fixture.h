@@ -1,0 +1,57 @@
+// What every test of weft stands on.
+#ifndef WEFT_TESTS_FIXTURE_H_
+#define WEFT_TESTS_FIXTURE_H_
+
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+
+#include "weft/weft.h"
+
+namespace weft::test {
+
+// Lets all other fibers run until each of them waits: virtual time passes only then.
+inline void run_until_blocked() { sleep_for(Duration(1)); }
+
+inline std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
+// Runs the body as a fiber on virtual time; no other fiber and no descriptor may be left.
+inline void run_case(const std::function<void()>& body, RunOptions options = {}) {
+  options.virtual_time = true;
+  const auto before = open_descriptors();
+  weft::run(
+      [&] {
+        body();
+        BOOST_TEST(all_tasks().size() == 1u, "a fiber is left");
+      },
+      options);
+  BOOST_TEST(open_descriptors() == before, "a descriptor is left");
+}
+
+// The same, under several orders of the ready fibers. A failure names its seed.
+inline void run_shuffled(const std::function<void()>& body) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    BOOST_TEST_CONTEXT("shuffle_seed " << seed) { run_case(body, {.shuffle_seed = seed}); }
+  }
+}
+
+}  // namespace weft::test
+
+// A test case whose body is a fiber on virtual time. Its name states a fact.
+#define WEFT_TEST_CASE(name)                                           \
+  static void name##_body();                                           \
+  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_case(&name##_body); } \
+  static void name##_body()
+
+// The same for a fact that holds in whatever order ready fibers run.
+#define WEFT_SHUFFLED_TEST_CASE(name)                                      \
+  static void name##_body();                                               \
+  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_shuffled(&name##_body); } \
+  static void name##_body()
+
+#endif  // WEFT_TESTS_FIXTURE_H_

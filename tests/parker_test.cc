@@ -1,0 +1,143 @@
+#include "weft/fiber/parker.h"
+
+#include <atomic>
+#include <boost/test/unit_test.hpp>
+#include <cerrno>
+#include <random>
+#include <thread>
+
+BOOST_AUTO_TEST_SUITE(parker)
+
+using namespace weft;
+using namespace std::chrono_literals;
+
+BOOST_AUTO_TEST_CASE(a_token_stays_until_it_is_taken) {
+  Parker parker;
+  parker.post();
+  BOOST_TEST(parker.wait());
+  BOOST_TEST(!parker.wait(kPast));
+}
+
+BOOST_AUTO_TEST_CASE(tokens_do_not_add_up) {
+  Parker parker;
+  for (int i = 0; i < 3; ++i) parker.post();
+  BOOST_TEST(parker.wait(kPast));
+  BOOST_TEST(!parker.wait(kPast));
+}
+
+BOOST_AUTO_TEST_CASE(a_token_is_taken_also_after_the_deadline) {
+  Parker parker;
+  parker.post();
+  BOOST_TEST(parker.wait(Clock::now() - 1h));
+  BOOST_TEST(!parker.wait(Clock::now() - 1h));
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_without_a_token_ends_at_its_deadline_and_not_before) {
+  Parker parker;
+  for (const Duration time : {Duration(0), Duration(1ns), Duration(100us), Duration(3ms)}) {
+    const TimePoint deadline = Clock::now() + time;
+    BOOST_TEST(!parker.wait(deadline));
+    BOOST_TEST((Clock::now() >= deadline));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_that_timed_out_leaves_nothing_behind) {
+  Parker parker;
+  BOOST_TEST(!parker.wait(Clock::now() + 1ms));
+  parker.post();
+  BOOST_TEST(parker.wait());
+  BOOST_TEST(!parker.wait(Clock::now() + 1ms));
+}
+
+BOOST_AUTO_TEST_CASE(a_post_ends_a_wait_that_is_under_way) {
+  for (const TimePoint deadline : {kForever, Clock::now() + 1h}) {
+    Parker parker;
+    bool written = false;
+    std::thread poster([&] {
+      std::this_thread::sleep_for(2ms);
+      written = true;
+      parker.post();
+    });
+    BOOST_TEST(parker.wait(deadline));
+    BOOST_TEST(written);
+    poster.join();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(two_threads_take_turns) {
+  constexpr int kRounds = 20'000;
+  Parker here, there;
+  int count = 0;  // not atomic: the tokens order the accesses
+  std::thread other([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      there.wait();
+      ++count;
+      here.post();
+    }
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    const int before = count;
+    there.post();
+    here.wait();
+    BOOST_REQUIRE(count == before + 1);
+  }
+  other.join();
+  BOOST_TEST(count == kRounds);
+}
+
+BOOST_AUTO_TEST_CASE(a_token_that_comes_at_the_deadline_is_not_lost) {
+  constexpr unsigned kSeed = 1;
+  constexpr int kRounds = 3'000;
+  BOOST_TEST_CONTEXT("seed " << kSeed) {
+    Parker parker;
+    std::atomic<int> posted{0}, taken{0};
+    std::thread poster([&] {
+      std::mt19937 random(kSeed);
+      for (int i = 0; i < kRounds; ++i) {
+        while (taken.load() < i) std::this_thread::yield();
+        for (unsigned pause = random() % 2'000; pause > 0; --pause) (void)posted.load();
+        ++posted;
+        parker.post();
+      }
+    });
+    std::mt19937 random(kSeed + 1);
+    int timed_out = 0;
+    while (taken.load() < kRounds) {
+      if (parker.wait(Clock::now() + Duration(random() % 20'000))) {
+        BOOST_REQUIRE(taken.load() + 1 == posted.load());
+        ++taken;
+      } else {
+        ++timed_out;
+      }
+    }
+    poster.join();
+    BOOST_TEST_MESSAGE(timed_out << " waits timed out");
+    BOOST_TEST(!parker.wait(kPast));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(errno_is_kept) {
+  Parker parker;
+  errno = 4711;
+  parker.wait(Clock::now() + 1ms);
+  BOOST_TEST(errno == 4711);
+  std::thread waiter([&] { parker.wait(); });
+  std::this_thread::sleep_for(2ms);
+  errno = 4712;
+  parker.post();
+  BOOST_TEST(errno == 4712);
+  waiter.join();
+}
+
+BOOST_AUTO_TEST_CASE(each_thread_has_one_of_its_own) {
+  Parker& mine = this_thread_parker();
+  BOOST_TEST(&mine == &this_thread_parker());
+  std::thread([&] {
+    BOOST_TEST(&mine != &this_thread_parker());
+    mine.post();
+    BOOST_TEST(!this_thread_parker().wait(kPast));
+  }).join();
+  BOOST_TEST(mine.wait(kPast));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,110 @@
+#include "weft/io/reactor.h"
+
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "tests/fixture.h"
+
+BOOST_AUTO_TEST_SUITE(reactor)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+BOOST_AUTO_TEST_CASE(a_past_deadline_only_polls) {
+  Reactor reactor;
+  BOOST_TEST(!reactor.wait(kPast));
+  BOOST_TEST(!reactor.wait(TimePoint()));
+  BOOST_TEST(!reactor.wait(reactor.now()));
+  BOOST_TEST(!reactor.wait(reactor.now() - 1h));
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_ends_at_its_deadline_and_not_before) {
+  Reactor reactor;
+  for (const Duration time : {Duration(1ns), Duration(50us), Duration(1ms), Duration(3ms)}) {
+    const TimePoint deadline = reactor.now() + time;
+    while (reactor.now() < deadline) BOOST_TEST(!reactor.wait(deadline));
+    BOOST_TEST((reactor.now() >= deadline));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_that_returns_without_an_event_was_not_early) {
+  Reactor reactor;
+  for (int i = 0; i < 20; ++i) {
+    const TimePoint deadline = reactor.now() + 100us;
+    BOOST_TEST(!reactor.wait(deadline));
+    BOOST_TEST((reactor.now() >= deadline));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_wake_ends_the_next_wait_once) {
+  Reactor reactor;
+  reactor.wake();
+  reactor.wake();
+  BOOST_TEST(reactor.wait(kForever));
+  BOOST_TEST(!reactor.wait(kPast));
+  reactor.wake();
+  BOOST_TEST(reactor.wait(kPast));
+  BOOST_TEST(!reactor.wait(kPast));
+}
+
+BOOST_AUTO_TEST_CASE(a_wake_ends_a_wait_that_is_under_way) {
+  Reactor reactor;
+  for (int i = 0; i < 200; ++i) {
+    std::thread waker([&] {
+      for (int pause = i % 20; pause > 0; --pause) std::this_thread::yield();
+      reactor.wake();
+    });
+    BOOST_TEST(reactor.wait(i % 2 ? kForever : reactor.now() + 1h));
+    waker.join();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_wake_keeps_errno) {
+  Reactor reactor;
+  errno = EILSEQ;
+  for (int i = 0; i < 10; ++i) reactor.wake();
+  BOOST_TEST(errno == EILSEQ);
+}
+
+BOOST_AUTO_TEST_CASE(no_descriptor_is_left) {
+  const auto before = open_descriptors();
+  {
+    Reactor first, second;
+    BOOST_TEST(open_descriptors() == before + 4);
+  }
+  BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_CASE(running_out_of_descriptors_is_an_error_that_names_the_call) {
+  // So many descriptors are allowed while it lives.
+  struct Limit {
+    explicit Limit(rlim_t count) {
+      getrlimit(RLIMIT_NOFILE, &usual);
+      const rlimit low{count, usual.rlim_max};
+      setrlimit(RLIMIT_NOFILE, &low);
+    }
+    ~Limit() { setrlimit(RLIMIT_NOFILE, &usual); }
+    rlimit usual{};
+  };
+  std::string said;
+  // Somewhere on the way there is room for none, for one, and for all.
+  const auto in_use = static_cast<rlim_t>(open_descriptors());
+  for (rlim_t limit = 0; limit < in_use + 16; ++limit) {
+    try {
+      const Limit low(limit);
+      const Reactor reactor;
+    } catch (const std::system_error& error) {
+      BOOST_TEST((error.code() == std::errc::too_many_files_open));
+      said += error.what();
+    }
+  }
+  BOOST_TEST(said.find("epoll_create1") != std::string::npos);
+  BOOST_TEST(said.find("eventfd") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,37 @@
+#ifndef WEFT_TESTS_SCHEDULER_THREAD_H_
+#define WEFT_TESTS_SCHEDULER_THREAD_H_
+
+#include <thread>
+
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/thread_port.h"
+
+namespace weft::test {
+
+// A scheduler without I/O on a thread of its own, by the machine's clock. Destroying it ends its
+// fibers first.
+class SchedulerThread {
+ public:
+  explicit SchedulerThread(Scheduler::Options options = {})
+      : scheduler_(port_, options), thread_([this] {
+          scheduler_.run();
+          scheduler_.shutdown();
+        }) {}
+  ~SchedulerThread() {
+    scheduler_.stop();
+    thread_.join();
+  }
+
+  Scheduler* get() noexcept { return &scheduler_; }
+  Scheduler* operator->() noexcept { return &scheduler_; }
+  std::thread::id id() const noexcept { return thread_.get_id(); }
+
+ private:
+  ThreadPort port_;
+  Scheduler scheduler_;
+  std::thread thread_;
+};
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_SCHEDULER_THREAD_H_
