@@ -1,0 +1,177 @@
+#include "bench/harness.h"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/version.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+
+namespace weft::bench {
+namespace {
+
+constexpr int kWhatWidth = 45;
+constexpr int kFigureWidth = 25;
+
+std::string number(double value) {
+  char text[32];
+  const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
+
+// The median, and the quartiles where there are enough rounds, else the extremes.
+std::string spread(const Samples& samples) {
+  if (samples.empty()) return "-";
+  std::string text = number(samples.median());
+  if (samples.size() > 1) {
+    const double edge = samples.size() < 5 ? 0 : 0.25;
+    text += " (" + number(samples.quantile(edge)) + ".." + number(samples.quantile(1 - edge)) + ")";
+  }
+  return text;
+}
+
+// The value of a "key : value" line.
+std::string look_up(const char* file, std::string_view key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
+    const std::size_t value = line.find_first_not_of(" \t", colon + 1);
+    return value == std::string::npos ? "" : line.substr(value);
+  }
+  return "";
+}
+
+}  // namespace
+
+double Samples::quantile(double part) const {
+  std::vector<double> sorted = values_;
+  std::sort(sorted.begin(), sorted.end());
+  const double place = part * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return std::lerp(sorted[below], sorted[above], place - static_cast<double>(below));
+}
+
+Samples ratios(const Samples& weft, const Samples& raw) {
+  Samples all;
+  for (std::size_t i = 0; i < std::min(weft.size(), raw.size()); ++i) all.add(weft[i] / raw[i]);
+  return all;
+}
+
+Bench::Bench(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--quick") {
+      quick_ = true;
+    } else if (argument.starts_with("-")) {
+      std::fprintf(stderr, "usage: %s [--quick] [part of a figure's name]...\n", argv[0]);
+      std::exit(argument == "--help" ? 0 : 2);
+    } else {
+      filters_.emplace_back(argument);
+    }
+  }
+}
+
+bool Bench::wants(std::string_view name) const {
+  return filters_.empty() || std::any_of(filters_.begin(), filters_.end(), [&](const auto& filter) {
+           return name.find(filter) != std::string_view::npos;
+         });
+}
+
+void Bench::print(const Row& row) {
+  const Samples ratio = ratios(row.weft, row.raw);
+  const Samples& judged = ratio.empty() ? row.weft : ratio;
+  std::string goal;
+  const char* met = "";
+  if (row.goal) {
+    goal = "<= " + number(*row.goal) + (ratio.empty() ? std::string(" ") + row.unit : " x");
+    met = judged.median() <= *row.goal ? "yes" : "NO";
+  }
+  std::printf("%-*s %4s %-*s %-*s %-*s %-12s %s\n", kWhatWidth, row.what.c_str(), row.unit,
+              kFigureWidth, spread(row.weft).c_str(), kFigureWidth, spread(row.raw).c_str(),
+              kFigureWidth, spread(ratio).c_str(), goal.c_str(), met);
+  std::fflush(stdout);
+}
+
+void Bench::note(const std::string& text) {
+  std::printf("    %s\n", text.c_str());
+  std::fflush(stdout);
+}
+
+void Bench::print_machine() {
+  utsname kernel{};
+  uname(&kernel);
+  std::printf("%s, %ld cores | Linux %s | %s %s | Boost %d.%d\n",
+              look_up("/proc/cpuinfo", "model name").c_str(), sysconf(_SC_NPROCESSORS_ONLN),
+              kernel.release,
+#if defined(__clang__)
+              "clang", __clang_version__,
+#else
+              "gcc", __VERSION__,
+#endif
+              BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
+#if !defined(__OPTIMIZE__)
+  std::printf("NOT OPTIMIZED: run with -c opt\n");
+#endif
+  std::printf("Medians of the rounds, with quartiles (extremes where there are few rounds).\n\n");
+  std::printf("%-*s %4s %-*s %-*s %-*s %-12s %s\n", kWhatWidth, "what", "unit", kFigureWidth,
+              "weft", kFigureWidth, "raw", kFigureWidth, "ratio", "goal", "met");
+}
+
+std::vector<double> in_child(const std::function<std::vector<double>()>& f) {
+  int ends[2];
+  if (pipe(ends) != 0) throw std::runtime_error("pipe failed");
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("fork failed");
+  if (child == 0) {
+    close(ends[0]);
+    try {
+      const std::vector<double> numbers = f();
+      const auto size = static_cast<ssize_t>(numbers.size() * sizeof(double));
+      _exit(write(ends[1], numbers.data(), numbers.size() * sizeof(double)) == size ? 0 : 1);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      _exit(1);
+    }
+  }
+  close(ends[1]);
+  std::vector<double> numbers;
+  double one;
+  while (read(ends[0], &one, sizeof(one)) == static_cast<ssize_t>(sizeof(one))) {
+    numbers.push_back(one);
+  }
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (status != 0) throw std::runtime_error("a child process failed");
+  return numbers;
+}
+
+double cpu_ns() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+
+double page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_minflt);
+}
+
+double status_bytes(std::string_view key) {
+  return std::strtod(look_up("/proc/self/status", key).c_str(), nullptr) * 1024;
+}
+
+}  // namespace weft::bench

@@ -1,0 +1,96 @@
+// Measuring and printing, for the benchmarks.
+#ifndef WEFT_BENCH_HARNESS_H_
+#define WEFT_BENCH_HARNESS_H_
+
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft::bench {
+
+// The same measurement from several rounds.
+class Samples {
+ public:
+  Samples() = default;
+  Samples(std::initializer_list<double> values) : values_(values) {}
+
+  void add(double value) { values_.push_back(value); }
+  bool empty() const noexcept { return values_.empty(); }
+  std::size_t size() const noexcept { return values_.size(); }
+  double operator[](std::size_t i) const { return values_[i]; }
+
+  // The value below which this part of all lies: 0.5 is the median. REQUIRES: not empty.
+  double quantile(double part) const;
+  double median() const { return quantile(0.5); }
+
+ private:
+  std::vector<double> values_;
+};
+
+// Each weft value divided by the raw one of the same round.
+Samples ratios(const Samples& weft, const Samples& raw);
+
+// A line of the table. The goal is a most: of the ratio where there is a raw figure, else of
+// weft's.
+struct Row {
+  std::string what;
+  const char* unit = "ns";
+  Samples weft = {};
+  Samples raw = {};
+  std::optional<double> goal = {};
+};
+
+// What the command line asks for, and the table on stdout.
+class Bench {
+ public:
+  // Prints the usage and exits where the arguments make no sense.
+  Bench(int argc, char** argv);
+
+  // Whether a figure of this name is wanted.
+  bool wants(std::string_view name) const;
+
+  int rounds() const noexcept { return quick_ ? 9 : 31; }
+  // Of what takes seconds.
+  int long_rounds() const noexcept { return quick_ ? 1 : 3; }
+
+  void print(const Row& row);
+  // A line of explanation below the last row.
+  void note(const std::string& text);
+
+  // What the binary runs on, and how the table is to be read.
+  static void print_machine();
+
+ private:
+  bool quick_ = false;
+  std::vector<std::string> filters_;
+};
+
+// Nanoseconds of processor time that the calling thread has had: what other programs get meanwhile
+// does not count.
+double cpu_ns();
+
+// How many of them f takes, divided by `times`.
+template <class F>
+double ns_per(double times, F&& f) {
+  const double begin = cpu_ns();
+  f();
+  return (cpu_ns() - begin) / times;
+}
+
+// Runs f in a forked child, whose memory is fresh and is all gone afterwards, and returns the
+// numbers that f returns. Throws std::runtime_error if the child fails.
+std::vector<double> in_child(const std::function<std::vector<double>()>& f);
+
+// Page faults of this process so far that needed no reading from a disk.
+double page_faults();
+
+// A line of /proc/self/status, such as "VmRSS", in bytes.
+double status_bytes(std::string_view key);
+
+}  // namespace weft::bench
+
+#endif  // WEFT_BENCH_HARNESS_H_
