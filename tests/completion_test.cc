@@ -8,6 +8,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/context.h"
 
 BOOST_AUTO_TEST_SUITE(completion)
 
@@ -17,7 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
 constexpr int kRounds = 200;
 #else
 constexpr int kRounds = 2'000;

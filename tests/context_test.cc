@@ -241,7 +241,7 @@ WEFT_TEST_CASE(an_exception_outlives_the_stack_that_it_came_from) {
 }
 
 WEFT_SHUFFLED_TEST_CASE(many_fibers_throw_and_catch_across_waits) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(WEFT_TSAN)
   constexpr int kFibers = 20;
 #else
   constexpr int kFibers = 100;

@@ -17,6 +17,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/context.h"
 
 BOOST_AUTO_TEST_SUITE(fiber)
 
@@ -248,7 +249,7 @@ WEFT_TEST_CASE(spawning_in_a_loop_does_not_grow_memory) {
   spawn_many(1'000);
   const std::size_t before = resident_bytes();
   const std::size_t blocks = Scheduler::current().fibers();
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
   spawn_many(2'000);
   BOOST_TEST(resident_bytes() < before + (64 << 20));
 #else

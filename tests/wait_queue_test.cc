@@ -10,6 +10,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/context.h"
 #include "weft/fiber/parker.h"
 
 BOOST_AUTO_TEST_SUITE(wait_queue)
@@ -20,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
 constexpr int kScale = 10;  // divides how often stress repeats
 #else
 constexpr int kScale = 1;
