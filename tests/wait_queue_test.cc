@@ -70,11 +70,14 @@ void await_a_waiter(Permits& permits) {
   while (permits.nobody_waits()) std::this_thread::yield();
 }
 
+Waiter* claim(WaitQueue& queue) {
+  WaitQueue::Lock lock(queue);
+  return queue.claim(lock);
+}
+
 // Wakes the first and tells what it waits in.
 std::string wake_first(WaitQueue& queue) {
-  WaitQueue::Lock lock(queue);
-  Waiter* waiter = queue.claim(lock);
-  lock.unlock();
+  Waiter* waiter = claim(queue);
   if (!waiter) return "";
   std::string what = waiter->what();
   waiter->resume();
@@ -396,6 +399,22 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_while_unwinding_is_not_interrupted) {
   BOOST_TEST(thrown_later);
 }
 
+// Between the claim and the wake-up there may be any time.
+WEFT_SHUFFLED_TEST_CASE(a_claimed_fiber_waits_for_its_wake_up_whatever_its_deadline) {
+  Permits permits;
+  auto task = spawn([&] { return permits.acquire(now() + 1s); });
+  run_until_blocked();
+  Waiter* waiter = claim(permits.queue());
+  BOOST_TEST_REQUIRE(waiter);
+  sleep_for(2s);
+  BOOST_TEST(!task.done());
+  task.cancel();
+  run_until_blocked();
+  BOOST_TEST(!task.done());
+  waiter->resume();
+  BOOST_TEST(task.get());
+}
+
 // ---- Watchers -----------------------------------------------------------------------------------
 
 namespace {
@@ -495,6 +514,28 @@ BOOST_AUTO_TEST_CASE(plain_threads_wake_each_other) {
   for (auto& thread : threads) thread.join();
   BOOST_TEST(got == 4);
   BOOST_TEST(permits.count() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_claimed_thread_waits_for_its_wake_up_whatever_its_deadline) {
+  Permits permits;
+  std::atomic<bool> claimed{false}, returned{false}, resumed{false};
+  bool woken = false, token_left = true;
+  std::thread thread([&] {
+    while (!woken && !claimed) woken = permits.acquire(Clock::now() + 3ms);
+    returned = true;
+    while (!resumed) std::this_thread::yield();
+    token_left = this_thread_parker().wait(kPast);
+  });
+  Waiter* waiter = nullptr;
+  while (!waiter) waiter = claim(permits.queue());
+  claimed = true;
+  std::this_thread::sleep_for(10ms);
+  BOOST_TEST(!returned);
+  waiter->resume();
+  resumed = true;
+  thread.join();
+  BOOST_TEST(woken);
+  BOOST_TEST(!token_left);
 }
 
 BOOST_AUTO_TEST_CASE(a_token_that_came_too_late_for_one_wait_is_not_left_for_the_next) {
