@@ -242,6 +242,7 @@ WEFT_TEST_CASE(spawning_in_a_loop_does_not_grow_memory) {
   const auto spawn_many = [&](int count) {
     for (int i = 0; i < count; ++i) {
       spawn(deep).get();
+      spawn([large = std::array<char, 1'000>()] { return large; }).get();
       spawn(deep).detach();
       yield();
     }
