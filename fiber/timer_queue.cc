@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace weft {
 namespace {
@@ -32,10 +33,9 @@ void TimerQueue::remove(Timer& timer) noexcept {
       heap_ = merge(heap_, orphans);
     }
   } else {
-    Slot& slot = slots_[timer.place_];
-    (timer.left_ ? timer.left_->right_ : slot.first) = timer.right_;
-    (timer.right_ ? timer.right_->left_ : slot.last) = timer.left_;
-    if (!slot.first) {
+    (timer.left_ ? timer.left_->right_ : chain(timer)) = timer.right_;
+    if (timer.right_) timer.right_->left_ = timer.left_;
+    if (!chain(timer) && slots_[timer.place_] == Slot{}) {
       occupied_[timer.place_ / kSlots] &= ~(std::uint64_t{1} << timer.place_ % kSlots);
     }
   }
@@ -82,23 +82,26 @@ void TimerQueue::place(Timer& timer) noexcept {
       static_cast<int>(timer.deadline_ >> (kGranularityBits + level * kBits)) & (kSlots - 1);
   timer.place_ = level * kSlots + digit;
   occupied_[level] |= std::uint64_t{1} << digit;
-  Slot& slot = slots_[timer.place_];
-  timer.left_ = slot.last;
-  (slot.last ? slot.last->right_ : slot.first) = &timer;
-  slot.last = &timer;
+  Timer*& first = chain(timer);
+  timer.right_ = first;
+  if (first) first->left_ = &timer;
+  first = &timer;
 }
 
 // Empties a slot and places its timers anew, after base_ has moved.
 void TimerQueue::drain(int place) noexcept {
-  Slot& slot = slots_[place];
-  Timer* timer = slot.first;
-  slot = {};
+  Slot slot = std::exchange(slots_[place], {});
   occupied_[place / kSlots] &= ~(std::uint64_t{1} << place % kSlots);
-  while (timer) {
-    Timer* next = timer->right_;
-    if (next) __builtin_prefetch(next->right_);
-    this->place(*timer);
-    timer = next;
+  for (bool more = true; more;) {
+    more = false;
+    for (Timer*& first : slot) {
+      Timer* timer = first;
+      if (!timer) continue;
+      more = true;
+      first = timer->right_;
+      __builtin_prefetch(first);
+      this->place(*timer);
+    }
   }
 }
 
@@ -119,7 +122,8 @@ bool TimerQueue::next_slot(int& place, std::uint64_t& start) const noexcept {
     const int digit = std::countr_zero(occupied_[level]);
     const int shift = kGranularityBits + level * kBits;
     place = level * kSlots + digit;
-    start = slots_[place].first->deadline_ >> shift << shift;
+    // By the invariant, the timers agree with base_ above this digit.
+    start = (base_ & ~((std::uint64_t{kSlots} << shift) - 1)) | std::uint64_t(digit) << shift;
     return true;
   }
   return false;

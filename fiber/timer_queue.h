@@ -2,6 +2,7 @@
 #define WEFT_FIBER_TIMER_QUEUE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "weft/fiber/time.h"
@@ -71,10 +72,14 @@ class TimerQueue {
   Timer* pop_expired(TimePoint now) noexcept;
 
  private:
-  struct Slot {
-    Timer* first = nullptr;
-    Timer* last = nullptr;
-  };
+  // The timers of a slot are in several lists, by their order_. Each timer of another fiber is a
+  // cache miss, and in one list each miss would wait for the one before.
+  static constexpr int kChains = 8;
+  using Slot = std::array<Timer*, kChains>;
+
+  Timer*& chain(const Timer& timer) noexcept {
+    return slots_[static_cast<std::size_t>(timer.place_)][timer.order_ % kChains];
+  }
 
   static constexpr int kLevels = 8;  // of 64 slots each: 2^(20 + 48) ns, more than all of time
   static constexpr int kBits = 6;
