@@ -91,13 +91,16 @@ class StackPool {
   struct Slab {
     char* base;
     std::size_t count;
-    std::size_t used;  // the first so many have been handed out at least once
+    std::size_t used;     // the first so many have been handed out at least once
+    std::size_t guarded;  // the first so many have their guard
   };
 
   Stack carve();
   void add_slab();
   void install_guard(char* page);
+  void install_guards(Slab& slab);
   void* top_of(const Slab& slab, std::size_t index) const noexcept;
+  static char* end_of(void* top) noexcept;
   void drop(void* top, std::size_t keep) noexcept;
 
   // A free stack: its top, with the lowest bit set where it is warm.
@@ -108,6 +111,7 @@ class StackPool {
   static constexpr std::size_t kAlwaysWarm = 16;
 
   const std::size_t stack_size_;
+  const std::size_t stride_;  // from a stack to the next of its slab
   const Discard discard_;
   GuardKind guards_;
   std::vector<Slab> slabs_;

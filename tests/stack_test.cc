@@ -65,19 +65,22 @@ std::size_t number_in(const char* file, int field = 0) {
   return number;
 }
 
+std::size_t usable(const StackPool& pool, void* top) {
+  return static_cast<std::size_t>(static_cast<char*>(top) -
+                                  static_cast<char*>(pool.bottom_of(top)));
+}
+
 // Of the usable part of a stack.
 std::size_t resident_pages(const StackPool& pool, void* top) {
-  char* bottom = static_cast<char*>(pool.bottom_of(top));
-  const auto size = static_cast<std::size_t>(static_cast<char*>(top) - bottom);
-  std::vector<unsigned char> pages(size / page());
-  if (mincore(bottom, size, pages.data()) != 0) return SIZE_MAX;
+  const std::size_t size = usable(pool, top);
+  std::vector<unsigned char> pages((size + page() - 1) / page());
+  if (mincore(pool.bottom_of(top), size, pages.data()) != 0) return SIZE_MAX;
   return static_cast<std::size_t>(
       std::count_if(pages.begin(), pages.end(), [](unsigned char one) { return one & 1; }));
 }
 
 void touch_all(const StackPool& pool, void* top) {
-  char* bottom = static_cast<char*>(pool.bottom_of(top));
-  std::memset(bottom, 1, static_cast<std::size_t>(static_cast<char*>(top) - bottom));
+  std::memset(pool.bottom_of(top), 1, usable(pool, top));
 }
 
 bool holds_only(char value, const StackPool& pool, void* top) {
@@ -151,11 +154,26 @@ BOOST_AUTO_TEST_CASE(too_large_a_stack_is_out_of_memory) {
 
 BOOST_AUTO_TEST_CASE(the_usable_part_lies_between_the_guard_and_the_top) {
   StackPool pool(kSize, discard);
-  void* top = pool.take().top;
-  char* bottom = static_cast<char*>(pool.bottom_of(top));
-  BOOST_TEST(static_cast<std::size_t>(static_cast<char*>(top) - bottom) == kSize - page());
-  BOOST_TEST(reinterpret_cast<std::uintptr_t>(top) % page() == 0u);
-  touch_all(pool, top);
+  for (void* top : take(pool, 100)) {
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(top) % 64 == 0u);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(pool.bottom_of(top)) % page() == 0u);
+    BOOST_TEST(usable(pool, top) <= kSize - page());
+    BOOST_TEST(usable(pool, top) > kSize - page() - page() / 4);
+    touch_all(pool, top);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(tops_are_spread_over_the_sets_of_the_caches) {
+  StackPool pool(kSize, discard);
+  std::set<std::uintptr_t> lines;  // of a page
+  std::set<std::uintptr_t> pages;  // modulo a power of two
+  for (void* top : take(pool, 256)) {
+    const auto address = reinterpret_cast<std::uintptr_t>(top) - 1;
+    lines.insert(address % page() / 64);
+    pages.insert(address / page() % 16);
+  }
+  BOOST_TEST(lines.size() == 16u);
+  BOOST_TEST(pages.size() == 16u);
 }
 
 BOOST_AUTO_TEST_CASE(stacks_do_not_overlap) {
@@ -163,8 +181,8 @@ BOOST_AUTO_TEST_CASE(stacks_do_not_overlap) {
   std::vector<void*> tops = take(pool, 1000);
   std::sort(tops.begin(), tops.end());
   for (std::size_t i = 1; i < tops.size(); ++i) {
-    const auto distance = static_cast<char*>(tops[i]) - static_cast<char*>(tops[i - 1]);
-    BOOST_REQUIRE(static_cast<std::size_t>(distance) >= kSize);
+    const char* const guard = static_cast<char*>(pool.bottom_of(tops[i])) - page();
+    BOOST_REQUIRE(guard >= static_cast<char*>(tops[i - 1]));
   }
 }
 
