@@ -1,9 +1,11 @@
 #include "weft/fiber/context.h"
 
+#include <cxxabi.h>
 #include <pthread.h>
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/preallocated.hpp>
+#include <cerrno>
 #include <new>
 #include <utility>
 
@@ -78,6 +80,11 @@ void Context::destroy() noexcept {
   VALGRIND_STACK_DEREGISTER(valgrind_id_);
 #endif
   handle_ = nullptr;
+}
+
+void SwitchState::bind() noexcept {
+  exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+  error = &errno;
 }
 
 }  // namespace weft

@@ -33,6 +33,12 @@ class Context {
   // whoever calls this knows that nothing is left on it.
   void destroy() noexcept;
 
+  // While not running: fetches the saved registers into the cache.
+  void prefetch() const noexcept {
+    __builtin_prefetch(handle_);
+    __builtin_prefetch(static_cast<const char*>(handle_) + 64);
+  }
+
   // While not running: whether an exception is in flight, i.e. a destructor called by it waits.
   bool unwinding() const noexcept { return exceptions_.uncaught != 0; }
 
@@ -60,9 +66,10 @@ struct SwitchState {
   // To be called on the thread that will switch: the two addresses are constants of a thread.
   void bind() noexcept;
 
-  // Leaves `from`, which is the running context, and goes on in `to`, which is not.
-  // Returns when somebody switches back to `from`.
+  // Leaves `from`, which is the running context, and goes on in `to`, which is not. Returns when
+  // somebody switches back to `from`, which must then call restore(from).
   void jump(Context& from, Context& to) noexcept;
+  void restore(Context& self) noexcept;
 
   // The first thing that a new context does.
   void arrive() noexcept;

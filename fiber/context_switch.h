@@ -1,10 +1,7 @@
 #ifndef WEFT_FIBER_CONTEXT_SWITCH_H_
 #define WEFT_FIBER_CONTEXT_SWITCH_H_
 
-#include <cxxabi.h>
-
 #include <boost/context/fiber.hpp>
-#include <cerrno>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -34,11 +31,6 @@ inline boost::context::fiber& context_handle(void*& storage) noexcept {
   return *std::launder(reinterpret_cast<boost::context::fiber*>(&storage));
 }
 
-inline void SwitchState::bind() noexcept {
-  exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-  error = &errno;
-}
-
 // Boost.Context 1.88 and later swaps the exception state too. Its swap nests inside this one and is
 // harmless; this one stays because the state of a fiber that waits is asked for.
 inline void SwitchState::jump(Context& from, Context& to) noexcept {
@@ -56,11 +48,14 @@ inline void SwitchState::jump(Context& from, Context& to) noexcept {
     return boost::context::fiber();
   };
   (void)std::move(context_handle(to.handle_)).resume_with(store);
+}
+
+inline void SwitchState::restore(Context& self) noexcept {
 #if defined(WEFT_ASAN)
-  __sanitizer_finish_switch_fiber(from.fake_stack_, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(self.fake_stack_, nullptr, nullptr);
 #endif
-  std::memcpy(exceptions, &from.exceptions_, sizeof(ExceptionState));
-  *error = from.errno_;
+  std::memcpy(exceptions, &self.exceptions_, sizeof(ExceptionState));
+  *error = self.errno_;
 }
 
 inline void SwitchState::arrive() noexcept {

@@ -90,6 +90,12 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   }
   TaskInfo info() const;
 
+  // Fetches what a spawn writes into the cache.
+  void prefetch() const noexcept {
+    const char* const block = reinterpret_cast<const char*>(this);
+    for (int line = 0; line < 3; ++line) __builtin_prefetch(block + line * 64, 1);
+  }
+
   // From any thread that has a handle: makes its current or next wait throw, and all later ones.
   void cancel() noexcept;
 

@@ -68,6 +68,8 @@ class FiberPool {
 
   Fiber& take_from(StackPool& pool) {
     const StackPool::Stack stack = pool.take();
+    // Who spawns many finds each block cold.
+    if (void* later = pool.upcoming(1)) fiber_at(later).prefetch();
     if (!stack.warm) [[unlikely]]
       make(pool, stack.top);
     return fiber_at(stack.top);

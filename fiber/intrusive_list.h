@@ -102,7 +102,7 @@ class IntrusiveQueue {
     T* first = head_;
     item.*Next = nullptr;
     // A branch that is predicted is faster than reading what was written just before.
-    if (first == tail_) {
+    if (first == tail_) [[likely]] {
       head_ = &item;
     } else {
       head_ = first->*Next;

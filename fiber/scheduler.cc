@@ -2,11 +2,8 @@
 
 #include <sched.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/context_switch.h"
@@ -16,18 +13,6 @@
 
 namespace weft {
 namespace {
-
-// How long fibers hand over to each other before the loop looks at timers and I/O.
-constexpr Duration kTurn = std::chrono::microseconds(100);
-// At most so many resumptions without a look at the clock, which bounds what fibers that suddenly
-// run for long can delay. A turn of the loop that finds nothing costs some 100 ns: 0.02 ns a
-// switch.
-constexpr std::int64_t kMaxQuantum = 4096;
-// Where the clock stands still, look outside after so many turns.
-constexpr int kMaxTurnsUnpolled = 256;
-
-// How long a shutdown waits before it names the fibers that do not end.
-constexpr Duration kPatience = std::chrono::seconds(5);
 
 // Numbers are taken from the process in runs, so that a spawn costs no atomic operation.
 constexpr std::uint64_t kIdRun = 1 << 16;
@@ -174,7 +159,7 @@ void Scheduler::enter(void* argument) {
     of(self).finish(self);
     // Here, and not at the end of finish(): each frame between a switch and the loop that it comes
     // back to is a return that the processor predicts wrong.
-    of(self).suspend();
+    of(self).go(self, of(self).next());
   }
 }
 
@@ -264,19 +249,42 @@ void Scheduler::serve(Fiber& fiber) noexcept {
 
 // ---- Switching ----------------------------------------------------------------------------------
 
-inline Fiber& Scheduler::next() noexcept {
+// Where many are ready their stacks are cold: fetches what the next but one goes on with, and where
+// the one after that finds its own.
+[[gnu::always_inline]] inline void prefetch_after(const Fiber& fiber) noexcept {
+  if (const Fiber* next = fiber.next_ready) {
+    __builtin_prefetch(next->next_ready);
+    next->context.prefetch();
+  }
+}
+
+// Both inlined always: see enter().
+[[gnu::always_inline]] inline Fiber& Scheduler::next() noexcept {
   if (--budget_ >= 0) {
-    if (Fiber* fiber = ready_.pop_front()) return *fiber;
+    if (Fiber* fiber = ready_.pop_front()) {
+      prefetch_after(*fiber);
+      return *fiber;
+    }
   }
   return loop_;
 }
 
-inline void Scheduler::go(Fiber& from, Fiber& to) noexcept {
+[[gnu::always_inline]] inline void Scheduler::go(Fiber& from, Fiber& to) noexcept {
   current_ = &to;
   switch_.jump(from.context, to.context);
+  // Found anew: what is kept across the jump costs registers that have to be saved twice.
+  Scheduler& here = *current_scheduler;
+  here.switch_.restore(here.current_->context);
 }
 
 void Scheduler::suspend() noexcept { go(*current_, next()); }
+
+void Scheduler::run_fibers() noexcept {
+  if (Fiber* fiber = ready_.pop_front()) {
+    go(loop_, *fiber);
+    current_ = nullptr;
+  }
+}
 
 void Scheduler::yield() {
   Scheduler* const here = current_scheduler;
@@ -285,142 +293,26 @@ void Scheduler::yield() {
     return;
   }
   Fiber& self = *here->current_;
-  if (self.cancelled && cancellation_due(self)) [[unlikely]]
-    throw_cancelled();
-  if (--here->budget_ < 0) [[unlikely]] {
-    here->ready_.push_back(self);
-    here->go(self, here->loop_);
-  } else if (!here->ready_.empty()) {
-    here->go(self, *here->ready_.rotate(self));
+  if (self.cancelled) [[unlikely]]
+    return yield_cancelled(self);
+  here->rotate(self);
+}
+
+// Apart, so that yield() has nothing to keep across a call.
+[[gnu::noinline]] void Scheduler::yield_cancelled(Fiber& self) {
+  if (cancellation_due(self)) throw_cancelled();
+  of(self).rotate(self);
+}
+
+// To the end of the ready queue, and on with the first.
+[[gnu::always_inline]] inline void Scheduler::rotate(Fiber& self) noexcept {
+  if (--budget_ < 0) [[unlikely]] {
+    ready_.push_back(self);
+    go(self, loop_);
+  } else if (!ready_.empty()) {
+    Fiber& first = *ready_.rotate(self);
+    go(self, first);
   }
-}
-
-// ---- The loop -----------------------------------------------------------------------------------
-
-void Scheduler::run() {
-  attach();
-  // Acquire: sees what came before stop().
-  while (!stop_.load(std::memory_order_acquire)) turn();
-  stop_.store(false, std::memory_order_relaxed);
-  current_scheduler = nullptr;
-}
-
-void Scheduler::attach() {
-  if (current_scheduler) {
-    throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
-  }
-  current_scheduler = this;
-  current_ = nullptr;
-  loop_.context.adopt_thread();
-  switch_.bind();
-}
-
-void Scheduler::stop() noexcept {
-  // Release: pairs with the acquire in run().
-  stop_.store(true, std::memory_order_release);
-  if (current_scheduler == this) {
-    budget_ = 0;
-  } else {
-    port_.wake();
-  }
-}
-
-// Looks at everything but fibers once, and then lets fibers run.
-void Scheduler::turn() {
-  inbox_.drain();
-  const bool spent = budget_ < 0;
-  TimePoint now = kPast;
-  if (spent || !timers_.empty()) {
-    now = port_.now();
-    while (Timer* timer = timers_.pop_expired(now)) timer->expire();
-  }
-  if (ready_.empty()) {
-    sleep();
-  } else if (spent) {
-    if (polled_ == kPast || now - polled_ >= kTurn || ++turns_unpolled_ == kMaxTurnsUnpolled) {
-      port_.wait(kPast);
-      polled_ = now;
-      turns_unpolled_ = 0;
-    }
-    refill_budget(now);
-  }
-  if (options_.shuffle_seed) shuffle();
-  if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
-  if (Fiber* fiber = ready_.pop_front()) {
-    go(loop_, *fiber);
-    current_ = nullptr;
-  }
-}
-
-void Scheduler::sleep() {
-  TimePoint deadline = timers_.next_deadline();
-  if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
-  if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
-  if (options_.spin > Duration::zero()) {
-    const TimePoint end = std::min(port_.now() + options_.spin, deadline);
-    while (port_.now() < end) {
-      if (port_.wait(kPast) || !inbox_.empty()) return;
-    }
-  }
-  // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
-  if (stop_.load(std::memory_order_relaxed) || !inbox_.try_sleep()) return;
-  port_.wait(deadline);
-  refilled_ = kPast;
-  budget_ = quantum_;
-}
-
-// Sizes the next run of fibers so that it lasts about kTurn, by how long the last one took.
-void Scheduler::refill_budget(TimePoint now) noexcept {
-  if (refilled_ != kPast) {
-    const std::int64_t took = std::max<std::int64_t>((now - refilled_).count(), 1);
-    const std::int64_t fitting = quantum_ * kTurn.count() / took;
-    quantum_ = std::clamp<std::int64_t>(fitting, 1, std::min(2 * quantum_, kMaxQuantum));
-  }
-  refilled_ = now;
-  budget_ = quantum_;
-}
-
-// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-std::uint64_t Scheduler::draw() noexcept {
-  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
-}
-
-// Puts the ready fibers in a random order, for a random part of a round: any order can come up.
-void Scheduler::shuffle() {
-  std::vector<Fiber*> fibers;
-  while (Fiber* fiber = ready_.pop_front()) fibers.push_back(fiber);
-  for (std::size_t i = fibers.size(); i > 1; --i) std::swap(fibers[i - 1], fibers[draw() % i]);
-  for (Fiber* fiber : fibers) ready_.push_back(*fiber);
-  if (!fibers.empty()) budget_ = static_cast<std::int64_t>(draw() % fibers.size());
-}
-
-// ---- Shutdown -----------------------------------------------------------------------------------
-
-void Scheduler::shutdown() {
-  attach();
-  closing_ = true;
-  report_at_ = port_.now() + kPatience;
-  for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
-  do {
-    if (!calls_.empty()) drop_calls();
-    for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
-    // Fibers on their way out may have made new ones.
-  } while (!calls_.empty());
-  current_scheduler = nullptr;
-}
-
-void Scheduler::report_stragglers() noexcept {
-  reported_ = true;
-  for_each_fiber([](Fiber& fiber) {
-    const TaskInfo info = fiber.info();
-    std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
-                 static_cast<unsigned long long>(info.id), info.name.c_str(),
-                 *info.waiting_for ? ", which waits in " : "", info.waiting_for);
-    fiber.cancel();  // it may have been detached meanwhile by another thread
-  });
 }
 
 }  // namespace weft

@@ -180,9 +180,12 @@ class Scheduler {
 
   Fiber& next() noexcept;
   void go(Fiber& from, Fiber& to) noexcept;
+  void rotate(Fiber& self) noexcept;
+  static void yield_cancelled(Fiber& self);
 
   void attach();
   void turn();
+  void run_fibers() noexcept;
   void sleep();
   void refill_budget(TimePoint now) noexcept;
   void shuffle();

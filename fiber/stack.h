@@ -49,6 +49,12 @@ class StackPool {
     return {reinterpret_cast<void*>(stack & ~kWarm), (stack & kWarm) != 0};
   }
 
+  // The top of the stack that take() returns after `others` more; null if it would be a new one.
+  void* upcoming(std::size_t others) const noexcept {
+    if (free_count_ <= others) return nullptr;
+    return reinterpret_cast<void*>(free_[free_count_ - 1 - others] & ~kWarm);
+  }
+
   // Takes back a stack that nothing runs on any more, or will before anybody else calls take().
   void put(void* top) noexcept {
     --in_use_;

@@ -1,0 +1,150 @@
+// The loop of a scheduler, and its end. What fibers do among themselves is in scheduler.cc.
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+#include <vector>
+
+#include "weft/fiber/scheduler.h"
+
+namespace weft {
+namespace {
+
+// How long fibers hand over to each other before the loop looks at timers and I/O.
+constexpr Duration kTurn = std::chrono::microseconds(100);
+// At most so many resumptions without a look at the clock, which bounds what fibers that suddenly
+// run for long can delay. A turn of the loop that finds nothing costs some 100 ns: 0.02 ns a
+// switch.
+constexpr std::int64_t kMaxQuantum = 4096;
+// Where the clock stands still, look outside after so many turns.
+constexpr int kMaxTurnsUnpolled = 256;
+
+// How long a shutdown waits before it names the fibers that do not end.
+constexpr Duration kPatience = std::chrono::seconds(5);
+
+}  // namespace
+
+void Scheduler::run() {
+  attach();
+  // Acquire: sees what came before stop().
+  while (!stop_.load(std::memory_order_acquire)) turn();
+  stop_.store(false, std::memory_order_relaxed);
+  current_scheduler = nullptr;
+}
+
+void Scheduler::attach() {
+  if (current_scheduler) {
+    throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
+  }
+  current_scheduler = this;
+  current_ = nullptr;
+  loop_.context.adopt_thread();
+  switch_.bind();
+}
+
+void Scheduler::stop() noexcept {
+  // Release: pairs with the acquire in run().
+  stop_.store(true, std::memory_order_release);
+  if (current_scheduler == this) {
+    budget_ = 0;
+  } else {
+    port_.wake();
+  }
+}
+
+// Looks at everything but fibers once, and then lets fibers run.
+void Scheduler::turn() {
+  inbox_.drain();
+  const bool spent = budget_ < 0;
+  TimePoint now = kPast;
+  if (spent || !timers_.empty()) {
+    now = port_.now();
+    while (Timer* timer = timers_.pop_expired(now)) timer->expire();
+  }
+  if (ready_.empty()) {
+    sleep();
+  } else if (spent) {
+    if (polled_ == kPast || now - polled_ >= kTurn || ++turns_unpolled_ == kMaxTurnsUnpolled) {
+      port_.wait(kPast);
+      polled_ = now;
+      turns_unpolled_ = 0;
+    }
+    refill_budget(now);
+  }
+  if (options_.shuffle_seed) shuffle();
+  if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
+  run_fibers();
+}
+
+void Scheduler::sleep() {
+  TimePoint deadline = timers_.next_deadline();
+  if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
+  if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
+  if (options_.spin > Duration::zero()) {
+    const TimePoint end = std::min(port_.now() + options_.spin, deadline);
+    while (port_.now() < end) {
+      if (port_.wait(kPast) || !inbox_.empty()) return;
+    }
+  }
+  // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
+  if (stop_.load(std::memory_order_relaxed) || !inbox_.try_sleep()) return;
+  port_.wait(deadline);
+  refilled_ = kPast;
+  budget_ = quantum_;
+}
+
+// Sizes the next run of fibers so that it lasts about kTurn, by how long the last one took.
+void Scheduler::refill_budget(TimePoint now) noexcept {
+  if (refilled_ != kPast) {
+    const std::int64_t took = std::max<std::int64_t>((now - refilled_).count(), 1);
+    const std::int64_t fitting = quantum_ * kTurn.count() / took;
+    quantum_ = std::clamp<std::int64_t>(fitting, 1, std::min(2 * quantum_, kMaxQuantum));
+  }
+  refilled_ = now;
+  budget_ = quantum_;
+}
+
+// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+std::uint64_t Scheduler::draw() noexcept {
+  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+// Puts the ready fibers in a random order, for a random part of a round: any order can come up.
+void Scheduler::shuffle() {
+  std::vector<Fiber*> fibers;
+  while (Fiber* fiber = ready_.pop_front()) fibers.push_back(fiber);
+  for (std::size_t i = fibers.size(); i > 1; --i) std::swap(fibers[i - 1], fibers[draw() % i]);
+  for (Fiber* fiber : fibers) ready_.push_back(*fiber);
+  if (!fibers.empty()) budget_ = static_cast<std::int64_t>(draw() % fibers.size());
+}
+
+// ---- Shutdown -----------------------------------------------------------------------------------
+
+void Scheduler::shutdown() {
+  attach();
+  closing_ = true;
+  report_at_ = port_.now() + kPatience;
+  for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
+  do {
+    if (!calls_.empty()) drop_calls();
+    for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
+    // Fibers on their way out may have made new ones.
+  } while (!calls_.empty());
+  current_scheduler = nullptr;
+}
+
+void Scheduler::report_stragglers() noexcept {
+  reported_ = true;
+  for_each_fiber([](Fiber& fiber) {
+    const TaskInfo info = fiber.info();
+    std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
+                 static_cast<unsigned long long>(info.id), info.name.c_str(),
+                 *info.waiting_for ? ", which waits in " : "", info.waiting_for);
+    fiber.cancel();  // it may have been detached meanwhile by another thread
+  });
+}
+
+}  // namespace weft
