@@ -158,7 +158,7 @@ class Promise {
   // std::invalid_argument if the exception is null.
   template <class... Value>
   void set_value(Value&&... value);
-  void set_exception(std::exception_ptr exception) { state().set(std::move(exception)); }
+  void set_exception(std::exception_ptr exception) { state()->set(std::move(exception)); }
 
   // As often as wanted.
   Future<T> future() const { return Future<T>(state_); }
@@ -166,7 +166,8 @@ class Promise {
   void swap(Promise& other) noexcept { state_.swap(other.state_); }
 
  private:
-  ValueState<T>& state() const;
+  // A reference of its own: who sees the value may destroy the promise before the setter is done.
+  std::shared_ptr<ValueState<T>> state() const;
 
   std::shared_ptr<ValueState<T>> state_;
 };
@@ -225,22 +226,22 @@ bool Future<T>::remove_done_callback(std::uint64_t id) const {
 }
 
 template <class T>
-ValueState<T>& Promise<T>::state() const {
+std::shared_ptr<ValueState<T>> Promise<T>::state() const {
   if (!state_) FutureState::fail_no_state();
-  return *state_;
+  return state_;
 }
 
 template <class T>
 template <class... Value>
 void Promise<T>::set_value(Value&&... value) {
-  ValueState<T>& its = state();
-  its.complete([&] {
+  const std::shared_ptr<ValueState<T>> its = state();
+  its->complete([&] {
     if constexpr (std::is_void_v<T>) {
       static_assert(sizeof...(value) == 0, "a Promise<void> has no value");
     } else if constexpr (std::is_reference_v<T>) {
-      its.value = std::addressof((value, ...));
+      its->value = std::addressof((value, ...));
     } else {
-      its.value.emplace(std::forward<Value>(value)...);
+      its->value.emplace(std::forward<Value>(value)...);
     }
   });
 }
