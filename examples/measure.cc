@@ -19,6 +19,12 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+struct Cost {
+  double seconds = 0;
+  long most_waiting = 0;        // at once
+  double bytes_per_query = -1;  // of memory while most waited; negative: it could not be read
+};
+
 // What the process that works tells the one that measures.
 struct Board : Progress {
   std::atomic<long> memory_at_start{0};
@@ -58,13 +64,22 @@ long memory_added(pid_t process, const Board& board) {
   return sum > 0 ? sum : std::max(0L, memory_of(process) - board.memory_at_start);
 }
 
+// 1234567 as 1,234,567.
+std::string with_commas(long number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<long>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
+}
+
 // The life of the process that works.
-[[noreturn]] void perform(const std::function<void(Progress&)>& work, Board& board) {
+[[noreturn]] void perform(void (*way)(long, Progress&), long queries, Board& board) {
   try {
     memory_of(getpid());  // reading takes memory, too, the first time
     board.memory_at_start = memory_of(getpid());
     const auto start = Clock::now();
-    work(board);
+    way(queries, board);
     board.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   } catch (const std::exception& e) {
     std::snprintf(board.failure, sizeof(board.failure), "%s", e.what());
@@ -112,9 +127,7 @@ bool guards_split_mappings() {
   return split;
 }
 
-}  // namespace
-
-Cost measure(const std::string& name, long queries, const std::function<void(Progress&)>& work) {
+Cost measure(const std::string& name, void (*way)(long, Progress&), long queries) {
   void* shared =
       mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) throw std::runtime_error(name + ": no memory to share");
@@ -123,7 +136,7 @@ Cost measure(const std::string& name, long queries, const std::function<void(Pro
   std::fflush(stdout);  // or the child has it, too
   const pid_t process = fork();
   if (process < 0) throw std::runtime_error(name + ": cannot fork");
-  if (process == 0) perform(work, board);
+  if (process == 0) perform(way, queries, board);
 
   Cost cost;
   const int status = watch(process, name, queries, board, cost);
@@ -135,6 +148,43 @@ Cost measure(const std::string& name, long queries, const std::function<void(Pro
   munmap(shared, sizeof(Board));
   if (!failure.empty()) throw std::runtime_error(name + ": " + failure);
   return cost;
+}
+
+constexpr const char* kRow = "  %-17s %10s %9s %11s %12s %13s\n";
+
+template <class... Values>
+std::string text(const char* format, Values... values) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof(buffer), format, values...);
+  return buffer;
+}
+
+}  // namespace
+
+RaceTable::RaceTable(std::chrono::milliseconds answer_time) : answer_time_(answer_time) {
+  const double seconds = std::chrono::duration<double>(answer_time).count();
+  std::printf("\nQueries that each wait %g s for their answer:\n\n", seconds);
+  std::printf(kRow, "", "", "most", "", "", "peak memory");
+  std::printf(kRow, "way", "queries", "at once", "wall time", "overhead", "per query");
+  std::printf("  %s\n", std::string(77, '-').c_str());
+}
+
+RaceTable::~RaceTable() {
+  std::puts("");
+  std::puts("  Overhead: the wall time beyond the one answer that all could have waited for.");
+  std::puts("  Memory: private pages and page tables, while most queries waited. Processes and");
+  std::puts("  threads also cost the kernel memory of its own, 16 KiB of stack each at least.");
+  std::puts("  All fibers share one thread.");
+}
+
+void RaceTable::race(const std::string& name, void (*way)(long, Progress&), long queries) const {
+  const Cost cost = measure(name, way, queries);
+  const double overhead = cost.seconds - std::chrono::duration<double>(answer_time_).count();
+  const double kibibytes = cost.bytes_per_query / 1024;
+  std::printf(kRow, name.c_str(), with_commas(queries).c_str(),
+              with_commas(cost.most_waiting).c_str(), text("%.3f s", cost.seconds).c_str(),
+              text("%.1f ms", overhead * 1000).c_str(),
+              kibibytes >= 0 ? text("%.1f KiB", kibibytes).c_str() : "-");
 }
 
 long fibers_that_fit() {
@@ -149,12 +199,4 @@ long fibers_that_fit() {
   long unit = 1;
   while (fit / unit >= 10) unit *= 10;
   return fit / unit * unit;
-}
-
-std::string with_commas(long number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<long>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<std::size_t>(at), ",");
-  }
-  return text;
 }

@@ -1,9 +1,9 @@
-// Measures work that asks many queries: its time, and the memory that it takes.
+// Measures work that asks many queries, its time and the memory that it takes, and prints that.
 #ifndef WEFT_EXAMPLES_MEASURE_H_
 #define WEFT_EXAMPLES_MEASURE_H_
 
 #include <atomic>
-#include <functional>
+#include <chrono>
 #include <string>
 
 // How far the work is, in memory that its processes share.
@@ -12,21 +12,26 @@ struct Progress {
   std::atomic<long> answered{0};  // those that have it
 };
 
-struct Cost {
-  double seconds = 0;
-  long most_waiting = 0;        // at once
-  double bytes_per_query = -1;  // of memory while most waited; negative: it could not be read
-};
+// A table on stdout, with notes below it.
+class RaceTable {
+ public:
+  // `answer_time`: how long each query waits.
+  explicit RaceTable(std::chrono::milliseconds answer_time);
+  ~RaceTable();
+  RaceTable(const RaceTable&) = delete;
+  RaceTable& operator=(const RaceTable&) = delete;
 
-// Runs `work`, which is to have `queries` answered, in a process of its own. On a terminal, a line
-// shows how far it is. Throws std::runtime_error if it fails, or leaves queries without an answer.
-Cost measure(const std::string& name, long queries, const std::function<void(Progress&)>& work);
+  // Runs `way`, which is to have `queries` answered, in a process of its own, and prints a row. On
+  // a terminal, a line shows meanwhile how far it is.
+  // Throws std::runtime_error if it fails, or leaves queries without an answer.
+  void race(const std::string& name, void (*way)(long queries, Progress&), long queries) const;
+
+ private:
+  const std::chrono::milliseconds answer_time_;
+};
 
 // How many fibers at most a quarter of the memory holds, rounded down to one digit and zeros; fewer
 // where the kernel cannot guard as many stacks.
 long fibers_that_fit();
-
-// 1234567 as 1,234,567.
-std::string with_commas(long number);
 
 #endif  // WEFT_EXAMPLES_MEASURE_H_

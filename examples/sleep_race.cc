@@ -9,10 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <exception>
 #include <stdexcept>
-#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -74,58 +71,17 @@ void a_fiber_each(long queries, Progress& progress) {
   });
 }
 
-constexpr const char* kRow = "  %-17s %10s %9s %11s %12s %13s\n";
-
-template <class... Values>
-std::string text(const char* format, Values... values) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof(buffer), format, values...);
-  return buffer;
-}
-
-// Measures one way and prints its row of the table.
-void race(const char* name, void (*way)(long, Progress&), long queries) {
-  const Cost cost = measure(name, queries, [&](Progress& progress) { way(queries, progress); });
-  const double overhead = cost.seconds - std::chrono::duration<double>(answer_time).count();
-  const double kibibytes = cost.bytes_per_query / 1024;
-  std::printf(kRow, name, with_commas(queries).c_str(), with_commas(cost.most_waiting).c_str(),
-              text("%.3f s", cost.seconds).c_str(), text("%.1f ms", overhead * 1000).c_str(),
-              kibibytes >= 0 ? text("%.1f KiB", kibibytes).c_str() : "-");
-}
-
-void race_all(bool quick) {
-  if (quick) answer_time = 50ms;
-  std::printf("\nQueries that each wait %s for their answer:\n\n", quick ? "50 ms" : "1 s");
-  std::printf(kRow, "", "", "most", "", "", "peak memory");
-  std::printf(kRow, "way", "queries", "at once", "wall time", "overhead", "per query");
-  std::printf("  %s\n", std::string(77, '-').c_str());
-
-  race("one after another", one_after_another, 10);
-  race("a process each", a_process_each, 10);
-  race("ten pool threads", a_thread_pool, 10);
-  race("a fiber each", a_fiber_each, 10);
-  const long fit = std::min(fibers_that_fit(), quick ? 100L : 1'000'000L);
-  if (fit > 10'000) race("a fiber each", a_fiber_each, 10'000);
-  race("a fiber each", a_fiber_each, fit);
-
-  std::puts("");
-  std::puts("  Overhead: the wall time beyond the one answer that all could have waited for.");
-  std::puts("  Memory: private pages and page tables, while most queries waited. Processes and");
-  std::puts("  threads also cost the kernel memory of its own, 16 KiB of stack each at least.");
-  std::puts("  All fibers share one thread.");
-  if (!quick && fit < 1'000'000) {
-    std::printf("  More than %s are not tried here: see fibers_that_fit().\n",
-                with_commas(fit).c_str());
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    race_all(argc > 1 && std::string_view(argv[1]) == "--quick");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
+  const bool quick = argc > 1 && std::string_view(argv[1]) == "--quick";
+  if (quick) answer_time = 50ms;
+  const RaceTable table(answer_time);
+  table.race("one after another", one_after_another, 10);
+  table.race("a process each", a_process_each, 10);
+  table.race("ten pool threads", a_thread_pool, 10);
+  table.race("a fiber each", a_fiber_each, 10);
+  const long fit = std::min(fibers_that_fit(), quick ? 100L : 1'000'000L);
+  if (fit > 10'000) table.race("a fiber each", a_fiber_each, 10'000);
+  table.race("a fiber each", a_fiber_each, fit);
 }

@@ -27,18 +27,14 @@ struct Step {
 
 void nested_timeouts() {
   std::puts("Of two timeouts, the one whose time is over throws:");
-  try {
-    weft::with_timeout(1s, [] {
-      try {
-        weft::with_timeout(50ms, [] { Step("the inner query").wait(10s); });
-      } catch (const weft::TimeoutError&) {
-        std::puts("  the inner time is over; there is some left outside");
-      }
-      Step("a shorter query").wait(50ms);
-    });
-  } catch (const weft::TimeoutError&) {
-    std::puts("  not reached: the outer second was enough");
-  }
+  weft::with_timeout(1s, [] {
+    try {
+      weft::with_timeout(50ms, [] { Step("the inner query").wait(10s); });
+    } catch (const weft::TimeoutError&) {
+      std::puts("  the inner time is over; there is some left outside");
+    }
+    Step("a shorter query").wait(50ms);
+  });
 }
 
 void shielded() {

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(count_down_overlaps) {
 BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
   check_lines("sleep_race --quick", {
                                         "",
-                                        "Queries that each wait 50 ms for their answer:",
+                                        "Queries that each wait 0.05 s for their answer:",
                                         "",
                                         " *most *peak memory",
                                         "  way *queries *at once *wall time *overhead *per query",
