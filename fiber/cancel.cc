@@ -1,7 +1,5 @@
 #include "weft/fiber/cancel.h"
 
-#include <exception>
-
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
@@ -9,10 +7,6 @@
 namespace weft {
 
 void throw_cancelled() { throw Cancelled(); }
-
-bool cancellation_due(const Fiber& fiber) noexcept {
-  return fiber.cancelled && std::uncaught_exceptions() == 0;
-}
 
 CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
   if (!fiber_) return;

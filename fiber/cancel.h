@@ -83,10 +83,6 @@ class TimeoutScope final : public CancelScope, private Timer {
   bool caused() const noexcept;
 };
 
-// Whether a wait of the running fiber has to throw Cancelled: it is cancelled, and not in a
-// destructor called by unwinding.
-bool cancellation_due(const Fiber& fiber) noexcept;
-
 }  // namespace weft
 
 #endif  // WEFT_FIBER_CANCEL_H_

@@ -130,6 +130,12 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void copy_name(std::string_view text) noexcept;
 };
 
+// Whether a wait of the running fiber has to throw Cancelled: it is cancelled, and not in a
+// destructor called by unwinding.
+inline bool cancellation_due(const Fiber& running) noexcept {
+  return running.cancelled && std::uncaught_exceptions() == 0;
+}
+
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes how it ended.
 template <class Body>
 void run_work(Fiber& fiber, Body body) noexcept {

@@ -13,7 +13,7 @@ class SpinLock {
  public:
   void lock() noexcept {
     // Acquire: what the last holder wrote is seen.
-    while (held_.exchange(true, std::memory_order_acquire)) wait();
+    while (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] wait();
   }
 
   void unlock() noexcept {
@@ -22,7 +22,7 @@ class SpinLock {
   }
 
  private:
-  void wait() noexcept {
+  [[gnu::noinline]] void wait() noexcept {
     // The holder may have lost its core: after a while the waiter gives up its own.
     for (int tries = 0; held_.load(std::memory_order_relaxed); ++tries) {
       if (tries < kSpins) {

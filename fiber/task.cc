@@ -19,17 +19,18 @@ bool TaskBase::wait_for(Duration time) {
   return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
 }
 
-bool TaskBase::wait_until(TimePoint deadline) {
-  Fiber& target = fiber();
+inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (&target == Scheduler::current_fiber()) {
     throw std::logic_error("weft::Task: a task cannot wait for itself");
   }
   return target.completion.wait(deadline, "Task::wait");
 }
 
+bool TaskBase::wait_until(TimePoint deadline) { return wait_until_end(fiber(), deadline); }
+
 void TaskBase::join() {
   Fiber& target = fiber();
-  if (!target.done()) wait();
+  wait_until_end(target, kForever);
   switch (target.outcome) {
     case Outcome::kValue:
       return;

@@ -78,6 +78,7 @@ class TaskBase {
  private:
   [[noreturn]] static void fail_no_task();
 
+  static bool wait_until_end(Fiber& target, TimePoint deadline);
   void close() noexcept {
     if (!fiber_->done()) cancel_and_join();
     Scheduler::release(*fiber_);

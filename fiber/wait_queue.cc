@@ -10,11 +10,15 @@
 
 namespace weft {
 
-Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), what_(what) {
-  if (fiber_) return;
+inline Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), what_(what) {
+  if (!fiber_) [[unlikely]]
+    adopt_thread();
+}
+
+void Waiter::adopt_thread() noexcept {
   if (Scheduler::current_or_null()) {
-    std::fprintf(stderr,
-                 "weft: %s in the scheduler's loop, e.g. in a destructor of what it drops\n", what);
+    std::fprintf(
+        stderr, "weft: %s in the scheduler's loop, e.g. in a destructor of what it drops\n", what_);
     std::terminate();  // the loop would wait for itself
   }
   thread_ = &this_thread_parker();

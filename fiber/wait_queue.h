@@ -19,10 +19,6 @@ class WaitQueue;
 // Or one that watches: a function to be called instead of somebody to be woken.
 class Waiter : public ListNode<> {
  public:
-  // Whoever runs now: a fiber of this thread's scheduler, or the thread itself.
-  // `what` names the call, for diagnostics; it must live as long as the program.
-  explicit Waiter(const char* what) noexcept;
-
   // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
   // throw or touch the queue. It is off the queue by then.
   explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept;
@@ -40,6 +36,11 @@ class Waiter : public ListNode<> {
   // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the
   // waiter's own thread only; a waker on any thread, under the queue's lock.
   enum class State : std::uint8_t { kWaiting, kWoken, kTimedOut, kCancelled };
+
+  // Whoever runs now: a fiber of this thread's scheduler, or the thread itself.
+  // `what` names the call, for diagnostics; it must live as long as the program.
+  explicit Waiter(const char* what) noexcept;
+  void adopt_thread() noexcept;
 
   void wake() noexcept;
   bool claim_to_wake() noexcept;
