@@ -164,11 +164,22 @@ double cpu_ns() {
   return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
 }
 
-double page_faults() {
+namespace {
+
+rusage usage_so_far() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_minflt);
+  return usage;
 }
+
+}  // namespace
+
+double kernel_seconds() {
+  const timeval time = usage_so_far().ru_stime;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
+double page_faults() { return static_cast<double>(usage_so_far().ru_minflt); }
 
 double status_bytes(std::string_view key) {
   return std::strtod(look_up("/proc/self/status", key).c_str(), nullptr) * 1024;

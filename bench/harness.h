@@ -85,7 +85,9 @@ double ns_per(double times, F&& f) {
 // numbers that f returns. Throws std::runtime_error if the child fails.
 std::vector<double> in_child(const std::function<std::vector<double>()>& f);
 
-// Page faults of this process so far that needed no reading from a disk.
+// Processor time that this process has had in the kernel so far, and its page faults that needed no
+// reading from a disk.
+double kernel_seconds();
 double page_faults();
 
 // A line of /proc/self/status, such as "VmRSS", in bytes.

@@ -25,7 +25,7 @@ template <class F>
 bc::fiber make_fiber(char* top, F f) {
   bc::stack_context stack;
   stack.sp = top;
-  stack.size = RawStacks::kStride;
+  stack.size = RawStacks::kSize;
   return bc::fiber(std::allocator_arg, bc::preallocated(top, stack.size, stack), Borrowed(),
                    std::move(f));
 }
@@ -100,11 +100,9 @@ void RawRing::run(long laps) {
   fibers_[0] = std::move(fibers_[0]).resume();
 }
 
-double first_touch(std::size_t pages) {
-  const RawStacks stacks(pages);
-  return ns_per(static_cast<double>(pages), [&] {
-    for (std::size_t i = 0; i < pages; ++i) *static_cast<volatile char*>(stacks.top(i) - 1) = 1;
-  });
+void touch_stacks(std::size_t count) {
+  const RawStacks stacks(count);
+  for (std::size_t i = 0; i < count; ++i) *static_cast<volatile char*>(stacks.top(i) - 1) = 1;
 }
 
 }  // namespace weft::bench

@@ -13,17 +13,18 @@ namespace weft::bench {
 double raw_switch(long switches);
 double raw_switch_in_two_functions(long switches);
 
-// Address space laid out as weft lays out its stacks, without guards.
+// Address space laid out as weft lays out its stacks (see fiber/README.md), without guards.
 class RawStacks {
  public:
-  static constexpr std::size_t kStride = 256 * 1024;
+  static constexpr std::size_t kSize = 256 * 1024;
+  static constexpr std::size_t kStride = kSize + 4096;
 
   explicit RawStacks(std::size_t count);
   ~RawStacks();
   RawStacks(const RawStacks&) = delete;
   RawStacks& operator=(const RawStacks&) = delete;
 
-  char* top(std::size_t i) const noexcept { return base_ + (i + 1) * kStride; }
+  char* top(std::size_t i) const noexcept { return base_ + (i + 1) * kStride - i % 16 * 64; }
   std::size_t count() const noexcept { return count_; }
 
  private:
@@ -49,8 +50,8 @@ class RawRing {
   long laps_ = 0;
 };
 
-// Nanoseconds that the first touch of a page costs, for pages at the distance of stacks.
-double first_touch(std::size_t pages);
+// Writes to so many fresh stacks once.
+void touch_stacks(std::size_t count);
 
 }  // namespace weft::bench
 
