@@ -189,9 +189,10 @@ void RaceTable::race(const std::string& name, void (*way)(long, Progress&), long
 
 long fibers_that_fit() {
   constexpr long kBytesEach = 4700;
-  long memory = bytes_in("/proc/meminfo", "MemAvailable");
+  long memory = bytes_in("/proc/meminfo", "MemTotal");
   memory = std::min(memory, number_in("/sys/fs/cgroup/memory.max", memory));
-  long fit = memory / 4 / kBytesEach;
+  const long available = bytes_in("/proc/meminfo", "MemAvailable");
+  long fit = std::min(memory / 4, available / 4 * 3) / kBytesEach;
   if (guards_split_mappings()) {
     fit = std::min(fit, number_in("/proc/sys/vm/max_map_count", 65530) / 2 - 1000);
   }

@@ -30,8 +30,8 @@ class RaceTable {
   const std::chrono::milliseconds answer_time_;
 };
 
-// How many fibers at most a quarter of the memory holds, rounded down to one digit and zeros; fewer
-// where the kernel cannot guard as many stacks.
+// How many fibers at most a quarter of the machine's memory holds, rounded down to one digit and
+// zeros; fewer where that much is not free, or the kernel cannot guard as many stacks.
 long fibers_that_fit();
 
 #endif  // WEFT_EXAMPLES_MEASURE_H_

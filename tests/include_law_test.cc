@@ -79,11 +79,14 @@ void check_file(const std::filesystem::path& file, const Folders& folders) {
 }
 
 void check_folder(std::string_view folder, const Folders& folders) {
-  if (!std::filesystem::exists(folder)) return;  // holds no source yet
+  std::size_t files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     const auto extension = entry.path().extension();
-    if (extension == ".h" || extension == ".cc") check_file(entry.path(), folders);
+    if (extension != ".h" && extension != ".cc") continue;
+    check_file(entry.path(), folders);
+    ++files;
   }
+  BOOST_TEST(files > 0, folder << " has no sources");
 }
 
 }  // namespace
@@ -91,7 +94,9 @@ void check_folder(std::string_view folder, const Folders& folders) {
 BOOST_AUTO_TEST_SUITE(include_law)
 
 BOOST_AUTO_TEST_CASE(fiber_looks_at_fiber) { check_folder("fiber", {"fiber"}); }
-BOOST_AUTO_TEST_CASE(sync_looks_at_fiber) { check_folder("sync", {"fiber", "sync"}); }
+BOOST_AUTO_TEST_CASE(sync_looks_at_fiber) {
+  if (std::filesystem::exists("sync")) check_folder("sync", {"fiber", "sync"});
+}
 BOOST_AUTO_TEST_CASE(io_looks_at_fiber_and_sync) { check_folder("io", {"fiber", "sync", "io"}); }
 BOOST_AUTO_TEST_CASE(weft_h_looks_at_all) { check_file("weft.h", {"fiber", "sync", "io"}); }
 
