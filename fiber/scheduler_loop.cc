@@ -81,8 +81,9 @@ void Scheduler::sleep() {
   if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
   if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
   if (options_.spin > Duration::zero()) {
-    const TimePoint end = std::min(port_.now() + options_.spin, deadline);
-    while (port_.now() < end) {
+    const TimePoint begin = port_.now();
+    const TimePoint end = begin < kForever - options_.spin ? begin + options_.spin : kForever;
+    while (port_.now() < std::min(end, deadline)) {
       if (port_.wait(kPast) || !inbox_.empty()) return;
     }
   }

@@ -29,7 +29,8 @@ struct Runtime::Impl {
         scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = options.shuffle_seed,
-                   .spin = options.spin,
+                   // A clock that stands still would never end it.
+                   .spin = options.virtual_time ? Duration::zero() : options.spin,
                    .trim = !options.virtual_time}),
         schedulers{&scheduler} {}
 

@@ -32,14 +32,15 @@ struct RunOptions {
   std::optional<std::uint64_t> shuffle_seed = {};
 
   // How long to look for work before sleeping in the kernel. Costs a core for that long each time,
-  // saves the wake-up (some 20 us). Zero: an idle program uses no CPU.
+  // saves the wake-up (some 20 us). Zero: an idle program uses no CPU. Not on virtual time.
   Duration spin = {};
 };
 
 // The composition of a scheduler with its reactor: the only place that knows both.
 //
-// At its end, in this order: what is left of the fibers is cancelled, and joined (those that take
-// longer than five seconds are named on stderr); pending calls are dropped; the reactor is closed.
+// At its end, in this order: what is left of the fibers is cancelled; pending calls are dropped;
+// the fibers are joined (those that take longer than five seconds are named on stderr); the reactor
+// is closed. A runtime may not be destroyed in a fiber.
 //
 // Threads: stop() and schedulers() from any, the rest from the thread that made it.
 class Runtime {
@@ -58,7 +59,7 @@ class Runtime {
   template <class F>
   auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
 
-  // Runs fibers until stop().
+  // Runs fibers until stop(). Throws std::logic_error in a fiber.
   void run_forever();
 
   // Makes run_forever() return soon, or the next one if none is under way. From any thread.

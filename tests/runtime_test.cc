@@ -429,6 +429,14 @@ BOOST_AUTO_TEST_CASE(an_idle_runtime_uses_no_cpu) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(virtual_time_does_not_spin) {
+  run([] { sleep_for(1h); }, {.virtual_time = true, .spin = 1h});
+}
+
+BOOST_AUTO_TEST_CASE(one_may_spin_for_ever) {
+  run([] { sleep_for(1ms); }, {.spin = Duration::max()});
+}
+
 BOOST_AUTO_TEST_CASE(spinning_uses_the_cpu_as_long_as_asked) {
   run(
       [] {
