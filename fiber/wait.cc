@@ -1,5 +1,10 @@
 #include "weft/fiber/wait.h"
 
+#include <stdexcept>
+
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/scheduler.h"
+
 namespace weft {
 
 CompletionSet::Watcher::Watcher(CompletionSet& its_set, Completion& its_completion,
@@ -9,6 +14,14 @@ CompletionSet::Watcher::Watcher(CompletionSet& its_set, Completion& its_completi
 CompletionSet::~CompletionSet() {
   // Also for those that were notified: under its lock, the notifier has left.
   for (Watcher& watcher : watchers_) watcher.completion.queue().unwatch(watcher);
+}
+
+Completion& another(Completion& completion) {
+  const Fiber* self = Scheduler::current_fiber();
+  if (self && &completion == &self->completion) {
+    throw std::logic_error("weft::wait: a task cannot wait for itself");
+  }
+  return completion;
 }
 
 void CompletionSet::add(Completion& completion) {

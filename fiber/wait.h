@@ -62,21 +62,24 @@ class CompletionSet {
   IntrusiveQueue<Watcher, &Watcher::next_done> done_;
 };
 
+// Returns its argument; throws std::logic_error if that is the end of the calling fiber itself.
+Completion& another(Completion& completion);
+
 // Waits for tasks or futures, for all of them or until the first, or until the time is over.
 // `tasks`: a range of Task or Future, which stays untouched: results are there to be taken, and
 // nothing is cancelled. An empty range is done at once.
 // A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
-// duration is negative.
+// duration is negative, and std::logic_error if the calling task is in the range itself.
 template <class Range>
 WaitResult wait(Range&& tasks, When when = When::all_completed, std::optional<Duration> time = {}) {
   const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
   if (when == When::all_completed) {
     for (auto& task : tasks) {
-      if (!task.completion().wait(deadline, "wait")) break;
+      if (!another(task.completion()).wait(deadline, "wait")) break;
     }
   } else {
     CompletionSet set;
-    for (auto& task : tasks) set.add(task.completion());
+    for (auto& task : tasks) set.add(another(task.completion()));
     while (set.left() > 0) {
       const std::optional<std::size_t> index = set.next(deadline, "wait");
       if (!index || when == When::first_completed) break;
@@ -94,7 +97,7 @@ class AsCompleted {
  public:
   template <class Range>
   explicit AsCompleted(Range& tasks) {
-    for (auto& task : tasks) set_.add(task.completion());
+    for (auto& task : tasks) set_.add(another(task.completion()));
   }
 
   class iterator {

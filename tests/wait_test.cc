@@ -11,6 +11,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(wait)
 
@@ -270,7 +271,7 @@ static Duration processor_time() {
 }
 
 WEFT_TEST_CASE(ten_thousand_take_linear_time) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(WEFT_TSAN)
   constexpr std::size_t kTasks = 2'000;
 #else
   constexpr std::size_t kTasks = 10'000;
@@ -293,6 +294,18 @@ WEFT_TEST_CASE(ten_thousand_take_linear_time) {
   // quadratic, that would come on top of a hundred times.
   BOOST_TEST((many < 200 * few),
              "ten times as many took " << many.count() / few.count() << " times as long");
+}
+
+WEFT_TEST_CASE(a_task_cannot_wait_for_itself_among_others) {
+  std::vector<Task<void>> tasks;
+  tasks.push_back(spawn([] {}));
+  tasks.push_back(spawn([&] {
+    for (const When when : {When::all_completed, When::first_completed, When::first_exception}) {
+      BOOST_CHECK_THROW(weft::wait(tasks, when), std::logic_error);
+    }
+    BOOST_CHECK_THROW(as_completed(tasks), std::logic_error);
+  }));
+  tasks[1].get();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
