@@ -22,10 +22,12 @@ namespace weft {
 // two list operations, however many timeouts are pending.
 // Throws std::invalid_argument if the duration is negative or f null, and std::logic_error outside
 // fibers, where nobody could end a wait.
+// In a destructor called by stack unwinding the time may pass, but no wait throws.
 template <class F>
-auto with_deadline(TimePoint deadline, F&& f) -> std::invoke_result_t<F&> {
+auto with_deadline(TimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
+    -> std::invoke_result_t<F&> {
   checked_callable(f, "with_deadline");
-  TimeoutScope scope(deadline, "weft::with_deadline");
+  TimeoutScope scope(deadline, caller);
   try {
     return std::invoke(f);
   } catch (const Cancelled&) {
@@ -37,7 +39,8 @@ auto with_deadline(TimePoint deadline, F&& f) -> std::invoke_result_t<F&> {
 template <class F>
 auto with_timeout(Duration time, F&& f) -> std::invoke_result_t<F&> {
   checked_callable(f, "with_timeout");
-  return with_deadline(deadline_after(now(), time, "weft::with_timeout"), std::forward<F>(f));
+  return with_deadline(deadline_after(now(), time, "weft::with_timeout"), std::forward<F>(f),
+                       "weft::with_timeout");
 }
 
 // Runs f in the calling fiber and returns its result, with the cancellation of the task and of all
