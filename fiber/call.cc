@@ -58,7 +58,7 @@ void Scheduler::launch(Call& call) noexcept {
       });
     };
     fiber.drop = [](Fiber& self) noexcept { static_cast<Call*>(self.payload)->drop(); };
-    fiber.handle_gone.store(true, std::memory_order_relaxed);  // it never had one
+    fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
     fiber.locals = LocalTable::share(call.locals_);
     start_here(fiber);  // during a shutdown it does not begin, but only drops the call
   } catch (...) {
@@ -86,7 +86,7 @@ void Scheduler::drop_calls() {
     while (Call* call = calls.front()) of(self).forget(*call);
     self.outcome = Outcome::kValue;
   };
-  fiber.handle_gone.store(true, std::memory_order_relaxed);
+  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
   start_here(fiber);
 }
 

@@ -1,7 +1,6 @@
 #ifndef WEFT_FIBER_CALL_H_
 #define WEFT_FIBER_CALL_H_
 
-#include <atomic>
 #include <functional>
 #include <optional>
 #include <stdexcept>
@@ -9,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/inbox.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/timer_queue.h"
@@ -83,7 +83,7 @@ class Call : public InboxNode, public Timer, public ListNode<Call> {
 
   Scheduler& scheduler_;
   LocalTable* locals_ = nullptr;
-  std::atomic<int> references_{1};
+  Atomic<int> references_{1};
   // It is no longer the scheduler's: it has ended, or will never begin.
   void drop() noexcept;
 

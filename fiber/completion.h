@@ -1,8 +1,7 @@
 #ifndef WEFT_FIBER_COMPLETION_H_
 #define WEFT_FIBER_COMPLETION_H_
 
-#include <atomic>
-
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
@@ -37,7 +36,7 @@ class Completion {
   WaitQueue& queue() noexcept { return queue_; }
 
  private:
-  std::atomic<bool> done_{false};
+  Atomic<bool> done_{false};
   WaitQueue queue_;
 };
 

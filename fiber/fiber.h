@@ -1,7 +1,6 @@
 #ifndef WEFT_FIBER_FIBER_H_
 #define WEFT_FIBER_FIBER_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -10,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/completion.h"
 #include "weft/fiber/context.h"
@@ -34,6 +34,13 @@ enum class Outcome : std::uint8_t {
   kTaken,      // what there was has been taken
 };
 
+// Who still has the handle of a fiber.
+enum class Ownership : std::uint8_t {
+  kHeld,
+  kGone,              // nobody: dropped on the home thread, or there never was one
+  kDroppedElsewhere,  // nobody, but whoever dropped it may still hold the completion's lock
+};
+
 // A fiber as others see it.
 struct TaskInfo {
   enum class State : std::uint8_t { kReady, kRunning, kWaiting, kDone };
@@ -47,11 +54,11 @@ struct TaskInfo {
 // What a switch and a wake-up touch: one cache line, the first of the control block.
 struct FiberHot {
   Context context;
-  Fiber* next_ready = nullptr;            // on the ready queue
-  std::atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
-  Waiter* waiter = nullptr;               // what it is parked in; null while it runs or is ready
-  bool cancelled = false;                 // the next wait throws Cancelled: see cancel.h
-  bool cancel_requested = false;          // by Task::cancel() or a shutdown; stays
+  Fiber* next_ready = nullptr;       // on the ready queue
+  Atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
+  Waiter* waiter = nullptr;          // what it is parked in; null while it runs or is ready
+  bool cancelled = false;            // the next wait throws Cancelled: see cancel.h
+  bool cancel_requested = false;     // by Task::cancel() or a shutdown; stays
 };
 #if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 static_assert(sizeof(FiberHot) == 64);
@@ -60,9 +67,10 @@ static_assert(sizeof(FiberHot) == 64);
 // The control block of a fiber, at the top of its own stack, with the callable and the result.
 //
 // A stack's control block and context are made once and serve one task after another: between
-// tasks the context is parked in the loop of run(). One life of a block: Scheduler::reserve() ->
-// payload constructed -> Scheduler::start() -> work -> finish -> its handle is dropped -> recycled.
-// The block is recycled when both the work has ended and no handle is left, on the home thread.
+// tasks the context is parked in the loop of Scheduler::enter(). One life of a block:
+// Scheduler::reserve() -> payload constructed -> Scheduler::start() -> work -> finish -> its handle
+// is dropped -> recycled. The block is recycled when both the work has ended and no handle is left,
+// on the home thread.
 //
 // Threads: plain members belong to the home thread, but what a handle reads after done() was seen
 // true was published by it. `completion` has the lock for the rest.
@@ -76,7 +84,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   enum Request : std::uint32_t {
     kStart = 1,    // it was spawned by another thread: make it ready for the first time
     kWake = 2,     // its waiter was claimed: make it ready
-    kCancel = 4,   // see request_cancel()
+    kCancel = 4,   // see cancel()
     kRecycle = 8,  // the last handle is gone, and it has ended
   };
 
@@ -114,15 +122,16 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   LocalTable* locals = nullptr;
   Completion completion;
   Outcome outcome = Outcome::kNone;
-  std::atomic<bool> handle_gone{false};  // set once; with the completion's lock by other threads
-  bool live = false;                     // started, and not recycled
-  bool visitor = false;                  // its stack is of the pools for spawns by other threads
+  Atomic<Ownership> handle{
+      Ownership::kHeld};  // changes once; with completion's lock by other threads
+  bool live = false;      // started, and not recycled
+  bool visitor = false;   // its stack is of the pools for spawns by other threads
   std::uint8_t name_size = 0;
   std::uint64_t id = 0;
   StackPool* pool = nullptr;
   Orphanage* orphanage = nullptr;  // keeps the stack once home is null
   char name[kNameSize];
-  std::atomic<std::uint32_t> requests{0};
+  Atomic<std::uint32_t> requests{0};
 
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
 

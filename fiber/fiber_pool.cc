@@ -20,9 +20,14 @@ Fiber& FiberPool::take_elsewhere(std::size_t stack_size) {
 
 TimePoint FiberPool::trim(const Port& port) noexcept {
   TimePoint again = kForever;
-  for (auto& pool : own_) {
-    if (pool->may_trim()) again = std::min(again, pool->trim(port.now()));
-  }
+  const auto trim_all = [&](Pools& pools) {
+    for (auto& pool : pools) {
+      if (pool->may_trim()) again = std::min(again, pool->trim(port.now()));
+    }
+  };
+  trim_all(own_);
+  const std::lock_guard lock(visitors_lock_);
+  trim_all(visitors_);
   return again;
 }
 

@@ -1,12 +1,12 @@
 #ifndef WEFT_FIBER_FIBER_POOL_H_
 #define WEFT_FIBER_FIBER_POOL_H_
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/port.h"
 #include "weft/fiber/stack.h"
@@ -83,14 +83,14 @@ class FiberPool {
   Pools own_;
   StackPool* const default_;  // one of own_
 
-  std::mutex visitors_lock_;
+  ThreadMutex visitors_lock_;
   Pools visitors_;  // for fibers spawned by other threads
 };
 
 // The stacks of a scheduler that was destroyed before the last handles of its tasks.
 struct Orphanage {
   std::vector<std::unique_ptr<StackPool>> pools;
-  std::atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
+  Atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
 
   // Takes a fiber whose handle was dropped now, and whose result is gone. From any thread.
   void bury(Fiber& fiber) noexcept;

@@ -1,7 +1,6 @@
 #ifndef WEFT_FIBER_FUTURE_H_
 #define WEFT_FIBER_FUTURE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
 #include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
@@ -71,7 +71,7 @@ class FutureState {
   [[noreturn]] static void fail_no_state();
 
  private:
-  std::atomic<bool> claimed_{false};
+  Atomic<bool> claimed_{false};
 };
 
 template <class T>

@@ -1,10 +1,9 @@
 #ifndef WEFT_FIBER_INBOX_H_
 #define WEFT_FIBER_INBOX_H_
 
-#include <sched.h>
-
-#include <atomic>
 #include <cstdint>
+
+#include "weft/fiber/atomic.h"
 
 namespace weft {
 
@@ -87,7 +86,7 @@ class Inbox {
   // REQUIRES: the inbox was drained. Only the owner calls this.
   void settle() noexcept {
     // Acquire: pairs with the release of woke().
-    while (woken_.load(std::memory_order_acquire) != owed_) sched_yield();
+    while (woken_.load(std::memory_order_acquire) != owed_) let_others_run();
   }
 
  private:
@@ -98,11 +97,11 @@ class Inbox {
   }
 
   // null: empty, the owner is awake. asleep(): empty, the owner sleeps. Else: the newest node.
-  std::atomic<InboxNode*> head_{nullptr};
+  Atomic<InboxNode*> head_{nullptr};
 
-  std::atomic<std::uint64_t> woken_{0};  // wake-ups by those who pushed
-  std::uint64_t owed_ = 0;               // how many the owner knows of
-  bool sleeping_ = false;                // try_sleep() succeeded since the last drain()
+  Atomic<std::uint64_t> woken_{0};  // wake-ups by those who pushed
+  std::uint64_t owed_ = 0;          // how many the owner knows of
+  bool sleeping_ = false;           // try_sleep() succeeded since the last drain()
 };
 
 }  // namespace weft

@@ -1,11 +1,12 @@
 #ifndef WEFT_FIBER_LOCAL_TABLE_H_
 #define WEFT_FIBER_LOCAL_TABLE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "weft/fiber/atomic.h"
 
 namespace weft {
 
@@ -29,7 +30,7 @@ class LocalTable {
   static std::uint64_t next_key() noexcept;
 
  private:
-  std::atomic<int> references_{1};
+  Atomic<int> references_{1};
   std::vector<std::pair<std::uint64_t, std::shared_ptr<const void>>> values_;
 };
 

@@ -15,8 +15,18 @@ constexpr std::uint32_t kEmpty = 0;
 constexpr std::uint32_t kToken = 1;
 constexpr std::uint32_t kWaiting = 2;
 
+#if defined(WEFT_EXPLORED)
+
+bool futex_wait(Atomic<std::uint32_t>& word, std::uint32_t expected, TimePoint deadline) {
+  return explored::sleep(word.word(), expected, deadline != kForever);
+}
+
+void futex_wake(Atomic<std::uint32_t>& word) { explored::wake(word.word()); }
+
+#else
+
 // Returns false when the deadline passed.
-bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, TimePoint deadline) {
+bool futex_wait(Atomic<std::uint32_t>& word, std::uint32_t expected, TimePoint deadline) {
   timespec at{};
   if (deadline != kForever) {
     const auto since = std::max(deadline.time_since_epoch(), Duration::zero());
@@ -29,6 +39,10 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, TimePo
               deadline == kForever ? nullptr : &at, nullptr, FUTEX_BITSET_MATCH_ANY);
   return result == 0 || errno != ETIMEDOUT;
 }
+
+void futex_wake(Atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1); }
+
+#endif
 
 }  // namespace
 
@@ -57,7 +71,7 @@ void Parker::post() noexcept {
   // Release: pairs with the acquire of wait().
   if (word_.exchange(kToken, std::memory_order_release) != kWaiting) return;
   const int saved = errno;
-  syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1);
+  futex_wake(word_);
   errno = saved;
 }
 

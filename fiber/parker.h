@@ -1,9 +1,9 @@
 #ifndef WEFT_FIBER_PARKER_H_
 #define WEFT_FIBER_PARKER_H_
 
-#include <atomic>
 #include <cstdint>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
@@ -21,7 +21,7 @@ class Parker {
 
  private:
   // 0: nothing. 1: the token is here. 2: a thread waits for it in the kernel.
-  std::atomic<std::uint32_t> word_{0};
+  Atomic<std::uint32_t> word_{0};
 };
 
 // The calling thread's own. It lives until the thread ends.

@@ -123,7 +123,7 @@ inline void Scheduler::begin(Fiber& fiber) noexcept {
   fiber.live = true;
   ++live_;
   // Relaxed: if another thread drops the handle from now on, the fiber learns of it at its end.
-  if (closing_ && fiber.handle_gone.load(std::memory_order_relaxed)) fiber.cancel();
+  if (closing_ && fiber.handle.load(std::memory_order_relaxed) != Ownership::kHeld) fiber.cancel();
 }
 
 // The parent goes on before all others once the child waits or ends.
@@ -142,7 +142,7 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
   fiber.group = nullptr;
   fiber.ended = nullptr;
   // Relaxed, as reset() below: nobody else has a reference.
-  fiber.handle_gone.store(false, std::memory_order_relaxed);
+  fiber.handle.store(Ownership::kHeld, std::memory_order_relaxed);
   fiber.completion.reset();
   fibers_.put(fiber);
 }
@@ -165,8 +165,9 @@ void Scheduler::enter(void* argument) {
 
 // Runs on the fiber's own stack, which somebody else may be given by the time it returns.
 void Scheduler::finish(Fiber& self) noexcept {
-  // Relaxed: if it is set it stays, and if not the lock below decides.
-  bool unowned = self.handle_gone.load(std::memory_order_relaxed);
+  // Relaxed: kGone was stored by this thread, or before the start. In all other cases the lock
+  // below decides, and waits for those who drop the handle elsewhere to be out of here.
+  bool unowned = self.handle.load(std::memory_order_relaxed) == Ownership::kGone;
   // A result that nobody can take goes first, and the locals: their destructors may wait, and may
   // use what the owner of a group keeps for its children.
   if (unowned) drop_result(self);
@@ -175,14 +176,21 @@ void Scheduler::finish(Fiber& self) noexcept {
     self.ended(self);
   } else if (!unowned) {
     WaitQueue::Lock lock(self.completion.queue());
-    self.completion.complete(lock,
-                             [&] { unowned = self.handle_gone.load(std::memory_order_relaxed); });
+    self.completion.complete(
+        lock, [&] { unowned = self.handle.load(std::memory_order_relaxed) != Ownership::kHeld; });
   }
   if (unowned) recycle(self);
   --live_;
 }
 
 void Scheduler::recycle(Fiber& fiber) noexcept {
+  // First what may wait: here a fiber runs, and what is put off below is done by the loop.
+  if (fiber.outcome == Outcome::kException) [[unlikely]] {
+    if (!current_) return report(fiber);
+    fiber.outcome = Outcome::kTaken;
+    handle_exception(fiber, std::exchange(fiber.exception, nullptr));
+  }
+  drop_result(fiber);
   if (fiber.visitor && &fiber == current_) [[unlikely]] {
     // Another thread would take the stack while this one still runs on it.
     fiber.request(Fiber::kRecycle);
@@ -193,10 +201,19 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
   if (fiber.requests.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     if (fiber.requests.fetch_or(Fiber::kRecycle, std::memory_order_relaxed) != 0) return;
   }
-  if (fiber.outcome == Outcome::kException) [[unlikely]] {
-    handle_exception(fiber, std::exchange(fiber.exception, nullptr));
-  }
   make_free(fiber);
+}
+
+// A fiber that has failed runs once more, because the exception handler may wait.
+void Scheduler::report(Fiber& fiber) noexcept {
+  fiber.work = [](Fiber& self) noexcept {
+    self.outcome = Outcome::kTaken;
+    of(self).handle_exception(self, std::exchange(self.exception, nullptr));
+  };
+  fiber.completion.reset();
+  // Relaxed: the handle was the last reference.
+  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
+  start_here(fiber);
 }
 
 void Scheduler::release(Fiber& fiber) noexcept {
@@ -207,7 +224,7 @@ void Scheduler::release(Fiber& fiber) noexcept {
     here->recycle(fiber);
   } else {
     // Relaxed: it ends on this thread.
-    fiber.handle_gone.store(true, std::memory_order_relaxed);
+    fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
     if (here->closing_) fiber.cancel();
   }
 }
@@ -217,7 +234,7 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
     const WaitQueue::Lock lock(fiber.completion.queue());
     if (!fiber.done()) {
       // Relaxed: the lock orders it with the end of the fiber.
-      fiber.handle_gone.store(true, std::memory_order_relaxed);
+      fiber.handle.store(Ownership::kDroppedElsewhere, std::memory_order_relaxed);
       return;
     }
   }
@@ -244,7 +261,11 @@ void Scheduler::serve(Fiber& fiber) noexcept {
     if (closing_) fiber.cancel();  // spawned by another thread: nobody here waits for its cleanup
   }
   if (what & Fiber::kWake) make_ready(fiber);
-  if (what & Fiber::kRecycle) recycle(fiber);
+  if (what & Fiber::kRecycle) {
+    // Whoever asks for it holds this lock.
+    { const WaitQueue::Lock lock(fiber.completion.queue()); }
+    recycle(fiber);
+  }
 }
 
 // ---- Switching ----------------------------------------------------------------------------------

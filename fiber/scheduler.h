@@ -1,7 +1,6 @@
 #ifndef WEFT_FIBER_SCHEDULER_H_
 #define WEFT_FIBER_SCHEDULER_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -11,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/fiber_pool.h"
@@ -25,7 +25,7 @@ namespace weft {
 // How to start a fiber.
 struct SpawnOptions {
   std::string_view name = {};  // for diagnostics; copied, cut to 31 bytes
-  std::size_t stack_size = 0;  // bytes of address space; 0: the scheduler's default
+  std::size_t stack_size = 0;  // address space, guard included, 4 pages or more; 0: the default
   Scheduler* on = nullptr;     // null: the scheduler of the calling thread
   bool eager = false;          // start it at once; the caller goes on when it first waits or ends
 };
@@ -57,6 +57,7 @@ class Scheduler {
   // Runs f as a fiber of this scheduler, soon, first posted first started (asyncio's
   // call_soon_threadsafe). From any thread, as long as the scheduler exists. f may wait.
   // What f throws goes to the exception handler; what is posted during shutdown is dropped.
+  // Throws std::invalid_argument if f is null.
   template <class F>
   void post(F&& f);
 
@@ -90,7 +91,7 @@ class Scheduler {
   // Makes run() return once the running fiber waits. From any thread.
   void stop() noexcept;
 
-  // Ends run()'s life: drops pending calls, cancels all fibers, and runs until all have ended.
+  // Ends run()'s life: cancels all fibers, drops pending calls, and runs until all have ended.
   // Names on stderr those that take longer than five seconds.
   void shutdown();
 
@@ -174,6 +175,7 @@ class Scheduler {
   void run_eagerly(Fiber& child) noexcept;
   void finish(Fiber& fiber) noexcept;
   void recycle(Fiber& fiber) noexcept;
+  void report(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
   void take_ids() noexcept;
@@ -221,7 +223,7 @@ class Scheduler {
 
   // What other threads touch.
   alignas(64) Inbox inbox_;
-  std::atomic<bool> stop_{false};
+  Atomic<bool> stop_{false};
 };
 
 template <class F>

@@ -1,9 +1,7 @@
 #ifndef WEFT_FIBER_SPIN_LOCK_H_
 #define WEFT_FIBER_SPIN_LOCK_H_
 
-#include <sched.h>
-
-#include <atomic>
+#include "weft/fiber/atomic.h"
 
 namespace weft {
 
@@ -30,14 +28,14 @@ class SpinLock {
         __builtin_ia32_pause();
 #endif
       } else {
-        sched_yield();
+        let_others_run();
       }
     }
   }
 
-  static constexpr int kSpins = 64;
+  static constexpr int kSpins = kExplored ? 0 : 64;
 
-  std::atomic<bool> held_{false};
+  Atomic<bool> held_{false};
 };
 
 }  // namespace weft

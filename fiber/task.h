@@ -21,7 +21,7 @@ class TaskBase {
  public:
   TaskBase() = default;  // refers to no task: every member function but valid() throws
   TaskBase(TaskBase&& other) noexcept : fiber_(std::exchange(other.fiber_, nullptr)) {}
-  TaskBase& operator=(TaskBase&& other) noexcept;
+  TaskBase& operator=(TaskBase&& other) noexcept;  // what was there goes as if destroyed
 
   // Cancels the task and waits for its end, itself not to be cancelled. An exception that the task
   // ended with, and that get() did not take, goes to the scheduler's exception handler.
@@ -49,7 +49,8 @@ class TaskBase {
   std::string_view name() const { return fiber().name_view(); }
   std::uint64_t id() const { return fiber().id; }
 
-  // Lets the task go on alone. What it throws goes to the scheduler's exception handler.
+  // Lets the task go on alone. Does not wait. What it throws goes to the scheduler's exception
+  // handler.
   void detach() {
     Scheduler::release(fiber());
     fiber_ = nullptr;
@@ -113,7 +114,8 @@ class [[nodiscard]] Task : public TaskBase {
 // Starts f() as a fiber, at the end of the ready ones, or as the options say. Does not wait.
 //
 // f is decay-copied onto the new fiber's stack; it and its result cost no allocation up to
-// Fiber::kPayloadSize bytes. f is destroyed on the fiber when the task ends.
+// Fiber::kPayloadSize bytes. f is destroyed on the fiber when the task ends. What errno is at the
+// start is not specified.
 //
 // Throws std::invalid_argument if f is null or the stack too small, std::bad_alloc or
 // std::system_error if there is no stack to be had, std::logic_error where no scheduler runs and

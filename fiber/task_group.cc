@@ -1,5 +1,7 @@
 #include "weft/fiber/task_group.h"
 
+#include <cstdio>
+#include <exception>
 #include <stdexcept>
 
 #include "weft/fiber/cancel.h"
@@ -7,6 +9,10 @@
 namespace weft {
 
 TaskGroup::~TaskGroup() {
+  if (const Fiber* self = Scheduler::current_fiber(); self && self->group == this) {
+    std::fputs("weft: a TaskGroup is destroyed by a child, which would wait for itself\n", stderr);
+    std::terminate();
+  }
   cancel();
   {
     const ShieldScope unwatched;
@@ -50,7 +56,7 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
   fiber.group = this;
   fiber.ended = &TaskGroup::ended;
   // Relaxed: start() publishes the fiber. There is no handle.
-  fiber.handle_gone.store(true, std::memory_order_relaxed);
+  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
   {
     const WaitQueue::Lock lock(joiners_);
     children_.push_back(fiber);

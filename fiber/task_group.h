@@ -24,7 +24,8 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   // Cancels the children and waits until all have ended, itself not to be cancelled. A failure that
-  // no join() has thrown goes to the exception handler.
+  // no join() has thrown goes to the exception handler. A child may not destroy its own group: that
+  // ends the program with a sentence.
   ~TaskGroup();
 
   // Starts f as a child; what it returns is dropped. Does not wait. Throws as weft::spawn does.

@@ -1,10 +1,10 @@
 #ifndef WEFT_FIBER_WAIT_QUEUE_H_
 #define WEFT_FIBER_WAIT_QUEUE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/spin_lock.h"
 #include "weft/fiber/time.h"
@@ -52,7 +52,7 @@ class Waiter : public ListNode<> {
   void abort(State reason) noexcept;
   void leave_queue() noexcept;
 
-  std::atomic<State> state_{State::kWaiting};
+  Atomic<State> state_{State::kWaiting};
   WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait
   Fiber* fiber_ = nullptr;
   Parker* thread_ = nullptr;
@@ -76,8 +76,9 @@ class Waiter : public ListNode<> {
 // later finds the waiter taken, so nothing is lost, nobody overtakes and nothing needs repair.
 //
 // Threads: fibers of any scheduler and plain threads, at once. The queue may be destroyed as soon
-// as nobody is on it, also by one who was just woken from it while the waker still is on its way
-// out: after the lock is released the waker touches only the waiter, and nothing after resume().
+// as all waits have returned, also by one who was just woken from it while the waker still is on
+// its way out: after the lock is released the waker touches only the waiter, and nothing after
+// resume().
 class WaitQueue {
  public:
   using Lock = std::unique_lock<WaitQueue>;

@@ -230,6 +230,38 @@ BOOST_AUTO_TEST_CASE(posts_may_race_with_the_end) {
 
 // ---- Exceptions ---------------------------------------------------------------------------------
 
+// The handler may wait, whoever spawned, detached or dropped the task, and from wherever.
+BOOST_AUTO_TEST_CASE(the_handler_runs_in_the_fiber_that_failed) {
+  SchedulerThread other;
+  const auto failing = [&] {
+    return spawn([] { throw 1; }, {.name = "failed", .on = other.get()});
+  };
+  const std::function<void(Task<void>)> drops[] = {
+      [](Task<void> task) { task.detach(); },
+      [](Task<void> task) {
+        task.wait();
+        task.detach();
+      },
+      [](Task<void> task) { task.wait(); },
+  };
+  for (const auto& drop : drops) {
+    for (int round = 0; round < 100; ++round) {
+      Promise<std::string> name;
+      Promise<void> set;
+      other->post([&] {
+        Scheduler::current().set_exception_handler([&](std::exception_ptr) {
+          yield();
+          name.set_value(current_task().name);
+        });
+        set.set_value();
+      });
+      set.future().get();
+      drop(failing());
+      BOOST_TEST(name.future().get() == "failed");
+    }
+  }
+}
+
 WEFT_TEST_CASE(the_handler_can_be_replaced) {
   Scheduler& here = Scheduler::current();
   std::string said;

@@ -3,14 +3,18 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(task_group)
 
@@ -408,7 +412,7 @@ BOOST_AUTO_TEST_CASE(groups_across_threads_may_end_at_any_moment) {
 }
 
 WEFT_TEST_CASE(a_million_children_one_after_another_do_not_grow_memory) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
   constexpr int kChildren = 50'000;
 #else
   constexpr int kChildren = 1'000'000;
@@ -425,13 +429,26 @@ WEFT_TEST_CASE(a_million_children_one_after_another_do_not_grow_memory) {
   run_some(1000);
   const long before = resident_bytes();
   run_some(kChildren);
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
   (void)before;  // sanitizers remember much
 #else
   BOOST_TEST(resident_bytes() - before < 4'000'000);
 #endif
   group.join();
   BOOST_TEST(ended == kChildren + 1000);
+}
+
+BOOST_AUTO_TEST_CASE(a_child_that_destroys_its_group_ends_the_program_with_a_sentence) {
+  const ChildEnd end = run_in_child([] {
+    run([] {
+      auto group = std::make_unique<TaskGroup>();
+      group->spawn([&] { group.reset(); });
+      group->join();
+    });
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said.find("destroyed by a child") != std::string::npos, end.said);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

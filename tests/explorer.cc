@@ -1,0 +1,255 @@
+#include "tests/explorer.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <semaphore>
+#include <thread>
+#include <unordered_set>
+
+#include "weft/fiber/atomic.h"
+
+namespace weft::test {
+namespace {
+
+constexpr long kMaxSteps = 20'000;
+
+struct Thread {
+  enum class State {
+    kReady,
+    kSpinning,  // until another one has made a step
+    kAsleep,    // on its futex
+    kDone,
+  };
+
+  // Whether it may be the next. With a deadline a sleep may end at any time.
+  bool can_run() const { return state == State::kReady || (state == State::kAsleep && timed); }
+
+  std::thread thread;
+  std::binary_semaphore turn{0};
+  State state = State::kReady;
+  const void* futex = nullptr;  // where it sleeps
+  bool timed = false;
+  bool woken = false;
+};
+
+// One run, along a path of choices that is followed as far as it goes, and then made longer by
+// always taking the first possibility: the thread that runs goes on.
+class Run {
+ public:
+  struct Choice {
+    std::size_t taken;
+    std::size_t possible;
+  };
+
+  Run(std::vector<Choice>& path, int preemptions) : path_(path), preemptions_left_(preemptions) {}
+
+  // Returns what went wrong.
+  std::string perform(const Scenario& scenario);
+
+  // By the threads.
+  void step(const void* word);
+  void spin();
+  bool sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed);
+  void wake(const std::atomic<std::uint32_t>& word);
+
+  std::unordered_set<const void*> destroyed;  // Atomics
+
+ private:
+  void perform_one(Thread& self, const std::function<void()>& body);
+  Thread* choose(Thread* running);
+  void go_on(Thread* running);
+  [[noreturn]] void fail(const std::string& why);
+
+  std::vector<Choice>& path_;
+  std::size_t depth_ = 0;
+  int preemptions_left_;
+  long steps_ = 0;
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::binary_semaphore over_{0};
+  std::string failure_;
+};
+
+Run* current_run = nullptr;           // one at a time; changed while no thread of a run exists
+thread_local Thread* self = nullptr;  // null on threads that are not part of it
+thread_local bool explores = false;   // whether this thread makes or checks the scenario
+
+std::string Run::perform(const Scenario& scenario) {
+  for (const auto& body : scenario.threads) {
+    Thread& thread = *threads_.emplace_back(std::make_unique<Thread>());
+    thread.thread = std::thread([this, &thread, &body] { perform_one(thread, body); });
+  }
+  choose(nullptr)->turn.release();
+  over_.acquire();
+  for (auto& thread : threads_) {
+    if (failure_.empty()) {
+      thread->thread.join();
+    } else {
+      thread->thread.detach();
+      thread.release();  // it may still look at its turn
+    }
+  }
+  return failure_;
+}
+
+void Run::perform_one(Thread& thread, const std::function<void()>& body) {
+  thread.turn.acquire();
+  self = &thread;
+  try {
+    body();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  } catch (...) {
+    fail("a thread throws");
+  }
+  self = nullptr;
+  thread.state = Thread::State::kDone;
+  Thread* next = choose(nullptr);
+  (next ? next->turn : over_).release();
+}
+
+// The thread that makes the next step; null if all are done.
+Thread* Run::choose(Thread* running) {
+  if (++steps_ > kMaxSteps) fail("it does not end");
+  std::vector<Thread*> possible;
+  const bool interrupts = running && running->state == Thread::State::kReady;
+  if (running && running->can_run()) possible.push_back(running);
+  if (!interrupts || preemptions_left_ > 0) {
+    for (auto& thread : threads_) {
+      if (thread.get() != running && thread->can_run()) possible.push_back(thread.get());
+    }
+  }
+  if (possible.empty()) {
+    for (auto& thread : threads_) {
+      if (thread->state != Thread::State::kDone) fail("nobody can go on");
+    }
+    return nullptr;
+  }
+  std::size_t taken = 0;
+  if (possible.size() > 1) {
+    if (depth_ == path_.size()) path_.push_back({0, possible.size()});
+    if (path_[depth_].possible != possible.size()) fail("a run cannot be repeated");
+    taken = path_[depth_++].taken;
+  }
+  Thread* next = possible[taken];
+  if (interrupts && next != running) --preemptions_left_;
+  for (auto& thread : threads_) {
+    if (thread.get() != next && thread->state == Thread::State::kSpinning) {
+      thread->state = Thread::State::kReady;
+    }
+  }
+  next->state = Thread::State::kReady;
+  return next;
+}
+
+void Run::go_on(Thread* running) {
+  Thread* next = choose(running);
+  if (next == running) return;
+  next->turn.release();
+  running->turn.acquire();
+}
+
+void Run::step(const void* word) {
+  go_on(self);
+  if (destroyed.contains(word)) fail("an Atomic is accessed after its destruction");
+}
+
+void Run::spin() {
+  self->state = Thread::State::kSpinning;
+  go_on(self);
+}
+
+bool Run::sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed) {
+  go_on(self);
+  if (word.load() != expected) return true;
+  self->state = Thread::State::kAsleep;
+  self->futex = &word;
+  self->timed = timed;
+  self->woken = false;
+  go_on(self);
+  return self->woken;
+}
+
+void Run::wake(const std::atomic<std::uint32_t>& word) {
+  go_on(self);
+  for (auto& thread : threads_) {
+    if (thread->state == Thread::State::kAsleep && thread->futex == &word) {
+      thread->state = Thread::State::kReady;
+      thread->woken = true;
+      return;
+    }
+  }
+}
+
+void Run::fail(const std::string& why) {
+  failure_ = why;
+  over_.release();
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+}  // namespace
+
+Exploration explore(const std::function<Scenario()>& make, int preemptions) {
+  Exploration exploration;
+  std::vector<Run::Choice> path;
+  for (;;) {
+    ++exploration.runs;
+    auto run = std::make_unique<Run>(path, preemptions);
+    current_run = run.get();
+    explores = true;
+    auto scenario = std::make_unique<Scenario>(make());
+    exploration.failure = run->perform(*scenario);
+    if (!exploration.failure.empty()) {
+      explores = false;
+      run.release();  // its threads are still there
+      scenario.release();
+      return exploration;
+    }
+    if (!scenario->holds()) exploration.failure = "what must hold does not";
+    scenario.reset();
+    explores = false;
+    current_run = nullptr;
+    if (!exploration.failure.empty()) return exploration;
+    // The next path: the last choice that has another possibility takes it.
+    while (!path.empty() && path.back().taken + 1 == path.back().possible) path.pop_back();
+    if (path.empty()) return exploration;
+    ++path.back().taken;
+  }
+}
+
+}  // namespace weft::test
+
+// ---- What fiber/atomic.h calls ------------------------------------------------------------------
+
+namespace weft::explored {
+
+using test::current_run;
+using test::explores;
+using test::self;
+
+void created(const void* word) noexcept {
+  if (self || explores) current_run->destroyed.erase(word);
+}
+
+void destroyed(const void* word) noexcept {
+  if (self || explores) current_run->destroyed.insert(word);
+}
+
+void step(const void* word) noexcept {
+  if (self) current_run->step(word);
+}
+
+void spin() noexcept {
+  if (self) current_run->spin();
+}
+
+bool sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed) noexcept {
+  return current_run->sleep(word, expected, timed);
+}
+
+void wake(const std::atomic<std::uint32_t>& word) noexcept {
+  if (self) current_run->wake(word);
+}
+
+}  // namespace weft::explored
