@@ -1,5 +1,7 @@
 #include "weft/fiber/call.h"
 
+#include <stdexcept>
+
 #include "weft/fiber/local_table.h"
 #include "weft/fiber/scheduler.h"
 
@@ -32,11 +34,21 @@ void Handle::cancel() noexcept {
 
 Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
   Handle handle(call);
-  calls_.push_back(call);
+  if (current_scheduler != this) {
+    call.drop();
+    throw std::logic_error(
+        "weft::Scheduler: call_soon, call_later and call_at are for its own fibers; use post");
+  }
   if (time) {
+    calls_.push_back(call);
     timers_.add(call, *time);
-  } else {
-    launch(call);
+    return handle;
+  }
+  try {
+    start_call(call);
+  } catch (...) {
+    call.drop();
+    throw;
   }
   return handle;
 }
@@ -46,25 +58,32 @@ void Scheduler::launch(Call& call) noexcept {
   if (call.ListNode<Call>::linked()) calls_.erase(call);
   if (call.over_) {
     call.unref();
-    return;
+  } else if (current_scheduler != this) {
+    call.drop();  // after the last turn
+  } else {
+    try {
+      start_call(call);
+    } catch (...) {
+      call.drop();
+      handle_exception(loop_, std::current_exception());
+    }
   }
-  try {
-    Fiber& fiber = reserve({});
-    fiber.payload = &call;
-    fiber.work = [](Fiber& self) noexcept {
-      Call& its = *static_cast<Call*>(self.payload);
-      run_work(self, [&] {
-        if (!std::exchange(its.over_, true)) its.run();
-      });
-    };
-    fiber.drop = [](Fiber& self) noexcept { static_cast<Call*>(self.payload)->drop(); };
-    fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
-    fiber.locals = LocalTable::share(call.locals_);
-    start_here(fiber);  // during a shutdown it does not begin, but only drops the call
-  } catch (...) {
-    call.drop();
-    handle_exception(loop_, std::current_exception());
-  }
+}
+
+void Scheduler::start_call(Call& call) {
+  Fiber& fiber = reserve({});
+  fiber.payload = &call;
+  fiber.work = [](Fiber& self) noexcept {
+    Call& its = *static_cast<Call*>(self.payload);
+    run_work(self, [&] {
+      if (!std::exchange(its.over_, true)) its.run();
+    });
+  };
+  fiber.drop = [](Fiber& self) noexcept { static_cast<Call*>(self.payload)->drop(); };
+  // Relaxed: nobody else knows it yet.
+  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
+  fiber.locals = LocalTable::share(call.locals_);
+  start_here(fiber);  // during a shutdown it does not begin, but only drops the call
 }
 
 void Scheduler::forget(Call& call) noexcept {
@@ -82,10 +101,12 @@ void Scheduler::drop_calls() {
   Fiber& fiber = reserve({.name = "shutdown"});
   fiber.payload = this;
   fiber.work = [](Fiber& self) noexcept {
+    self.end_work();
     auto& calls = static_cast<Scheduler*>(self.payload)->calls_;
     while (Call* call = calls.front()) of(self).forget(*call);
     self.outcome = Outcome::kValue;
   };
+  // Relaxed: nobody else knows it yet.
   fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
   start_here(fiber);
 }

@@ -81,12 +81,12 @@ class Call : public InboxNode, public Timer, public ListNode<Call> {
   friend class Handle;
   friend class Scheduler;
 
-  Scheduler& scheduler_;
-  LocalTable* locals_ = nullptr;
-  Atomic<int> references_{1};
   // It is no longer the scheduler's: it has ended, or will never begin.
   void drop() noexcept;
 
+  Scheduler& scheduler_;
+  LocalTable* locals_ = nullptr;
+  Atomic<int> references_{1};
   bool over_ = false;  // it has begun, or never will
 };
 

@@ -42,8 +42,10 @@ void Fiber::request(Request what) noexcept {
 }
 
 void Fiber::cancel() noexcept {
-  if (home.load(std::memory_order_relaxed) == Scheduler::current_or_null()) {
-    if (done()) return;
+  // Relaxed: on the home thread it does not change, and elsewhere the lock below orders it.
+  Scheduler* const here = Scheduler::current_or_null();
+  if (here && home.load(std::memory_order_relaxed) == here) {
+    if (!work) return;
     cancel_requested = true;
     CancelScope::update(*this);
   } else {

@@ -107,12 +107,19 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   // From any thread that has a handle: makes its current or next wait throw, and all later ones.
   void cancel() noexcept;
 
+  // What was to be cancelled is over. What is destroyed from now on may wait like anybody.
+  void end_work() noexcept {
+    work = nullptr;
+    cancelled = cancel_requested = false;
+  }
+
   // From any thread: asks the home thread for something. `completion`'s lock is held, or the
   // fiber cannot end meanwhile for another reason.
   void request(Request what) noexcept;
 
   // The task at hand.
-  void (*work)(Fiber&) noexcept = nullptr;  // runs and destroys the callable, sets the outcome
+  void (*work)(Fiber&) noexcept = nullptr;  // runs and destroys the callable, sets the outcome;
+                                            // null once it has ended
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
   CancelScope* scope = nullptr;  // the innermost timeout or shield
@@ -146,10 +153,12 @@ inline bool cancellation_due(const Fiber& running) noexcept {
 }
 
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes how it ended.
+// What the caller destroys afterwards may wait.
 template <class Body>
 void run_work(Fiber& fiber, Body body) noexcept {
   if (fiber.cancel_requested) {
     fiber.outcome = Outcome::kCancelled;
+    fiber.end_work();
     return;
   }
   try {
@@ -161,6 +170,7 @@ void run_work(Fiber& fiber, Body body) noexcept {
     fiber.exception = std::current_exception();
     fiber.outcome = Outcome::kException;
   }
+  fiber.end_work();
 }
 
 }  // namespace weft

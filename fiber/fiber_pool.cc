@@ -55,7 +55,10 @@ StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
 }
 
 void Orphanage::bury(Fiber& fiber) noexcept {
-  if (fiber.outcome == Outcome::kException) fail_unhandled(fiber.exception, &fiber);
+  if (fiber.outcome == Outcome::kException) {
+    if (!handler) fail_unhandled(std::move(fiber.exception), &fiber);
+    (*handler)(std::move(fiber.exception));
+  }
   FiberPool::unmake(fiber);
   leave();
 }

@@ -11,6 +11,7 @@
 #include "weft/fiber/port.h"
 #include "weft/fiber/stack.h"
 #include "weft/fiber/time.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -55,7 +56,7 @@ class FiberPool {
   // Makes the fibers that are not taken back independent of their scheduler, which is about to be
   // destroyed: all have ended, but handles are left. `drain` serves what such handles request.
   template <class Drain>
-  void orphan(Drain drain);
+  void orphan(std::shared_ptr<const ExceptionHandler> handler, Drain drain);
 
   // The end of a control block, with its context.
   static void unmake(Fiber& fiber) noexcept;
@@ -90,6 +91,7 @@ class FiberPool {
 // The stacks of a scheduler that was destroyed before the last handles of its tasks.
 struct Orphanage {
   std::vector<std::unique_ptr<StackPool>> pools;
+  std::shared_ptr<const ExceptionHandler> handler;
   Atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
 
   // Takes a fiber whose handle was dropped now, and whose result is gone. From any thread.
@@ -121,11 +123,13 @@ void FiberPool::for_each(Visit visit) {
 }
 
 template <class Drain>
-void FiberPool::orphan(Drain drain) {
+void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Drain drain) {
   auto* orphanage = new Orphanage;
+  orphanage->handler = std::move(handler);
   for_each([&](Fiber& fiber) {
     const WaitQueue::Lock lock(fiber.completion.queue());
     // A handle that was dropped in this moment has asked for its recycling, which comes below.
+    // Relaxed: it asked under the lock.
     if (fiber.requests.load(std::memory_order_relaxed) != 0) return;
     fiber.orphanage = orphanage;
     // Relaxed, both: the lock, and the count when it reaches 0, order this.

@@ -57,7 +57,7 @@ class FutureState {
     try {
       store();
     } catch (...) {
-      claimed_.store(false, std::memory_order_relaxed);
+      claimed_.store(false, std::memory_order_relaxed);  // as above
       throw;
     }
     WaitQueue::Lock lock(completion.queue());

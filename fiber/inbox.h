@@ -29,6 +29,7 @@ class Inbox {
   // Returns whether the owner is asleep and has to be woken: true once per sleep.
   // REQUIRES: the node is in no inbox.
   [[nodiscard]] bool push(InboxNode& node) noexcept {
+    // Relaxed, and where the exchange fails: a guess, of which nothing is read.
     InboxNode* head = head_.load(std::memory_order_relaxed);
     do {
       node.next_ = head == asleep() ? nullptr : head;

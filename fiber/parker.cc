@@ -51,7 +51,7 @@ bool Parker::wait(TimePoint deadline) noexcept {
   bool taken = true;
   for (;;) {
     std::uint32_t seen = kToken;
-    // Acquire: pairs with the release of post().
+    // Acquire: pairs with the release of post(); where it fails nothing was received.
     if (word_.compare_exchange_strong(seen, kEmpty, std::memory_order_acquire)) break;
     if (seen == kEmpty) {
       // Relaxed: announces the wait and carries nothing. If a token came meanwhile, look again.

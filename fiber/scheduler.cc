@@ -35,8 +35,8 @@ Scheduler::Scheduler(Port& port, Options options)
 
 Scheduler::~Scheduler() {
   inbox_.drain();
-  fibers_.orphan([this] { inbox_.drain(); });
-  inbox_.settle();
+  fibers_.orphan(handler_, [this] { inbox_.drain(); });
+  settle();
 }
 
 Scheduler& Scheduler::current() {
@@ -54,13 +54,15 @@ Fiber& Scheduler::require_fiber(const char* caller) {
   return *fiber;
 }
 
-void Scheduler::set_exception_handler(std::function<void(std::exception_ptr)> handler) {
-  handler_ = std::move(handler);
+void Scheduler::set_exception_handler(ExceptionHandler handler) {
+  handler_ = handler ? std::make_shared<const ExceptionHandler>(std::move(handler)) : nullptr;
 }
 
 void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept {
-  if (!handler_) fail_unhandled(std::move(exception), &fiber);
-  handler_(std::move(exception));
+  const auto handler = handler_;
+  if (!handler) fail_unhandled(std::move(exception), &fiber);
+  const ShieldScope unwatched;
+  (*handler)(std::move(exception));
 }
 
 void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
@@ -137,7 +139,6 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
   drop_result(fiber);
   if (fiber.exception) fiber.exception = nullptr;
   fiber.outcome = Outcome::kNone;
-  fiber.live = false;
   fiber.cancelled = fiber.cancel_requested = false;
   fiber.group = nullptr;
   fiber.ended = nullptr;
@@ -186,7 +187,8 @@ void Scheduler::finish(Fiber& self) noexcept {
 void Scheduler::recycle(Fiber& fiber) noexcept {
   // First what may wait: here a fiber runs, and what is put off below is done by the loop.
   if (fiber.outcome == Outcome::kException) [[unlikely]] {
-    if (!current_) return report(fiber);
+    // In the loop it could not wait. After the last turn there are no fibers any more.
+    if (!current_ && current_scheduler == this) return report(fiber);
     fiber.outcome = Outcome::kTaken;
     handle_exception(fiber, std::exchange(fiber.exception, nullptr));
   }
@@ -201,12 +203,14 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
   if (fiber.requests.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     if (fiber.requests.fetch_or(Fiber::kRecycle, std::memory_order_relaxed) != 0) return;
   }
+  fiber.live = false;
   make_free(fiber);
 }
 
 // A fiber that has failed runs once more, because the exception handler may wait.
 void Scheduler::report(Fiber& fiber) noexcept {
   fiber.work = [](Fiber& self) noexcept {
+    self.end_work();
     self.outcome = Outcome::kTaken;
     of(self).handle_exception(self, std::exchange(self.exception, nullptr));
   };
@@ -218,6 +222,7 @@ void Scheduler::report(Fiber& fiber) noexcept {
 
 void Scheduler::release(Fiber& fiber) noexcept {
   Scheduler* const here = current_scheduler;
+  // Relaxed: on the home thread it does not change.
   if (!here || fiber.home.load(std::memory_order_relaxed) != here) {
     release_elsewhere(fiber);
   } else if (fiber.done()) {
@@ -242,8 +247,8 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
   Orphanage* orphans = nullptr;
   {
     const WaitQueue::Lock lock(fiber.completion.queue());
-    if (fiber.home.load(std::memory_order_relaxed)) {
-      // Under the lock the scheduler cannot be destroyed.
+    if (fiber.home.load(std::memory_order_relaxed)) {  // relaxed: the lock orders it
+      // Until the lock is released the scheduler stays: serve() and orphan() take it.
       fiber.request(Fiber::kRecycle);
     } else {
       orphans = fiber.orphanage;
@@ -257,12 +262,20 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
   if (what & Fiber::kCancel) fiber.cancel();
   if (what & Fiber::kStart) {
-    start_here(fiber);
-    if (closing_) fiber.cancel();  // spawned by another thread: nobody here waits for its cleanup
+    if (current_scheduler == this) {
+      start_here(fiber);
+      if (closing_) fiber.cancel();  // spawned by another thread: nobody here waits for its cleanup
+    } else {
+      // After the last turn: it ends without having begun.
+      begin(fiber);
+      fiber.cancel_requested = true;
+      fiber.work(fiber);
+      finish(fiber);
+    }
   }
   if (what & Fiber::kWake) make_ready(fiber);
   if (what & Fiber::kRecycle) {
-    // Whoever asks for it holds this lock.
+    // Whoever asks for it holds this lock, and must be out of here first.
     { const WaitQueue::Lock lock(fiber.completion.queue()); }
     recycle(fiber);
   }

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -19,6 +19,7 @@
 #include "weft/fiber/port.h"
 #include "weft/fiber/stack.h"
 #include "weft/fiber/timer_queue.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -63,7 +64,8 @@ class Scheduler {
 
   // Runs f as a fiber of this scheduler: soon, after a while, at a time. f may wait and starts with
   // a copy of the caller's fiber locals. Equal times start in the order of the calls. Pending calls
-  // are dropped at shutdown. Throws std::invalid_argument if f is null or the duration is negative.
+  // are dropped at shutdown. Throws std::invalid_argument if f is null or the duration is negative,
+  // and std::logic_error anywhere but in this scheduler's fibers; elsewhere, post().
   template <class F>
   Handle call_soon(F&& f);
   template <class F>
@@ -72,9 +74,10 @@ class Scheduler {
   Handle call_at(TimePoint time, F&& f);
 
   // What takes the exceptions that nobody else does: those that leave detached fibers, and those of
-  // tasks that are destroyed without get(). It runs in the fiber that failed, or destroyed; it may
-  // not throw. Default, also for null: prints and terminates.
-  void set_exception_handler(std::function<void(std::exception_ptr)> handler);
+  // tasks that are destroyed without get(). It runs in the fiber that failed, or destroyed,
+  // shielded from cancellation; it may wait, but not throw. For a task that outlives its scheduler
+  // it runs where the handle is dropped. Default, also for null: prints and terminates.
+  void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.
 
@@ -102,11 +105,18 @@ class Scheduler {
   // The same; throws std::logic_error, saying that `caller` needs a fiber.
   static Fiber& require_fiber(const char* caller);
   static Scheduler* current_or_null() noexcept { return current_scheduler; }
+  // Relaxed: who asks is on its thread, or keeps it alive and was handed the fiber.
   static Scheduler& of(Fiber& fiber) noexcept {
     return *fiber.home.load(std::memory_order_relaxed);
   }
 
   TimePoint now() const noexcept { return port_.now(); }
+  // Whether the calling thread is the one that last ran this, and no fiber of it: nobody else can
+  // be expected to run it, and waiting for one of its fibers would be in vain. From any thread.
+  bool waits_for_caller() const noexcept {
+    // Relaxed: a thread looks for what itself stored.
+    return !current_scheduler && thread_.load(std::memory_order_relaxed) == &current_scheduler;
+  }
   TimerQueue& timers() noexcept { return timers_; }
   Port& port() noexcept { return port_; }
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
@@ -153,6 +163,7 @@ class Scheduler {
   // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.
   Handle schedule(Call& call, std::optional<TimePoint> time);
   void launch(Call& call) noexcept;
+  void start_call(Call& call);
   void forget(Call& call) noexcept;
   void remember(Call& call) noexcept { calls_.push_back(call); }
 
@@ -194,6 +205,7 @@ class Scheduler {
   std::uint64_t draw() noexcept;
   void drop_calls();
   void report_stragglers() noexcept;
+  void settle() noexcept;
 
   // What a switch touches.
   Fiber* current_ = nullptr;  // null in the loop
@@ -217,13 +229,15 @@ class Scheduler {
   bool closing_ = false;
   bool reported_ = false;
   TimePoint report_at_ = kForever;
-  std::function<void(std::exception_ptr)> handler_;
-  IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
-  Fiber loop_;                       // the loop's own context, on the thread's stack
+  std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
+  IntrusiveList<Call, Call> calls_;                  // those that wait for a time or a future
+  Fiber loop_;  // the loop's own context, on the thread's stack
 
   // What other threads touch.
   alignas(64) Inbox inbox_;
   Atomic<bool> stop_{false};
+  Atomic<int> stopping_{0};              // threads that are in stop()
+  Atomic<Scheduler**> thread_{nullptr};  // its current_scheduler: the thread that ran this last
 };
 
 template <class F>

@@ -28,6 +28,7 @@ void Scheduler::run() {
   attach();
   // Acquire: sees what came before stop().
   while (!stop_.load(std::memory_order_acquire)) turn();
+  // Relaxed: a stop that comes from now on is for the next run, or for this one: as it likes.
   stop_.store(false, std::memory_order_relaxed);
   current_scheduler = nullptr;
 }
@@ -37,19 +38,32 @@ void Scheduler::attach() {
     throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
   current_scheduler = this;
+  thread_.store(&current_scheduler, std::memory_order_relaxed);  // see waits_for_caller()
   current_ = nullptr;
   loop_.context.adopt_thread();
   switch_.bind();
 }
 
 void Scheduler::stop() noexcept {
+  if (current_scheduler == this) {
+    stop_.store(true, std::memory_order_relaxed);
+    budget_ = 0;
+    return;
+  }
+  // Relaxed: the release below orders it before whatever the scheduler's thread does next.
+  stopping_.fetch_add(1, std::memory_order_relaxed);
   // Release: pairs with the acquire in run().
   stop_.store(true, std::memory_order_release);
-  if (current_scheduler == this) {
-    budget_ = 0;
-  } else {
-    port_.wake();
-  }
+  port_.wake();
+  // Release: pairs with the acquire of settle().
+  stopping_.fetch_sub(1, std::memory_order_release);
+}
+
+// Waits until the threads that wake this one have left, after which it may be destroyed.
+void Scheduler::settle() noexcept {
+  inbox_.settle();
+  // Acquire: pairs with the release in stop().
+  while (stopping_.load(std::memory_order_acquire) != 0) let_others_run();
 }
 
 // Looks at everything but fibers once, and then lets fibers run.
@@ -127,7 +141,7 @@ void Scheduler::shuffle() {
 void Scheduler::shutdown() {
   attach();
   closing_ = true;
-  report_at_ = port_.now() + kPatience;
+  report_at_ = std::min(port_.now(), kForever - kPatience) + kPatience;
   for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
   do {
     if (!calls_.empty()) drop_calls();

@@ -21,7 +21,8 @@ class SpinLock {
 
  private:
   [[gnu::noinline]] void wait() noexcept {
-    // The holder may have lost its core: after a while the waiter gives up its own.
+    // The holder may have lost its core: after a while the waiter gives up its own. Relaxed: lock()
+    // looks again.
     for (int tries = 0; held_.load(std::memory_order_relaxed); ++tries) {
       if (tries < kSpins) {
 #if defined(__x86_64__) || defined(__i386__)

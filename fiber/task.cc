@@ -23,7 +23,18 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (&target == Scheduler::current_fiber()) {
     throw std::logic_error("weft::Task: a task cannot wait for itself");
   }
+  if (!Scheduler::current_or_null() && never_ends(target)) {
+    throw std::logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
+  }
   return target.completion.wait(deadline, "Task::wait");
+}
+
+// Whether it is for the calling plain thread to run it.
+bool TaskBase::never_ends(Fiber& target) noexcept {
+  const WaitQueue::Lock lock(target.completion.queue());  // keeps the scheduler
+  // Relaxed: the lock orders it.
+  const Scheduler* const home = target.home.load(std::memory_order_relaxed);
+  return !target.done() && home && home->waits_for_caller();
 }
 
 bool TaskBase::wait_until(TimePoint deadline) { return wait_until_end(fiber(), deadline); }
@@ -48,6 +59,7 @@ void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
   if (fiber_ == Scheduler::current_fiber()) return;
   fiber_->cancel();
+  if (!Scheduler::current_or_null() && never_ends(*fiber_)) return;
   const ShieldScope unwatched;
   fiber_->completion.wait(kForever, "~Task");
 }

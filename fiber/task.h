@@ -80,6 +80,7 @@ class TaskBase {
   [[noreturn]] static void fail_no_task();
 
   static bool wait_until_end(Fiber& target, TimePoint deadline);
+  static bool never_ends(Fiber& target) noexcept;
   void close() noexcept {
     if (!fiber_->done()) cancel_and_join();
     Scheduler::release(*fiber_);
@@ -97,8 +98,9 @@ class TaskBase {
 //
 // Threads: a handle may be used by one fiber or plain thread at a time, on any thread.
 //
-// Errors: std::logic_error for a handle that refers to no task, a second get(), and a task that
-// joins itself.
+// Errors: std::logic_error for a handle that refers to no task, a second get(), a task that joins
+// itself, and a wait for a task of this thread's runtime outside of its run(), where nobody would
+// run it. A handle that is destroyed there only cancels.
 template <class T>
 class [[nodiscard]] Task : public TaskBase {
  public:

@@ -37,9 +37,9 @@ class TaskGroup {
 
   // Waits until all children have ended, those included that start meanwhile. Then throws the first
   // exception that left a child, if any: once. Later ones, mostly consequences of the first, are
-  // dropped; that a child was cancelled is no failure. A cancellation point; when cancelled it
-  // leaves the children to the destructor. The group can be used again afterwards.
-  // Throws std::logic_error in a child of this group, which would wait for itself.
+  // dropped; that a child was cancelled is no failure. A cancellation point, unless there are none;
+  // when cancelled it leaves the children to the destructor. The group can be used again
+  // afterwards. Throws std::logic_error in a child of this group, which would wait for itself.
   void join();
 
   // Cancels the children: those that there are, and until the next join() those that come.

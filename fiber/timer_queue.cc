@@ -45,7 +45,11 @@ void TimerQueue::remove(Timer& timer) noexcept {
 TimePoint TimerQueue::next_deadline() noexcept {
   int place;
   std::uint64_t start;
-  while (!heap_ && next_slot(place, start)) open_slot(place, start);
+  while (!heap_ && next_slot(place, start)) {
+    // Opening it would move base_ far ahead, and all that comes before it would go to the heap.
+    if (place >= kSlots) return TimePoint(Duration(static_cast<std::int64_t>(start)));
+    open_slot(place, start);
+  }
   return heap_ ? heap_->deadline() : kForever;
 }
 

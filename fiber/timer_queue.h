@@ -42,11 +42,11 @@ class Timer {
 
 // All pending timers of one scheduler, in the order of their deadlines, to the nanosecond.
 //
-// Timers due within the current millisecond or so are in a pairing heap; later ones wait unsorted
-// in the slots of a hierarchical wheel (Varghese and Lauck, 1987) whose innermost slots are a
-// millisecond wide, and a slot is sorted only when its time comes. So a timeout that is cancelled
-// costs two list operations however many are pending, and a sleeper among a million is touched
-// about three times, each time shortly before its fiber runs.
+// Timers due within the current millisecond or so, or 60 after a sleep, are in a pairing heap;
+// later ones wait unsorted in the slots of a hierarchical wheel (Varghese and Lauck, 1987) whose
+// innermost slots are a millisecond wide, and a slot is sorted only when its time comes. So a
+// timeout that is cancelled costs two list operations however many are pending, and a sleeper among
+// a million is touched about three times, each time shortly before its fiber runs.
 //
 // Never allocates. Not thread-safe.
 class TimerQueue {
@@ -64,7 +64,8 @@ class TimerQueue {
   // O(1) in the wheel, O(log n) amortized in the heap. REQUIRES: the timer is pending here.
   void remove(Timer& timer) noexcept;
 
-  // The earliest deadline, or kForever. Amortized O(1).
+  // When to look again: the earliest deadline if that is within some 60 ms, else a time before it;
+  // kForever if there is none. Amortized O(1).
   TimePoint next_deadline() noexcept;
 
   // Takes off the queue the earliest timer whose deadline is at or before `now`; null if there is

@@ -2,13 +2,16 @@
 #define WEFT_FIBER_UNHANDLED_H_
 
 #include <exception>
+#include <functional>
 
 namespace weft {
 
 class Fiber;
 
-// The default exception handler: prints what nobody took, and whose it was, and terminates.
-// `fiber` may be null.
+// Takes what nobody else does. It may wait; where it throws, the program ends.
+using ExceptionHandler = std::function<void(std::exception_ptr)>;
+
+// The default: prints what nobody took, and whose it was, and terminates. `fiber` may be null.
 [[noreturn]] void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept;
 
 }  // namespace weft

@@ -135,7 +135,7 @@ class AsCompleted {
 //   for (std::size_t i : as_completed(tasks)) use(tasks[i].get());
 //
 // Each step waits for the next one: a cancellation point, unless one is done. `tasks` must outlive
-// the loop; leaving the loop early is fine.
+// the loop and keep its handles meanwhile; leaving the loop early is fine.
 template <class Range>
 AsCompleted as_completed(Range& tasks) {
   return AsCompleted(tasks);

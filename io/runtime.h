@@ -62,7 +62,8 @@ class Runtime {
   // Runs fibers until stop(). Throws std::logic_error in a fiber.
   void run_forever();
 
-  // Makes run_forever() return soon, or the next one if none is under way. From any thread.
+  // Makes run_forever() return soon, or the next one if nothing is under way. During run() it has
+  // no effect. From any thread.
   void stop() noexcept;
 
   // One for each thread. The span is valid as long as the runtime.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/fixture.h"
+#include "tests/scheduler_thread.h"
 
 BOOST_AUTO_TEST_SUITE(call)
 
@@ -256,6 +257,17 @@ BOOST_AUTO_TEST_CASE(a_call_that_owns_a_task_joins_it_when_it_is_dropped) {
       },
       {.virtual_time = true});
   BOOST_TEST(cleaned);
+}
+
+BOOST_AUTO_TEST_CASE(calls_are_for_the_scheduler_s_own_fibers) {
+  SchedulerThread other;
+  const auto check = [&] {
+    BOOST_CHECK_THROW(other->call_soon([] {}), std::logic_error);
+    BOOST_CHECK_THROW(other->call_later(1ms, [] {}), std::logic_error);
+    BOOST_CHECK_THROW(other->call_at(now(), [] {}), std::logic_error);
+  };
+  check();
+  run(check);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

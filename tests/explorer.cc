@@ -7,6 +7,8 @@
 #include <semaphore>
 #include <thread>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "weft/fiber/atomic.h"
 
@@ -48,7 +50,7 @@ class Run {
   // Returns what went wrong.
   std::string perform(const Scenario& scenario);
 
-  // By the threads.
+  // For the threads.
   void step(const void* word);
   void spin();
   bool sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed);
@@ -82,13 +84,8 @@ std::string Run::perform(const Scenario& scenario) {
   }
   choose(nullptr)->turn.release();
   over_.acquire();
-  for (auto& thread : threads_) {
-    if (failure_.empty()) {
-      thread->thread.join();
-    } else {
-      thread->thread.detach();
-      thread.release();  // it may still look at its turn
-    }
+  if (failure_.empty()) {
+    for (auto& thread : threads_) thread->thread.join();
   }
   return failure_;
 }
@@ -201,9 +198,10 @@ Exploration explore(const std::function<Scenario()>& make, int preemptions) {
     auto scenario = std::make_unique<Scenario>(make());
     exploration.failure = run->perform(*scenario);
     if (!exploration.failure.empty()) {
+      // Its threads are still there.
+      static auto& kept = *new std::vector<std::pair<Run*, Scenario*>>;
+      kept.emplace_back(run.release(), scenario.release());
       explores = false;
-      run.release();  // its threads are still there
-      scenario.release();
       return exploration;
     }
     if (!scenario->holds()) exploration.failure = "what must hold does not";

@@ -401,6 +401,22 @@ BOOST_AUTO_TEST_CASE(a_scheduler_may_go_when_its_last_post_has_run) {
       3);
 }
 
+BOOST_AUTO_TEST_CASE(a_scheduler_may_go_while_somebody_stops_it) {
+  check(
+      [] {
+        auto scheduler = std::make_shared<ExploredScheduler>();
+        return Scenario{.threads = {[scheduler] {
+                                      (*scheduler)->run();
+                                      scheduler->close();
+                                    },
+                                    [there = scheduler->get()] {
+                                      there->post([] {});
+                                      there->stop();
+                                    }}};
+      },
+      3);
+}
+
 namespace {
 
 // A task of another thread's scheduler, which ends while `use` does something to its handle.

@@ -262,6 +262,26 @@ BOOST_AUTO_TEST_CASE(the_handler_runs_in_the_fiber_that_failed) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_handler_may_wait_during_a_shutdown_and_be_replaced_meanwhile) {
+  std::string said;
+  run([&] {
+    Scheduler::current().set_exception_handler([&](std::exception_ptr) {
+      Scheduler::current().set_exception_handler([&](std::exception_ptr) { said += '?'; });
+      sleep_for(1ms);
+      said += '!';
+    });
+    spawn([] {
+      try {
+        sleep_for(1h);
+      } catch (...) {
+        throw 1;
+      }
+    }).detach();
+    yield();
+  });
+  BOOST_TEST(said == "!");
+}
+
 WEFT_TEST_CASE(the_handler_can_be_replaced) {
   Scheduler& here = Scheduler::current();
   std::string said;

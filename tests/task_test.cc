@@ -382,6 +382,57 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_for_a_task_is_as_long_as_asked) {
   BOOST_CHECK_THROW(task.wait_for(-1ns), std::invalid_argument);
 }
 
+namespace {
+
+struct WaitsWhenDestroyed {
+  explicit WaitsWhenDestroyed(int& its_count) : count(&its_count) {}
+  WaitsWhenDestroyed(WaitsWhenDestroyed&& other) noexcept
+      : count(std::exchange(other.count, nullptr)) {}
+  ~WaitsWhenDestroyed() {
+    if (!count) return;
+    sleep_for(1ms);
+    ++*count;
+  }
+  int* count;
+};
+
+}  // namespace
+
+WEFT_SHUFFLED_TEST_CASE(what_a_cancelled_task_owns_may_wait_when_it_is_destroyed) {
+  int destroyed = 0;
+  {
+    auto waits = spawn([g = WaitsWhenDestroyed(destroyed)] { sleep_for(1h); });
+    yield();
+    waits.cancel();
+    waits.wait();
+    auto never_begins = spawn([g = WaitsWhenDestroyed(destroyed)] {});
+    never_begins.cancel();
+    never_begins.wait();
+    auto fails = spawn([g = WaitsWhenDestroyed(destroyed)] { throw 1; });
+    BOOST_CHECK_THROW(fails.get(), int);
+  }
+  BOOST_TEST(destroyed == 3);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_dropped_call_owns_may_wait_when_it_is_destroyed) {
+  int destroyed = 0;
+  run(
+      [&] {
+        Scheduler::current().call_later(1h,
+                                        [g = std::make_shared<WaitsWhenDestroyed>(destroyed)] {});
+      },
+      {.virtual_time = true});
+  BOOST_TEST(destroyed == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_does_not_wait_for_a_task_that_only_it_would_run) {
+  Runtime runtime;
+  Task<void> task = runtime.run([] { return spawn([] { sleep_for(1h); }); });
+  BOOST_CHECK_THROW(task.wait(), std::logic_error);
+  BOOST_CHECK_THROW(task.get(), std::logic_error);
+  BOOST_TEST(!task.done());
+}  // and its end only cancels it
+
 WEFT_SHUFFLED_TEST_CASE(a_task_cannot_wait_for_itself) {
   Task<void> task;
   task = spawn([&] {

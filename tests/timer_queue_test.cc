@@ -27,6 +27,17 @@ struct Ring : Timer {
 };
 
 // A queue, and beside it the same in a container known to be right.
+// What a scheduler comes to that sleeps until nothing is early.
+TimePoint earliest(TimerQueue& queue) {
+  for (TimePoint at = queue.next_deadline();;) {
+    if (at > TimePoint() && at < kForever) BOOST_REQUIRE(queue.pop_expired(at - 1ns) == nullptr);
+    const TimePoint again = queue.next_deadline();
+    if (again == at) return at;
+    BOOST_REQUIRE((again > at));
+    at = again;
+  }
+}
+
 class Checked {
  public:
   void add(Ring& timer, TimePoint deadline) {
@@ -60,7 +71,7 @@ class Checked {
     BOOST_REQUIRE(queue_.size() == model_.size());
     BOOST_REQUIRE(queue_.empty() == model_.empty());
   }
-  void check_next() { BOOST_REQUIRE((queue_.next_deadline() == next())); }
+  void check_next() { BOOST_REQUIRE((earliest(queue_) == next())); }
   TimePoint next() const { return model_.empty() ? kForever : model_.begin()->first; }
 
  private:
@@ -134,7 +145,7 @@ BOOST_AUTO_TEST_CASE(a_new_queue_is_empty) {
   TimerQueue queue;
   BOOST_TEST(queue.empty());
   BOOST_TEST(queue.size() == 0u);
-  BOOST_TEST((queue.next_deadline() == kForever));
+  BOOST_TEST((earliest(queue) == kForever));
   BOOST_TEST(queue.pop_expired(kNow) == nullptr);
 }
 
@@ -145,9 +156,9 @@ BOOST_AUTO_TEST_CASE(a_timer_expires_at_its_deadline_and_not_a_nanosecond_earlie
     Ring ring;
     queue.add(ring, kNow + wait);
     BOOST_TEST(ring.pending());
-    BOOST_TEST((queue.next_deadline() == kNow + wait));
+    BOOST_TEST((earliest(queue) == kNow + wait));
     BOOST_TEST(queue.pop_expired(kNow + wait - 1ns) == nullptr);
-    BOOST_TEST((queue.next_deadline() == kNow + wait));
+    BOOST_TEST((earliest(queue) == kNow + wait));
     BOOST_TEST(queue.pop_expired(kNow + wait) == &ring);
     BOOST_TEST(!ring.pending());
     BOOST_TEST(queue.empty());
@@ -173,10 +184,10 @@ BOOST_AUTO_TEST_CASE(a_removed_timer_does_not_expire) {
   queue.add(far, kNow + 1h);
   queue.remove(near);
   BOOST_TEST(!near.pending());
-  BOOST_TEST((queue.next_deadline() == kNow + 1h));
+  BOOST_TEST((earliest(queue) == kNow + 1h));
   queue.remove(far);
   BOOST_TEST(queue.empty());
-  BOOST_TEST((queue.next_deadline() == kForever));
+  BOOST_TEST((earliest(queue) == kForever));
   BOOST_TEST(queue.pop_expired(kNow + 2h) == nullptr);
 }
 
@@ -202,7 +213,7 @@ BOOST_AUTO_TEST_CASE(a_past_deadline_is_due_at_once) {
   queue.add(earlier, kNow - 1ns);
   queue.add(past, kPast);
   queue.add(epoch, TimePoint());
-  BOOST_TEST((queue.next_deadline() <= kNow));
+  BOOST_TEST((earliest(queue) <= kNow));
   BOOST_TEST(queue.pop_expired(kNow) == &past);
   BOOST_TEST(queue.pop_expired(kNow) == &epoch);
   BOOST_TEST(queue.pop_expired(kNow) == &earlier);
@@ -234,7 +245,7 @@ BOOST_AUTO_TEST_CASE(equal_deadlines_added_before_and_after_a_look_keep_their_or
   TimerQueue queue;
   Ring first, second, third;
   queue.add(first, kNow);
-  BOOST_TEST((queue.next_deadline() == kNow));
+  BOOST_TEST((earliest(queue) == kNow));
   queue.add(second, kNow);
   BOOST_TEST(queue.pop_expired(kNow - 1ns) == nullptr);
   queue.add(third, kNow);
@@ -247,12 +258,12 @@ BOOST_AUTO_TEST_CASE(a_deadline_before_one_that_was_looked_at_comes_first) {
   TimerQueue queue;
   Ring late, early;
   queue.add(late, kNow + 10 * kYear);
-  BOOST_TEST((queue.next_deadline() == kNow + 10 * kYear));
+  BOOST_TEST((earliest(queue) == kNow + 10 * kYear));
   queue.add(early, kNow);
-  BOOST_TEST((queue.next_deadline() == kNow));
+  BOOST_TEST((earliest(queue) == kNow));
   BOOST_TEST(queue.pop_expired(kNow) == &early);
   BOOST_TEST(queue.pop_expired(kNow) == nullptr);
-  BOOST_TEST((queue.next_deadline() == kNow + 10 * kYear));
+  BOOST_TEST((earliest(queue) == kNow + 10 * kYear));
 }
 
 BOOST_AUTO_TEST_CASE(a_timer_for_the_end_of_time_never_expires, *utf::timeout(10)) {
@@ -260,16 +271,16 @@ BOOST_AUTO_TEST_CASE(a_timer_for_the_end_of_time_never_expires, *utf::timeout(10
     TimerQueue queue;
     Ring never, soon;
     queue.add(never, kForever - before);
-    BOOST_TEST((queue.next_deadline() >= kForever - 1ms));
-    BOOST_TEST((queue.next_deadline() >= kForever - 1ms));
+    BOOST_TEST((earliest(queue) >= kForever - 1ms));
+    BOOST_TEST((earliest(queue) >= kForever - 1ms));
     BOOST_TEST(queue.pop_expired(kNow) == nullptr);
     queue.add(soon, kNow);
-    BOOST_TEST((queue.next_deadline() == kNow));
+    BOOST_TEST((earliest(queue) == kNow));
     BOOST_TEST(queue.pop_expired(kNow) == &soon);
     BOOST_TEST(queue.pop_expired(kNow + 200 * kYear) == nullptr);
     BOOST_TEST(never.pending());
     queue.remove(never);
-    BOOST_TEST((queue.next_deadline() == kForever));
+    BOOST_TEST((earliest(queue) == kForever));
   }
 }
 
@@ -300,7 +311,7 @@ BOOST_AUTO_TEST_CASE(a_hundred_thousand_pending_leave_nothing) {
         if (look_between && random() % 1000 == 0) (void)queue.next_deadline();
       }
       BOOST_TEST(queue.empty());
-      BOOST_TEST((queue.next_deadline() == kForever));
+      BOOST_TEST((earliest(queue) == kForever));
       now += 2h;
       BOOST_TEST(queue.pop_expired(now) == nullptr);
     }
