@@ -58,7 +58,7 @@ struct FiberHot {
   Atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
   Waiter* waiter = nullptr;          // what it is parked in; null while it runs or is ready
   bool cancelled = false;            // the next wait throws Cancelled: see cancel.h
-  bool cancel_requested = false;     // by Task::cancel() or a shutdown; stays
+  bool cancel_requested = false;     // by Task::cancel() or a shutdown; until the work is over
 };
 #if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 static_assert(sizeof(FiberHot) == 64);
@@ -118,8 +118,8 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void request(Request what) noexcept;
 
   // The task at hand.
-  void (*work)(Fiber&) noexcept = nullptr;  // runs and destroys the callable, sets the outcome;
-                                            // null once it has ended
+  // `work` runs and destroys the callable and sets the outcome; null once it is over.
+  void (*work)(Fiber&) noexcept = nullptr;
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
   CancelScope* scope = nullptr;  // the innermost timeout or shield
@@ -129,10 +129,10 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   LocalTable* locals = nullptr;
   Completion completion;
   Outcome outcome = Outcome::kNone;
-  Atomic<Ownership> handle{
-      Ownership::kHeld};  // changes once; with completion's lock by other threads
-  bool live = false;      // started, and not recycled
-  bool visitor = false;   // its stack is of the pools for spawns by other threads
+  // Changes once; by other threads, with the completion's lock.
+  Atomic<Ownership> handle{Ownership::kHeld};
+  bool live = false;     // started, and not recycled
+  bool visitor = false;  // its stack is of the pools for spawns by other threads
   std::uint8_t name_size = 0;
   std::uint64_t id = 0;
   StackPool* pool = nullptr;
