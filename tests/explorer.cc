@@ -84,8 +84,12 @@ std::string Run::perform(const Scenario& scenario) {
   }
   choose(nullptr)->turn.release();
   over_.acquire();
-  if (failure_.empty()) {
-    for (auto& thread : threads_) thread->thread.join();
+  for (auto& thread : threads_) {
+    if (failure_.empty()) {
+      thread->thread.join();
+    } else {
+      thread->thread.detach();
+    }
   }
   return failure_;
 }

@@ -271,7 +271,7 @@ BOOST_AUTO_TEST_CASE(a_plain_thread_whose_time_is_over_loses_no_permit) {
                                     [state] { state->permits.release(); }},
                         .holds = [state] { return state->got + state->permits.left() == 1; }};
       },
-      kAllOrders);
+      4);
 }
 
 BOOST_AUTO_TEST_CASE(a_fiber_whose_time_is_over_loses_no_permit) {
@@ -291,7 +291,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_whose_time_is_over_loses_no_permit) {
                                     [state] { state->permits.release(); }},
                         .holds = [state] { return state->got + state->permits.left() == 1; }};
       },
-      3);
+      2);
 }
 
 BOOST_AUTO_TEST_CASE(a_fiber_that_is_cancelled_loses_no_permit) {
@@ -382,7 +382,7 @@ BOOST_AUTO_TEST_CASE(who_waited_for_the_value_may_destroy_the_promise) {
                                       promise->reset();
                                     }}};
       },
-      kAllOrders);
+      4);
 }
 
 BOOST_AUTO_TEST_CASE(a_scheduler_may_go_when_its_last_post_has_run) {
