@@ -32,6 +32,10 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
   bc::stack_context stack;
   stack.sp = top;
   stack.size = static_cast<std::size_t>(static_cast<char*>(top) - static_cast<char*>(bottom));
+#if defined(WEFT_VALGRIND)
+  // Before the first jump: without it, that looks like one huge frame of the running stack.
+  valgrind_id_ = VALGRIND_STACK_REGISTER(bottom, top);
+#endif
 #if defined(WEFT_TSAN)
   // Boost runs a few of its own functions on the new stack: TSan must book them there.
   tsan_fiber_ = __tsan_create_fiber(0);
@@ -50,9 +54,6 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
   fake_stack_ = nullptr;
   bottom_ = bottom;
   size_ = stack.size;
-#endif
-#if defined(WEFT_VALGRIND)
-  valgrind_id_ = VALGRIND_STACK_REGISTER(bottom, top);
 #endif
 }
 

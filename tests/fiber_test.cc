@@ -250,7 +250,7 @@ WEFT_TEST_CASE(spawning_in_a_loop_does_not_grow_memory) {
   spawn_many(1'000);
   const std::size_t before = resident_bytes();
   const std::size_t blocks = Scheduler::current().fibers();
-#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN) || defined(WEFT_VALGRIND)
   spawn_many(2'000);
   BOOST_TEST(resident_bytes() < before + (64 << 20));
 #else
