@@ -403,7 +403,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_overflows_hits_its_guard_and_not_its_neighbour
 // ---- Limits -------------------------------------------------------------------------------------
 
 // A sanitizer's own mappings count too, and it does not survive the lack of them.
-#if !defined(WEFT_ASAN) && !defined(WEFT_TSAN)
+#if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 
 BOOST_AUTO_TEST_CASE(the_limit_of_mappings_is_an_error_that_names_it) {
   const std::size_t limit = number_in("/proc/sys/vm/max_map_count");
