@@ -136,10 +136,8 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
 
 // Makes the block as new, and its stack free.
 [[gnu::always_inline]] inline void Scheduler::make_free(Fiber& fiber) noexcept {
-  drop_result(fiber);
   if (fiber.exception) fiber.exception = nullptr;
   fiber.outcome = Outcome::kNone;
-  fiber.cancelled = fiber.cancel_requested = false;
   fiber.group = nullptr;
   fiber.ended = nullptr;
   // Relaxed, as reset() below: nobody else has a reference.

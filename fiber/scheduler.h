@@ -91,6 +91,9 @@ class Scheduler {
   // Throws std::logic_error if a scheduler runs on this thread already.
   void run();
 
+  // The same until this is done, which must not be destroyed meanwhile.
+  void run_until(Completion& completion);
+
   // Makes run() return once the running fiber waits. From any thread.
   void stop() noexcept;
 

@@ -5,7 +5,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/wait_queue.h"
 
 namespace weft {
 namespace {
@@ -31,6 +33,21 @@ void Scheduler::run() {
   // Relaxed: a stop that comes from now on is for the next run, or for this one: as it likes.
   stop_.store(false, std::memory_order_relaxed);
   current_scheduler = nullptr;
+}
+
+void Scheduler::run_until(Completion& completion) {
+  struct Stop : Waiter {
+    explicit Stop(Scheduler& its_scheduler)
+        : Waiter([](Waiter& waiter) noexcept { static_cast<Stop&>(waiter).scheduler.stop(); }),
+          scheduler(its_scheduler) {}
+    Scheduler& scheduler;
+  } at_the_end(*this);
+  {
+    WaitQueue::Lock lock(completion.queue());
+    if (completion.done()) return;
+    completion.queue().watch(lock, at_the_end);
+  }
+  while (!completion.done()) run();  // somebody else's stop() does not count
 }
 
 void Scheduler::attach() {

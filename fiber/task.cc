@@ -59,7 +59,11 @@ void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
   if (fiber_ == Scheduler::current_fiber()) return;
   fiber_->cancel();
-  if (!Scheduler::current_or_null() && never_ends(*fiber_)) return;
+  if (!Scheduler::current_or_null() && never_ends(*fiber_)) {
+    // What it refers to may go next: it has to end, and it is for us to run it.
+    Scheduler::of(*fiber_).run_until(fiber_->completion);
+    return;
+  }
   const ShieldScope unwatched;
   fiber_->completion.wait(kForever, "~Task");
 }

@@ -100,7 +100,7 @@ class TaskBase {
 //
 // Errors: std::logic_error for a handle that refers to no task, a second get(), a task that joins
 // itself, and a wait for a task of this thread's runtime outside of its run(), where nobody would
-// run it. A handle that is destroyed there only cancels.
+// run it. A handle that is destroyed there runs the runtime until the task has ended.
 template <class T>
 class [[nodiscard]] Task : public TaskBase {
  public:

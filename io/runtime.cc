@@ -40,6 +40,13 @@ struct Runtime::Impl {
   Scheduler* const schedulers[1];
 };
 
+// Makes this the current runtime of the thread.
+struct Runtime::Here {
+  explicit Here(Runtime& runtime) : outer(std::exchange(current_runtime, &runtime)) {}
+  ~Here() { current_runtime = outer; }
+  Runtime* const outer;
+};
+
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {}
 
@@ -56,25 +63,12 @@ void Runtime::check_not_nested() {
 }
 
 void Runtime::run_until(Completion& completion) {
-  struct Stop : Waiter {
-    explicit Stop(Scheduler& its_scheduler)
-        : Waiter([](Waiter& waiter) noexcept { static_cast<Stop&>(waiter).scheduler.stop(); }),
-          scheduler(its_scheduler) {}
-    Scheduler& scheduler;
-  } at_the_end(impl_->scheduler);
-  {
-    WaitQueue::Lock lock(completion.queue());
-    completion.queue().watch(lock, at_the_end);
-  }
-  while (!completion.done()) run_forever();  // somebody else's stop() does not count
+  const Here here(*this);
+  impl_->scheduler.run_until(completion);
 }
 
 void Runtime::run_forever() {
-  struct Here {
-    explicit Here(Runtime& runtime) : outer(std::exchange(current_runtime, &runtime)) {}
-    ~Here() { current_runtime = outer; }
-    Runtime* const outer;
-  } const here(*this);
+  const Here here(*this);
   impl_->scheduler.run();
 }
 

@@ -74,6 +74,7 @@ class Runtime {
 
  private:
   struct Impl;
+  struct Here;
 
   static void check_not_nested();
   void run_until(Completion& completion);

@@ -431,7 +431,24 @@ BOOST_AUTO_TEST_CASE(a_thread_does_not_wait_for_a_task_that_only_it_would_run) {
   BOOST_CHECK_THROW(task.wait(), std::logic_error);
   BOOST_CHECK_THROW(task.get(), std::logic_error);
   BOOST_TEST(!task.done());
-}  // and its end only cancels it
+}
+
+BOOST_AUTO_TEST_CASE(a_handle_that_is_destroyed_outside_of_run_still_cancels_and_joins) {
+  Runtime runtime;
+  int ended = 0;
+  {
+    const auto task = runtime.run([&] {
+      auto waits = spawn([&] {
+        const WaitsWhenDestroyed at_the_end(ended);
+        sleep_for(1h);
+      });
+      yield();
+      return waits;
+    });
+    BOOST_TEST(ended == 0);
+  }
+  BOOST_TEST(ended == 1);
+}
 
 WEFT_SHUFFLED_TEST_CASE(a_task_cannot_wait_for_itself) {
   Task<void> task;
