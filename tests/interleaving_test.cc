@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tests/explorer.h"
+#include "tests/permits.h"
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/inbox.h"
@@ -78,36 +79,6 @@ class ExploredScheduler {
  private:
   ExploredPort port_;
   std::optional<Scheduler> scheduler_{std::in_place, port_, Scheduler::Options{.trim = false}};
-};
-
-// The semaphore that wait_queue.h shows.
-class Permits {
- public:
-  // Returns whether it got one.
-  bool acquire(TimePoint deadline = kForever) {
-    WaitQueue::Lock lock(queue_);
-    if (left_ > 0) {
-      --left_;
-      return true;
-    }
-    return queue_.wait(lock, deadline, "Permits::acquire");
-  }
-
-  void release() {
-    WaitQueue::Lock lock(queue_);
-    if (Waiter* next = queue_.claim(lock)) {
-      lock.unlock();
-      next->resume();
-    } else {
-      ++left_;
-    }
-  }
-
-  int left() const { return left_; }
-
- private:
-  WaitQueue queue_;
-  int left_ = 0;
 };
 
 }  // namespace
@@ -269,7 +240,7 @@ BOOST_AUTO_TEST_CASE(a_plain_thread_whose_time_is_over_loses_no_permit) {
         auto state = std::make_shared<State>();
         return Scenario{.threads = {[state] { state->got += state->permits.acquire(kPast + 1h); },
                                     [state] { state->permits.release(); }},
-                        .holds = [state] { return state->got + state->permits.left() == 1; }};
+                        .holds = [state] { return state->got + state->permits.count() == 1; }};
       },
       4);
 }
@@ -289,7 +260,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_whose_time_is_over_loses_no_permit) {
                                       });
                                     },
                                     [state] { state->permits.release(); }},
-                        .holds = [state] { return state->got + state->permits.left() == 1; }};
+                        .holds = [state] { return state->got + state->permits.count() == 1; }};
       },
       2);
 }
@@ -307,7 +278,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_is_cancelled_loses_no_permit) {
         return Scenario{
             .threads = {[state] { state->scheduler.run([state] { state->task.wait(); }); },
                         [state] { state->permits.release(); }, [state] { state->task.cancel(); }},
-            .holds = [state] { return state->got + state->permits.left() == 1; }};
+            .holds = [state] { return state->got + state->permits.count() == 1; }};
       },
       2);
 }

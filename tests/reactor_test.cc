@@ -1,12 +1,19 @@
 #include "weft/io/reactor.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <iterator>
 #include <string>
 #include <system_error>
 #include <thread>
 
+#include "tests/child_process.h"
 #include "tests/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(reactor)
@@ -110,5 +117,35 @@ BOOST_AUTO_TEST_CASE(running_out_of_descriptors_is_an_error_that_names_the_call)
   BOOST_TEST(said.find("epoll_create1") != std::string::npos);
   BOOST_TEST(said.find("eventfd") != std::string::npos);
 }
+
+#if !defined(WEFT_VALGRIND)
+
+// As some sandboxes do that are older than the call.
+BOOST_AUTO_TEST_CASE(where_epoll_pwait2_is_forbidden_it_sleeps_all_the_same) {
+  const ChildEnd end = run_in_child([] {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 1;
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 2;
+    rusage before{}, after{};
+    getrusage(RUSAGE_THREAD, &before);
+    run([] { sleep_for(300ms); });
+    getrusage(RUSAGE_THREAD, &after);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
+    const double used = seconds(after.ru_utime) + seconds(after.ru_stime) -
+                        seconds(before.ru_utime) - seconds(before.ru_stime);
+    return used < 0.15 ? 0 : 3;
+  });
+  BOOST_TEST(end.exit_code == 0, end.said);
+}
+
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -28,16 +30,7 @@ namespace {
 template <class F>
 void run_here(F f, Scheduler::Options options = {}) {
   ThreadPort port;
-  Scheduler scheduler(port, options);
-  auto task = spawn(
-      [&] {
-        f();
-        scheduler.stop();
-      },
-      {.on = &scheduler});
-  scheduler.run();
-  scheduler.shutdown();
-  task.get();
+  run_on(port, f, options);
 }
 
 std::string order_under(std::uint64_t seed) {
@@ -225,6 +218,39 @@ BOOST_AUTO_TEST_CASE(posts_may_race_with_the_end) {
     scheduler.shutdown();
     poster.join();
     BOOST_TEST(ran <= 100);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_after_the_last_turn_ends_without_having_begun) {
+  ThreadPort port;
+  std::optional<Scheduler> scheduler(std::in_place, port, Scheduler::Options());
+  scheduler->shutdown();
+  const auto owned = std::make_shared<int>();
+  bool ran = false;
+  auto task = spawn([&ran, owned] { ran = true; }, {.on = &*scheduler});
+  spawn([&ran, owned] { ran = true; }, {.on = &*scheduler}).detach();
+  scheduler->post([&ran, owned] { ran = true; });
+  scheduler.reset();
+  BOOST_TEST(task.done());
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(!ran);
+  BOOST_TEST(owned.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_failure_is_told_when_its_handle_goes_after_the_last_turn) {
+  for (const bool after_the_scheduler : {false, true}) {
+    int told = 0;
+    ThreadPort port;
+    std::optional<Scheduler> scheduler(std::in_place, port, Scheduler::Options());
+    scheduler->set_exception_handler([&](std::exception_ptr) { ++told; });
+    auto task = spawn([] { throw 1; }, {.on = &*scheduler});
+    spawn([&] { scheduler->stop(); }, {.on = &*scheduler}).detach();
+    scheduler->run();
+    scheduler->shutdown();
+    if (after_the_scheduler) scheduler.reset();
+    task.detach();
+    scheduler.reset();
+    BOOST_TEST(told == 1);
   }
 }
 

@@ -3,7 +3,9 @@
 
 #include <thread>
 
+#include "weft/fiber/port.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/task.h"
 #include "weft/fiber/thread_port.h"
 
 namespace weft::test {
@@ -31,6 +33,21 @@ class SchedulerThread {
   Scheduler scheduler_;
   std::thread thread_;
 };
+
+// A scheduler on the calling thread: f() runs as a fiber of it.
+template <class F>
+void run_on(Port& port, F f, Scheduler::Options options = {}) {
+  Scheduler scheduler(port, options);
+  auto task = spawn(
+      [&] {
+        f();
+        scheduler.stop();
+      },
+      {.on = &scheduler});
+  scheduler.run();
+  scheduler.shutdown();
+  task.get();
+}
 
 }  // namespace weft::test
 

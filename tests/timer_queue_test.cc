@@ -254,6 +254,17 @@ BOOST_AUTO_TEST_CASE(equal_deadlines_added_before_and_after_a_look_keep_their_or
   BOOST_TEST(queue.pop_expired(kNow) == &third);
 }
 
+BOOST_AUTO_TEST_CASE(a_look_far_ahead_says_when_to_look_again) {
+  TimerQueue queue;
+  (void)queue.pop_expired(kNow);
+  Ring far, near;
+  queue.add(far, kNow + 1h + 1ns);
+  BOOST_TEST((queue.next_deadline() > kNow));
+  BOOST_TEST((queue.next_deadline() < kNow + 1h));
+  queue.add(near, kNow + 1ns);
+  BOOST_TEST((queue.next_deadline() == kNow + 1ns));
+}
+
 BOOST_AUTO_TEST_CASE(a_deadline_before_one_that_was_looked_at_comes_first) {
   TimerQueue queue;
   Ring late, early;

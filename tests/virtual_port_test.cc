@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/scheduler_thread.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
@@ -13,6 +14,7 @@
 BOOST_AUTO_TEST_SUITE(virtual_port)
 
 using namespace weft;
+using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -39,16 +41,7 @@ template <class F>
 void run_virtually(F f) {
   ThreadPort outside;
   VirtualPort port(outside);
-  Scheduler scheduler(port, {.trim = false});
-  auto task = spawn(
-      [&] {
-        f();
-        scheduler.stop();
-      },
-      {.on = &scheduler});
-  scheduler.run();
-  scheduler.shutdown();
-  task.get();
+  run_on(port, f, {.trim = false});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/fixture.h"
+#include "tests/permits.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/context.h"
 #include "weft/fiber/parker.h"
@@ -26,45 +27,6 @@ constexpr int kScale = 10;  // divides how often stress repeats
 #else
 constexpr int kScale = 1;
 #endif
-
-// The smallest primitive: what is handed over can be counted.
-class Permits {
- public:
-  explicit Permits(int count = 0) : count_(count) {}
-
-  bool acquire(TimePoint deadline = kForever, const char* what = "acquire") {
-    WaitQueue::Lock lock(queue_);
-    if (count_ > 0) {
-      --count_;
-      return true;
-    }
-    return queue_.wait(lock, deadline, what);
-  }
-
-  void release() {
-    WaitQueue::Lock lock(queue_);
-    if (Waiter* next = queue_.claim(lock)) {
-      lock.unlock();
-      next->resume();
-    } else {
-      ++count_;
-    }
-  }
-
-  int count() {
-    const WaitQueue::Lock lock(queue_);
-    return count_;
-  }
-  bool nobody_waits() {
-    const WaitQueue::Lock lock(queue_);
-    return queue_.empty(lock);
-  }
-  WaitQueue& queue() { return queue_; }
-
- private:
-  WaitQueue queue_;
-  int count_;
-};
 
 void await_a_waiter(Permits& permits) {
   while (permits.nobody_waits()) std::this_thread::yield();
