@@ -24,10 +24,11 @@ class Completion {
   void complete(WaitQueue::Lock& lock, Last last) noexcept {
     // Release: pairs with the acquire of done().
     done_.store(true, std::memory_order_release);
-    Waiter* claimed = queue_.claim_all(lock);
+    Claimed claimed;
+    queue_.claim_all(lock, claimed);
     last();
     lock.unlock();
-    WaitQueue::resume_all(claimed);
+    claimed.resume();
   }
 
   // Makes it as new. REQUIRES: nobody else has a reference any more.

@@ -10,7 +10,7 @@ namespace weft {
 
 // One token that a thread waits for and others leave. The token stays until it is taken, so a
 // wake-up that comes before the wait is not lost. One thread waits; any thread posts.
-class Parker {
+class alignas(8) Parker {
  public:
   // Takes the token; waits for it until `deadline` by the machine's clock.
   // Returns whether it was taken. Acquire: what was written before post() is seen.

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/context_switch.h"
 #include "weft/fiber/local_table.h"
+#include "weft/fiber/scheduler_switch.h"
 #include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
@@ -280,36 +280,6 @@ void Scheduler::serve(Fiber& fiber) noexcept {
 }
 
 // ---- Switching ----------------------------------------------------------------------------------
-
-// Where many are ready their stacks are cold: fetches what the next but one goes on with, and where
-// the one after that finds its own.
-[[gnu::always_inline]] inline void prefetch_after(const Fiber& fiber) noexcept {
-  if (const Fiber* next = fiber.next_ready) {
-    __builtin_prefetch(next->next_ready);
-    next->context.prefetch();
-  }
-}
-
-// Both inlined always: see enter().
-[[gnu::always_inline]] inline Fiber& Scheduler::next() noexcept {
-  if (--budget_ >= 0) {
-    if (Fiber* fiber = ready_.pop_front()) {
-      prefetch_after(*fiber);
-      return *fiber;
-    }
-  }
-  return loop_;
-}
-
-[[gnu::always_inline]] inline void Scheduler::go(Fiber& from, Fiber& to) noexcept {
-  current_ = &to;
-  switch_.jump(from.context, to.context);
-  // Found anew: what is kept across the jump costs registers that have to be saved twice.
-  Scheduler& here = *current_scheduler;
-  here.switch_.restore(here.current_->context);
-}
-
-void Scheduler::suspend() noexcept { go(*current_, next()); }
 
 void Scheduler::run_fibers() noexcept {
   if (Fiber* fiber = ready_.pop_front()) {

@@ -16,6 +16,7 @@
 #include "weft/fiber/fiber_pool.h"
 #include "weft/fiber/inbox.h"
 #include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/parker.h"
 #include "weft/fiber/port.h"
 #include "weft/fiber/stack.h"
 #include "weft/fiber/timer_queue.h"
@@ -108,6 +109,11 @@ class Scheduler {
   // The same; throws std::logic_error, saying that `caller` needs a fiber.
   static Fiber& require_fiber(const char* caller);
   static Scheduler* current_or_null() noexcept { return current_scheduler; }
+  // Names the caller: its fiber, or else its thread. The address is a multiple of eight.
+  static const void* caller_id() noexcept {
+    if (const Fiber* fiber = current_fiber()) return fiber;
+    return &this_thread_parker();
+  }
   // Relaxed: who asks is on its thread, or keeps it alive and was handed the fiber.
   static Scheduler& of(Fiber& fiber) noexcept {
     return *fiber.home.load(std::memory_order_relaxed);

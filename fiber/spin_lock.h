@@ -10,6 +10,10 @@ namespace weft {
 class SpinLock {
  public:
   void lock() noexcept {
+    if (single_threaded()) {
+      held_.store(true, std::memory_order_relaxed);  // nobody has it, nobody else looks
+      return;
+    }
     // Acquire: what the last holder wrote is seen.
     while (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] wait();
   }

@@ -1,17 +1,16 @@
 #include "weft/fiber/task_group.h"
 
-#include <cstdio>
 #include <exception>
 #include <stdexcept>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
 TaskGroup::~TaskGroup() {
   if (const Fiber* self = Scheduler::current_fiber(); self && self->group == this) {
-    std::fputs("weft: a TaskGroup is destroyed by a child, which would wait for itself\n", stderr);
-    std::terminate();
+    fail_misuse("a TaskGroup is destroyed by a child, which would wait for itself");
   }
   cancel();
   {
@@ -69,7 +68,7 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
 // Runs on the child, as the last of its task.
 void TaskGroup::ended(Fiber& fiber) noexcept {
   TaskGroup& group = *fiber.group;
-  Waiter* claimed = nullptr;
+  Claimed claimed;
   {
     WaitQueue::Lock lock(group.joiners_);
     group.children_.erase(fiber);
@@ -78,10 +77,10 @@ void TaskGroup::ended(Fiber& fiber) noexcept {
       group.cancel_children();
     }
     if (fiber.outcome == Outcome::kException) fiber.outcome = Outcome::kTaken;
-    if (group.children_.empty()) claimed = group.joiners_.claim_all(lock);
+    if (group.children_.empty()) group.joiners_.claim_all(lock, claimed);
   }
   // The group may be gone from here on.
-  WaitQueue::resume_all(claimed);
+  claimed.resume();
 }
 
 }  // namespace weft

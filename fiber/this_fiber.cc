@@ -1,5 +1,7 @@
 #include "weft/fiber/this_fiber.h"
 
+#include <algorithm>
+
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
 
@@ -14,6 +16,10 @@ void sleep_until(TimePoint time) { WaitQueue::wait_nowhere(time, "sleep_until");
 TimePoint now() noexcept {
   const Scheduler* scheduler = Scheduler::current_or_null();
   return scheduler ? scheduler->now() : Clock::now();
+}
+
+TimePoint deadline_within(Duration time) noexcept {
+  return deadline_after(now(), std::max(time, Duration::zero()), "");
 }
 
 TaskInfo current_task() { return Scheduler::require_fiber("weft::current_task").info(); }

@@ -23,6 +23,9 @@ void sleep_until(TimePoint time);
 // Monotonic time: the scheduler's clock, which may be virtual; on a plain thread the machine's.
 TimePoint now() noexcept;
 
+// now() + time, for functions that only try for a while: a negative time is none.
+TimePoint deadline_within(Duration time) noexcept;
+
 // The running fiber. Throws std::logic_error outside fibers.
 TaskInfo current_task();
 

@@ -24,4 +24,9 @@ void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
   std::terminate();
 }
 
+void fail_misuse(const char* sentence) noexcept {
+  std::fprintf(stderr, "weft: %s\n", sentence);
+  std::terminate();
+}
+
 }  // namespace weft

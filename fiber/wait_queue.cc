@@ -7,12 +7,17 @@
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/parker.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/scheduler_switch.h"
 
 namespace weft {
 
-inline Waiter::Waiter(const char* what) noexcept : fiber_(Scheduler::current_fiber()), what_(what) {
-  if (!fiber_) [[unlikely]]
-    adopt_thread();
+// Returns false if the wait is to throw Cancelled.
+inline bool Waiter::adopt_caller() noexcept {
+  fiber_ = Scheduler::current_fiber();
+  if (fiber_) [[likely]]
+    return !fiber_->cancelled || !cancellation_due(*fiber_);
+  adopt_thread();
+  return true;
 }
 
 void Waiter::adopt_thread() noexcept {
@@ -23,8 +28,6 @@ void Waiter::adopt_thread() noexcept {
   }
   thread_ = &this_thread_parker();
 }
-
-Waiter::Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
 
 inline void Waiter::wake() noexcept {
   if (fiber_) {
@@ -63,13 +66,15 @@ bool Waiter::claim_to_abort(State reason) noexcept {
 }
 
 // Returns true if it was woken, false if the time is over.
-inline bool Waiter::park(TimePoint deadline) {
+inline bool Waiter::park_here(TimePoint deadline) {
   if (!fiber_) return park_thread(deadline);
   fiber_->waiter = this;
   if (deadline != kForever) return park_until(deadline);
   Scheduler::of(*fiber_).suspend();
   return outcome();
 }
+
+bool Waiter::park(TimePoint deadline) { return park_here(deadline); }
 
 inline bool Waiter::outcome() const {
   // Relaxed: see claim_to_wake().
@@ -118,53 +123,57 @@ void Waiter::leave_queue() noexcept {
   if (linked()) queue_->waiters_.erase(*this);
 }
 
-bool WaitQueue::wait(Lock& lock, TimePoint deadline, const char* what) {
-  Waiter waiter(what);
-  if (waiter.fiber_ && cancellation_due(*waiter.fiber_)) {
+inline void WaitQueue::add(Lock& lock, Waiter& waiter) {
+  if (!waiter.adopt_caller()) [[unlikely]] {
     lock.unlock();
     throw_cancelled();
   }
   waiter.queue_ = this;
   waiters_.push_back(waiter);
   lock.unlock();
-  return waiter.park(deadline);
+}
+
+void WaitQueue::enqueue(Lock& lock, Waiter& waiter) { add(lock, waiter); }
+
+bool WaitQueue::wait(Lock& lock, Waiter& waiter, TimePoint deadline) {
+  add(lock, waiter);
+  return waiter.park_here(deadline);
 }
 
 void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   Waiter waiter(what);
-  if (waiter.fiber_ && cancellation_due(*waiter.fiber_)) throw_cancelled();
-  waiter.park(deadline);
+  if (!waiter.adopt_caller()) throw_cancelled();
+  waiter.park_here(deadline);
 }
 
-inline Waiter* WaitQueue::claim_first() noexcept {
-  while (Waiter* waiter = waiters_.pop_front()) {
-    if (waiter->notify_) {
-      waiter->notify_(*waiter);
-    } else if (waiter->claim_to_wake()) {
-      return waiter;
-    }
+Waiter* WaitQueue::claim_first(Lock&) noexcept {
+  Waiter& waiter = *waiters_.pop_front();
+  if (!waiter.notify_) return waiter.claim_to_wake() ? &waiter : nullptr;
+  waiter.notify_(waiter);
+  return nullptr;
+}
+
+Waiter* WaitQueue::claim(Lock& lock) noexcept {
+  while (!waiters_.empty()) {
+    if (Waiter* waiter = claim_first(lock)) return waiter;
   }
   return nullptr;
 }
 
-Waiter* WaitQueue::claim(Lock&) noexcept { return claim_first(); }
-
-Waiter* WaitQueue::claim_all(Lock&) noexcept {
-  Waiter* first = nullptr;
-  Waiter** end = &first;
-  while (Waiter* waiter = claim_first()) {
-    *end = waiter;
-    end = &waiter->next_claimed_;
-  }
-  *end = nullptr;
-  return first;
+void WaitQueue::claim_all(Lock& lock, Claimed& claimed) noexcept {
+  while (Waiter* waiter = claim(lock)) claimed.add(*waiter);
 }
 
-void WaitQueue::resume_all(Waiter* claimed) noexcept {
-  while (claimed) {
-    Waiter* next = claimed->next_claimed_;  // read first: the waiter may be gone once woken
-    claimed->wake();
-    claimed = next;
+void Claimed::add(Waiter& waiter) noexcept {
+  (last_ ? last_->next_claimed_ : first_) = &waiter;
+  last_ = &waiter;
+}
+
+void Claimed::resume() noexcept {
+  for (Waiter* waiter = first_; waiter;) {
+    Waiter* next = waiter->next_claimed_;  // read first: the waiter may be gone once woken
+    waiter->wake();
+    waiter = next;
   }
 }
 

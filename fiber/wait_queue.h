@@ -15,37 +15,51 @@ class Fiber;
 class Parker;
 class WaitQueue;
 
-// One that waits, on its own stack: a fiber, or a plain thread.
+// One that waits, on its own stack: a fiber, or a plain thread. Derive from it to add what is to be
+// handed over, or what the waker has to know.
 // Or one that watches: a function to be called instead of somebody to be woken.
 class Waiter : public ListNode<> {
  public:
+  // Whoever enqueues it: a fiber of this thread's scheduler, or the thread itself.
+  // `what` names the call, for diagnostics; it must live as long as the program.
+  explicit Waiter(const char* what) noexcept : what_(what) {}
+
   // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
   // throw or touch the queue. It is off the queue by then.
-  explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept;
+  explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
 
   // To be called by whoever claimed it, after the queue's lock was released: makes its fiber ready
   // or wakes its thread. The waiter may be gone when this returns, and the queue with it.
   void resume() noexcept;
 
+  // Parks until claimed: true, or until `deadline`: false. Throws Cancelled, and then was not
+  // claimed. On a plain thread the deadline counts on the machine's clock.
+  // REQUIRES: on the waiter's own thread, after WaitQueue::enqueue().
+  bool park(TimePoint deadline);
+
+  // Who waits, as Scheduler::caller_id() named it. REQUIRES: it was enqueued.
+  const void* who() const noexcept {
+    return fiber_ ? static_cast<const void*>(fiber_) : static_cast<const void*>(thread_);
+  }
+
   const char* what() const noexcept { return what_; }
 
  private:
   friend class CancelScope;
+  friend class Claimed;
   friend class WaitQueue;
 
   // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the
   // waiter's own thread only; a waker on any thread, under the queue's lock.
   enum class State : std::uint8_t { kWaiting, kWoken, kTimedOut, kCancelled };
 
-  // Whoever runs now: a fiber of this thread's scheduler, or the thread itself.
-  // `what` names the call, for diagnostics; it must live as long as the program.
-  explicit Waiter(const char* what) noexcept;
+  bool adopt_caller() noexcept;
   void adopt_thread() noexcept;
 
   void wake() noexcept;
   bool claim_to_wake() noexcept;
   bool claim_to_abort(State reason) noexcept;
-  bool park(TimePoint deadline);
+  bool park_here(TimePoint deadline);
   bool park_until(TimePoint deadline);
   bool park_thread(TimePoint deadline);
   bool outcome() const;
@@ -56,9 +70,21 @@ class Waiter : public ListNode<> {
   WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait
   Fiber* fiber_ = nullptr;
   Parker* thread_ = nullptr;
-  Waiter* next_claimed_;  // by claim_all()
+  Waiter* next_claimed_ = nullptr;
   const char* what_ = nullptr;
   void (*notify_)(Waiter&) noexcept = nullptr;
+};
+
+// Waiters that were claimed, in the order of the claims, to be resumed after the queue's lock was
+// released. REQUIRES: resume() is called before the end.
+class Claimed {
+ public:
+  void add(Waiter& waiter) noexcept;
+  void resume() noexcept;
+
+ private:
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
 };
 
 // The one way to block. A list of those who wait for something, first come, first served, and the
@@ -93,7 +119,15 @@ class WaitQueue {
   // Waits at the end of the queue until claimed: true, or until `deadline`: false.
   // Releases the lock, and comes back without it. Throws Cancelled, before or during the wait,
   // and then was not claimed. On a plain thread the deadline counts on the machine's clock.
-  bool wait(Lock& lock, TimePoint deadline, const char* what);
+  bool wait(Lock& lock, Waiter& waiter, TimePoint deadline);
+  bool wait(Lock& lock, TimePoint deadline, const char* what) {
+    Waiter waiter(what);
+    return wait(lock, waiter, deadline);
+  }
+
+  // The two halves of it, for one who has something to do in between: enqueue() releases the lock,
+  // and throws Cancelled where that is due; then waiter.park().
+  void enqueue(Lock& lock, Waiter& waiter);
 
   // The same for one who was woken by nobody and has no place to wait: until `deadline`.
   static void wait_nowhere(TimePoint deadline, const char* what);
@@ -103,8 +137,12 @@ class WaitQueue {
   Waiter* claim(Lock&) noexcept;
 
   // The same for all, in their order. Those that only watch are called.
-  Waiter* claim_all(Lock&) noexcept;
-  static void resume_all(Waiter* claimed) noexcept;
+  void claim_all(Lock&, Claimed& claimed) noexcept;
+
+  // For those whose turn depends on who they are: the first waiter, or null; and the claim of that
+  // one and no other, null if its wait has just ended. It is off the queue then, too.
+  Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
+  Waiter* claim_first(Lock&) noexcept;
 
   bool empty(const Lock&) const noexcept { return waiters_.empty(); }
 
@@ -124,7 +162,7 @@ class WaitQueue {
  private:
   friend class Waiter;
 
-  Waiter* claim_first() noexcept;
+  void add(Lock& lock, Waiter& waiter);
 
   SpinLock lock_;
   IntrusiveList<Waiter> waiters_;

@@ -131,13 +131,16 @@ WEFT_TEST_CASE(all_can_be_woken_at_once_in_their_order) {
   }
   run_until_blocked();
   WaitQueue::Lock lock(queue);
-  Waiter* claimed = queue.claim_all(lock);
+  Claimed claimed;
+  queue.claim_all(lock, claimed);
   BOOST_TEST(queue.empty(lock));
+  BOOST_TEST(queue.first(lock) == nullptr);
   BOOST_TEST(queue.claim(lock) == nullptr);
-  BOOST_TEST(queue.claim_all(lock) == nullptr);
+  Claimed nobody;
+  queue.claim_all(lock, nobody);
   lock.unlock();
-  WaitQueue::resume_all(claimed);
-  WaitQueue::resume_all(nullptr);
+  nobody.resume();
+  claimed.resume();
   group.join();
   BOOST_TEST(order == "abc");
 }
@@ -429,7 +432,9 @@ BOOST_AUTO_TEST_CASE(watchers_can_be_visited) {
   queue.for_each_watcher(lock, &Watcher::notify,
                          [&](Waiter& waiter) { visited += static_cast<Watcher&>(waiter).name; });
   BOOST_TEST(visited == "ab");
-  BOOST_TEST(queue.claim_all(lock) == nullptr);
+  Claimed claimed;
+  queue.claim_all(lock, claimed);
+  claimed.resume();
   BOOST_TEST(log == "ab");
 }
 
