@@ -14,5 +14,12 @@
 #include "weft/fiber/timeout.h"
 #include "weft/fiber/wait.h"
 #include "weft/io/runtime.h"
+#include "weft/sync/barrier.h"
+#include "weft/sync/condition_variable.h"
+#include "weft/sync/event.h"
+#include "weft/sync/mutex.h"
+#include "weft/sync/queue.h"
+#include "weft/sync/semaphore.h"
+#include "weft/sync/shared_mutex.h"
 
 #endif  // WEFT_WEFT_H_

@@ -1,0 +1,33 @@
+#include "weft/sync/barrier.h"
+
+#include <stdexcept>
+
+namespace weft {
+
+Barrier::Barrier(std::int64_t parties) : parties_(parties) {
+  if (parties <= 0) throw std::invalid_argument("weft::Barrier: no parties");
+}
+
+bool Barrier::arrive_and_wait() {
+  WaitQueue::Lock lock(queue_);
+  if (++arrived_ == parties_) {
+    arrived_ = 0;
+    ++opened_;
+    Claimed claimed;
+    queue_.claim_all(lock, claimed);
+    lock.unlock();
+    claimed.resume();
+    return true;
+  }
+  const std::uint64_t round = opened_;
+  try {
+    queue_.wait(lock, kForever, "Barrier::arrive_and_wait");
+    return false;
+  } catch (...) {
+    const WaitQueue::Lock again(queue_);
+    if (opened_ == round) --arrived_;
+    throw;
+  }
+}
+
+}  // namespace weft

@@ -1,0 +1,37 @@
+#ifndef WEFT_SYNC_BARRIER_H_
+#define WEFT_SYNC_BARRIER_H_
+
+#include <cstdint>
+
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+// Holds back those who arrive until so many have. Then it opens for them, and is as new.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Memory: what any of them did before it arrived is seen by all who go on.
+// Lifetime: may be destroyed by whoever was let through, once nobody else will use it.
+class Barrier {
+ public:
+  // Throws std::invalid_argument if `parties` is zero or negative.
+  explicit Barrier(std::int64_t parties);
+  Barrier(const Barrier&) = delete;
+  Barrier& operator=(const Barrier&) = delete;
+
+  // Waits until all have arrived. True for one of them, whoever came last.
+  // A cancellation point, but for the last. Who is cancelled has not arrived, unless the barrier
+  // opened meanwhile. O(1), for the last O(parties).
+  bool arrive_and_wait();
+
+ private:
+  const std::int64_t parties_;
+  // Under the queue's lock.
+  std::int64_t arrived_ = 0;
+  std::uint64_t opened_ = 0;  // how often
+  WaitQueue queue_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_BARRIER_H_

@@ -1,0 +1,51 @@
+#include "weft/sync/condition_variable.h"
+
+#include <stdexcept>
+
+#include "weft/fiber/cancel.h"
+
+namespace weft {
+
+void ConditionVariable::notify_one() noexcept {
+  WaitQueue::Lock lock(queue_);
+  if (Waiter* next = queue_.claim(lock)) {
+    lock.unlock();
+    next->resume();
+  }
+}
+
+void ConditionVariable::notify_all() noexcept {
+  Claimed claimed;
+  {
+    WaitQueue::Lock lock(queue_);
+    queue_.claim_all(lock, claimed);
+  }
+  claimed.resume();
+}
+
+std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline) {
+  check(lock);
+  Waiter waiter("ConditionVariable::wait");
+  {
+    WaitQueue::Lock guard(queue_);
+    queue_.enqueue(guard, waiter);
+  }
+  // From here on the queue is not touched: who was notified may find it destroyed.
+  struct Unlocked {
+    explicit Unlocked(std::unique_lock<Mutex>& its_lock) : lock(its_lock) { lock.unlock(); }
+    ~Unlocked() {
+      const ShieldScope unwatched;
+      lock.lock();
+    }
+    std::unique_lock<Mutex>& lock;
+  } const unlocked(lock);
+  return waiter.park(deadline) ? std::cv_status::no_timeout : std::cv_status::timeout;
+}
+
+void ConditionVariable::check(const std::unique_lock<Mutex>& lock) {
+  if (!lock.owns_lock() || !lock.mutex()->is_held()) {
+    throw std::logic_error("weft::ConditionVariable::wait: the caller does not hold the mutex");
+  }
+}
+
+}  // namespace weft

@@ -1,0 +1,74 @@
+#ifndef WEFT_SYNC_CONDITION_VARIABLE_H_
+#define WEFT_SYNC_CONDITION_VARIABLE_H_
+
+#include <condition_variable>
+#include <mutex>
+
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+#include "weft/sync/mutex.h"
+
+namespace weft {
+
+// Lets those who hold a Mutex wait until what it guards has changed.
+//
+// Fair: notify_one() wakes whoever waited longest. A wait that times out or is cancelled takes no
+// notification away from others. Nobody is woken without one.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Lifetime: may be destroyed as soon as all who wait have been notified, or their time is over and
+// they have returned.
+//
+// The waits release the mutex and wait as one step: a notification by whoever locks it next finds
+// them waiting. They come back with the mutex held, however they end. Cancellation points; the
+// locking afterwards is none. They throw std::logic_error, and do nothing, if the caller does not
+// hold the mutex through this lock.
+class ConditionVariable {
+ public:
+  ConditionVariable() = default;
+  ConditionVariable(const ConditionVariable&) = delete;
+  ConditionVariable& operator=(const ConditionVariable&) = delete;
+
+  // Wake one, or all, of those who wait now. With or without the mutex held. Do not wait.
+  void notify_one() noexcept;
+  void notify_all() noexcept;
+
+  // Waits until notified.
+  void wait(std::unique_lock<Mutex>& lock) { wait_until(lock, kForever); }
+
+  // Waits, but not for longer than this. A negative duration is none.
+  std::cv_status wait_for(std::unique_lock<Mutex>& lock, Duration time) {
+    return wait_until(lock, deadline_within(time));
+  }
+  std::cv_status wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline);
+
+  // The same until condition(), which is called with the mutex held: before each wait, so not at
+  // all a cancellation point if it holds at once. The latter two return its last value.
+  template <class Condition>
+  void wait(std::unique_lock<Mutex>& lock, Condition condition) {
+    check(lock);
+    while (!condition()) wait(lock);
+  }
+  template <class Condition>
+  bool wait_for(std::unique_lock<Mutex>& lock, Duration time, Condition condition) {
+    return wait_until(lock, deadline_within(time), std::move(condition));
+  }
+  template <class Condition>
+  bool wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline, Condition condition) {
+    check(lock);
+    while (!condition()) {
+      if (wait_until(lock, deadline) == std::cv_status::timeout) return condition();
+    }
+    return true;
+  }
+
+ private:
+  static void check(const std::unique_lock<Mutex>& lock);
+
+  WaitQueue queue_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_CONDITION_VARIABLE_H_

@@ -1,0 +1,83 @@
+#ifndef WEFT_SYNC_MUTEX_H_
+#define WEFT_SYNC_MUTEX_H_
+
+#include <cstdint>
+
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+// Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
+// std::scoped_lock. Not recursive.
+//
+// Fair: whoever waited longest is handed the mutex by unlock(); nobody overtakes. Who holds it may
+// wait, in which case others queue up. Locking and unlocking cost one atomic operation each while
+// nobody waits.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Memory: what was done before unlock() is seen after the next lock().
+// Lifetime: may be destroyed by whoever locked it last and unlocked it, once nobody else will use
+// it: an unlock() that is still on its way out elsewhere touches it no more.
+class Mutex {
+ public:
+  Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  // Waits until it is the caller's. A cancellation point if it has to wait.
+  // REQUIRES: the caller does not hold it already, or the program ends with a sentence.
+  void lock() {
+    if (!try_lock()) lock_slowly(kForever);
+  }
+
+  // Takes it if nobody has it. Does not wait. False also where the caller itself holds it.
+  bool try_lock() noexcept {
+    // Relaxed: spares an exchange that would fail. Acquire: pairs with the release in unlock().
+    std::uintptr_t free = word_.load(std::memory_order_relaxed);
+    return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
+  }
+
+  // Waits, but not for longer than this. Returns whether it is the caller's.
+  // Cancellation points if they have to wait. A negative duration is none.
+  bool try_lock_for(Duration time);
+  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly(deadline); }
+
+  // Hands it to whoever waited longest. Does not wait. Throws std::logic_error, and does nothing,
+  // if the caller does not hold it.
+  void unlock() {
+    // Relaxed: see is_held(). Release: the next owner sees what this one did.
+    std::uintptr_t mine = word_.load(std::memory_order_relaxed);
+    if (mine != caller() || !replace(word_, mine, kFree, std::memory_order_release)) {
+      unlock_slowly();
+    }
+  }
+
+  // Whether the caller holds it.
+  bool is_held() const noexcept {
+    // Relaxed: only the caller itself makes its own name come or go.
+    return (word_.load(std::memory_order_relaxed) & ~kContended) == caller();
+  }
+
+ private:
+  static constexpr std::uintptr_t kFree = 0;
+  static constexpr std::uintptr_t kContended = 1;
+
+  static std::uintptr_t caller() noexcept {
+    return reinterpret_cast<std::uintptr_t>(Scheduler::caller_id());
+  }
+
+  bool lock_slowly(TimePoint deadline);
+  void unlock_slowly();
+
+  // kFree, or who has it, with kContended if others may wait. Once that is set, the word changes
+  // under the queue's lock only.
+  Atomic<std::uintptr_t> word_{kFree};
+  WaitQueue queue_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_MUTEX_H_

@@ -1,0 +1,362 @@
+#ifndef WEFT_SYNC_QUEUE_H_
+#define WEFT_SYNC_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+#include "weft/sync/queue_store.h"
+
+namespace weft {
+
+// What push() throws when the queue is closed, and pop() when it is closed and empty.
+class QueueClosed : public std::runtime_error {
+ public:
+  QueueClosed() : std::runtime_error("weft: the queue is closed") {}
+};
+
+// A queue for any number of producers and consumers, with room for so many items, or for any
+// number. Which item pop() takes is up to the store: see Queue, PriorityQueue, LifoQueue below.
+//
+// Fair: an item goes to whoever waited longest for one, and room to whoever waited longest for
+// some: a push that waits keeps its place. A pop that is cancelled or whose time is over takes no
+// item; a push leaves the item where it was.
+//
+// T is anything that can be moved; its move constructor may not throw, wait or use the queue.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Memory: what was done before an item was pushed is seen by whoever pops it.
+// Lifetime: may be destroyed, with what is left in it, once nobody will use it; also by one who was
+// just woken from it. Memory grows with the most items it ever held, and stays.
+// Cost: an operation that does not wait costs one lock of a few instructions, and no allocation
+// once there is memory for the items.
+template <class T, class Store>
+class BasicQueue {
+ public:
+  class Iterator;
+
+  BasicQueue(const BasicQueue&) = delete;
+  BasicQueue& operator=(const BasicQueue&) = delete;
+
+  // Waits until there is room, and adds the item. A cancellation point if it has to wait.
+  // Throws QueueClosed; then, as when it is cancelled or there is no memory, `item` is untouched.
+  void push(T&& item) { push_until(item, kForever, "Queue::push"); }
+  void push(const T& item) { push(T(item)); }
+
+  // Adds the item if there is room. Does not wait. If there is none, `item` is untouched.
+  // Throws QueueClosed.
+  bool try_push(T&& item);
+  bool try_push(const T& item) { return try_push(T(item)); }
+
+  // Waits, but not for longer than this. Return whether the item was added, else it is untouched.
+  // Cancellation points if they have to wait. A negative duration is none. Throw QueueClosed.
+  bool try_push_for(T&& item, Duration time) {
+    return try_push_until(std::move(item), deadline_within(time));
+  }
+  bool try_push_until(T&& item, TimePoint deadline) {
+    return push_until(item, deadline, "Queue::push");
+  }
+
+  // Waits for an item, and takes it. A cancellation point if it has to wait.
+  // Throws QueueClosed when the queue is closed and empty.
+  T pop();
+
+  // Takes an item if there is one. Does not wait. Empty also when the queue is closed and empty.
+  std::optional<T> try_pop();
+
+  // Waits, but not for longer than this. Empty when the time is over, or the queue closed and
+  // empty. Cancellation points if they have to wait. A negative duration is none.
+  std::optional<T> try_pop_for(Duration time) { return try_pop_until(deadline_within(time)); }
+  std::optional<T> try_pop_until(TimePoint deadline);
+
+  // for (auto&& item : queue): pops until the queue is closed and empty. Several may do so at once.
+  Iterator begin() { return Iterator(*this); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+  // No item is added any more; what is there may still be taken. Whoever waits in push() or pop()
+  // gets QueueClosed. No effect twice. Does not wait. O(waiters).
+  void close() noexcept;
+  bool is_closed() const noexcept;
+
+  // How many items are there, and how many fit: 0 means any number.
+  std::size_t size() const noexcept;
+  std::size_t capacity() const noexcept { return capacity_; }
+
+  // To be called by a consumer when it has dealt with an item that it popped. Does not wait.
+  // Throws std::logic_error if it is called more often than items were pushed.
+  void task_done();
+
+  // Waits until task_done() was called for every item that was pushed.
+  // A cancellation point if it has to wait.
+  void join();
+
+ protected:
+  BasicQueue(std::size_t capacity, Store store) : store_(std::move(store)), capacity_(capacity) {}
+  ~BasicQueue() = default;
+
+ private:
+  using Lock = WaitQueue::Lock;
+
+  // Who waits for an item, and where it is put. Without one when resumed: the queue was closed.
+  struct Popper : Waiter {
+    Popper() : Waiter("Queue::pop") {}
+    std::optional<T> item;
+  };
+
+  // Who waits for room, and whence the item is taken. Not taken when resumed: closed.
+  struct Pusher : Waiter {
+    Pusher(T& its_item, const char* what) : Waiter(what), item(its_item) {}
+    T& item;
+    bool taken = false;
+  };
+
+  bool is_full() const noexcept { return capacity_ != 0 && store_.size() >= capacity_; }
+
+  bool push_until(T& item, TimePoint deadline, const char* what);
+  bool add(Lock& lock, T& item);
+  T take(Lock& lock) noexcept;
+  void admit(Lock& lock) noexcept;
+  bool wait_for_room(Lock& lock, T& item, TimePoint deadline, const char* what);
+  std::optional<T> wait_for_item(Lock& lock, TimePoint deadline);
+  void grow(Lock& lock);
+  static void fail_closed(Lock& lock);
+
+  // Its lock guards everything below. Either poppers wait in it, and then the queue is empty, or
+  // pushers, and then it is full.
+  mutable WaitQueue waiters_;
+  Store store_;
+  const std::size_t capacity_;
+  bool closed_ = false;
+  std::uint64_t unfinished_ = 0;  // pushed, but no task_done()
+  WaitQueue joiners_;             // locked after waiters_
+};
+
+// First in, first out.
+template <class T>
+class Queue : public BasicQueue<T, RingStore<T>> {
+ public:
+  explicit Queue(std::size_t capacity = 0) : BasicQueue<T, RingStore<T>>(capacity, {}) {}
+};
+
+// The least item first, and of equal ones the oldest. `Less` may not throw, wait or use the queue.
+// Taking and adding are O(log size).
+template <class T, class Less = std::less<T>>
+class PriorityQueue : public BasicQueue<T, HeapStore<T, Less>> {
+ public:
+  explicit PriorityQueue(std::size_t capacity = 0, Less less = {})
+      : BasicQueue<T, HeapStore<T, Less>>(capacity, HeapStore<T, Less>(std::move(less))) {}
+};
+
+// Last in, first out.
+template <class T>
+class LifoQueue : public BasicQueue<T, StackStore<T>> {
+ public:
+  explicit LifoQueue(std::size_t capacity = 0) : BasicQueue<T, StackStore<T>>(capacity, {}) {}
+};
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+// An input iterator: it holds one item that was popped.
+template <class T, class Store>
+class BasicQueue<T, Store>::Iterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = T;
+  using difference_type = std::ptrdiff_t;
+  using pointer = T*;
+  using reference = T&&;
+
+  explicit Iterator(BasicQueue& queue) : queue_(&queue), item_(queue.try_pop_until(kForever)) {}
+
+  T&& operator*() const noexcept { return std::move(*item_); }
+  Iterator& operator++() {
+    item_.reset();
+    item_ = queue_->try_pop_until(kForever);
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  bool operator==(std::default_sentinel_t) const noexcept { return !item_; }
+
+ private:
+  BasicQueue* queue_;
+  mutable std::optional<T> item_;
+};
+
+template <class T, class Store>
+bool BasicQueue<T, Store>::push_until(T& item, TimePoint deadline, const char* what) {
+  Lock lock(waiters_);
+  return add(lock, item) || wait_for_room(lock, item, deadline, what);
+}
+
+template <class T, class Store>
+bool BasicQueue<T, Store>::try_push(T&& item) {
+  Lock lock(waiters_);
+  return add(lock, item);
+}
+
+// Returns false if there is no room.
+template <class T, class Store>
+bool BasicQueue<T, Store>::add(Lock& lock, T& item) {
+  for (;;) {
+    if (closed_) [[unlikely]]
+      fail_closed(lock);
+    if (!waiters_.empty(lock) && store_.size() == 0) {
+      if (auto* popper = static_cast<Popper*>(waiters_.claim(lock))) {
+        ++unfinished_;
+        lock.unlock();
+        popper->item.emplace(std::move(item));
+        popper->resume();
+        return true;
+      }
+    }
+    if (is_full()) return false;
+    if (store_.has_memory()) [[likely]] {
+      store_.push(std::move(item));
+      ++unfinished_;
+      return true;
+    }
+    grow(lock);
+  }
+}
+
+// Outside of the lock, as far as possible: afterwards everything has to be looked at anew.
+template <class T, class Store>
+[[gnu::noinline]] void BasicQueue<T, Store>::grow(Lock& lock) {
+  const std::size_t before = store_.size();
+  lock.unlock();
+  auto memory = Store::allocate(before < 8 ? 16 : 2 * before);
+  lock.lock();
+  if (!store_.has_memory()) store_.move_to(memory);
+  lock.unlock();
+  { auto old = std::move(memory); }
+  lock.lock();
+}
+
+template <class T, class Store>
+[[gnu::always_inline]] inline bool BasicQueue<T, Store>::wait_for_room(Lock& lock, T& item,
+                                                                       TimePoint deadline,
+                                                                       const char* what) {
+  Pusher self(item, what);
+  if (!waiters_.wait(lock, self, deadline)) return false;
+  if (!self.taken) throw QueueClosed();
+  return true;
+}
+
+template <class T, class Store>
+T BasicQueue<T, Store>::pop() {
+  Lock lock(waiters_);
+  if (store_.size() != 0) [[likely]]
+    return take(lock);
+  std::optional<T> item = wait_for_item(lock, kForever);
+  if (!item) throw QueueClosed();
+  return std::move(*item);
+}
+
+template <class T, class Store>
+std::optional<T> BasicQueue<T, Store>::try_pop() {
+  Lock lock(waiters_);
+  if (store_.size() == 0) return std::nullopt;
+  return take(lock);
+}
+
+template <class T, class Store>
+std::optional<T> BasicQueue<T, Store>::try_pop_until(TimePoint deadline) {
+  Lock lock(waiters_);
+  if (store_.size() != 0) return take(lock);
+  return wait_for_item(lock, deadline);
+}
+
+// REQUIRES: not empty.
+template <class T, class Store>
+T BasicQueue<T, Store>::take(Lock& lock) noexcept {
+  T item = store_.pop();
+  if (!waiters_.empty(lock)) admit(lock);
+  return item;
+}
+
+// Takes the item of the push that waited longest.
+template <class T, class Store>
+[[gnu::noinline]] void BasicQueue<T, Store>::admit(Lock& lock) noexcept {
+  if (auto* pusher = static_cast<Pusher*>(waiters_.claim(lock))) {
+    store_.push(std::move(pusher->item));
+    ++unfinished_;
+    pusher->taken = true;
+    lock.unlock();
+    pusher->resume();
+  }
+}
+
+template <class T, class Store>
+[[gnu::always_inline]] inline std::optional<T> BasicQueue<T, Store>::wait_for_item(
+    Lock& lock, TimePoint deadline) {
+  if (closed_) return std::nullopt;
+  Popper self;
+  waiters_.wait(lock, self, deadline);
+  return std::move(self.item);
+}
+
+template <class T, class Store>
+void BasicQueue<T, Store>::close() noexcept {
+  Claimed claimed;
+  {
+    Lock lock(waiters_);
+    closed_ = true;
+    waiters_.claim_all(lock, claimed);
+  }
+  claimed.resume();
+}
+
+template <class T, class Store>
+bool BasicQueue<T, Store>::is_closed() const noexcept {
+  const Lock lock(waiters_);
+  return closed_;
+}
+
+template <class T, class Store>
+std::size_t BasicQueue<T, Store>::size() const noexcept {
+  const Lock lock(waiters_);
+  return store_.size();
+}
+
+template <class T, class Store>
+void BasicQueue<T, Store>::task_done() {
+  Claimed claimed;
+  {
+    Lock lock(waiters_);
+    if (unfinished_ == 0) {
+      lock.unlock();
+      throw std::logic_error("weft::Queue::task_done: called more often than items were pushed");
+    }
+    if (--unfinished_ == 0) {
+      Lock also(joiners_);
+      joiners_.claim_all(also, claimed);
+    }
+  }
+  claimed.resume();
+}
+
+template <class T, class Store>
+void BasicQueue<T, Store>::join() {
+  Lock lock(waiters_);
+  if (unfinished_ == 0) return;
+  Lock also(joiners_);
+  lock.unlock();
+  joiners_.wait(also, kForever, "Queue::join");
+}
+
+template <class T, class Store>
+[[gnu::noinline]] void BasicQueue<T, Store>::fail_closed(Lock& lock) {
+  lock.unlock();
+  throw QueueClosed();
+}
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_QUEUE_H_

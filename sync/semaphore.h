@@ -1,0 +1,70 @@
+#ifndef WEFT_SYNC_SEMAPHORE_H_
+#define WEFT_SYNC_SEMAPHORE_H_
+
+#include <cstdint>
+
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+// A number of permits, to be taken and given back; not necessarily by the same.
+//
+// Fair: release() hands a permit to whoever waited longest; nobody overtakes. Taking and giving
+// back cost one atomic operation each while nobody waits.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Memory: what was done before release() is seen by whoever takes the permit.
+// Lifetime: may be destroyed by whoever took the last permit that is going to be released: a
+// release() that is still on its way out elsewhere touches it no more.
+class Semaphore {
+ public:
+  // Throws std::invalid_argument if `permits` is negative.
+  explicit Semaphore(std::int64_t permits);
+  Semaphore(const Semaphore&) = delete;
+  Semaphore& operator=(const Semaphore&) = delete;
+
+  // Waits until there is a permit, and takes it. A cancellation point if it has to wait; who is
+  // cancelled has no permit.
+  void acquire() {
+    if (!try_acquire()) acquire_slowly(kForever);
+  }
+
+  // Takes a permit if there is one. Does not wait.
+  bool try_acquire() noexcept;
+
+  // Waits, but not for longer than this. Returns whether the caller has a permit.
+  // Cancellation points if they have to wait. A negative duration is none.
+  bool try_acquire_for(Duration time);
+  bool try_acquire_until(TimePoint deadline) { return try_acquire() || acquire_slowly(deadline); }
+
+  // Gives permits, first to those who wait, in their order. Does not wait. O(waiters that it
+  // wakes). Throws std::invalid_argument if `permits` is negative, and std::overflow_error if they
+  // would be more than 2^63 - 1.
+  void release(std::int64_t permits = 1);
+
+ private:
+  static constexpr std::int64_t kContended = -1;
+
+  bool acquire_slowly(TimePoint deadline);
+
+  // The permits, of which nobody then needs to be told; or kContended: there are none, and somebody
+  // may wait. From that state the word changes under the queue's lock only.
+  Atomic<std::int64_t> permits_;
+  WaitQueue queue_;
+};
+
+inline bool Semaphore::try_acquire() noexcept {
+  // Relaxed: a guess.
+  std::int64_t permits = permits_.load(std::memory_order_relaxed);
+  while (permits > 0) {
+    // Acquire: pairs with the release in release().
+    if (replace(permits_, permits, permits - 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_SEMAPHORE_H_

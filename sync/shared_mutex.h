@@ -1,0 +1,116 @@
+#ifndef WEFT_SYNC_SHARED_MUTEX_H_
+#define WEFT_SYNC_SHARED_MUTEX_H_
+
+#include <cstdint>
+
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+// A mutex that one may hold exclusively, or many shared. Works with std::unique_lock,
+// std::shared_lock and the other guards. Not recursive in either way: who holds it and locks it
+// again, shared both times, waits behind a writer that came between, and so for ever.
+//
+// Fair: first come, first served. Those who want it shared wait behind whoever came before and
+// wants it exclusively; those next to each other in the queue get it together. Nobody starves.
+// Locking and unlocking cost one atomic operation each while nobody waits.
+//
+// Threads, memory, lifetime: as Mutex.
+class SharedMutex {
+ public:
+  SharedMutex() = default;
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+  // As those of Mutex.
+  void lock() {
+    if (!try_lock()) lock_slowly(kForever);
+  }
+  bool try_lock() noexcept {
+    // Relaxed: spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
+    // unlock_shared().
+    Word free = word_.load(std::memory_order_relaxed);
+    return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
+  }
+  bool try_lock_for(Duration time);
+  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly(deadline); }
+  void unlock() {
+    // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
+    // what this one did.
+    Word mine = word_.load(std::memory_order_relaxed);
+    if (mine != caller() || !replace(word_, mine, kFree, std::memory_order_release)) {
+      unlock_slowly();
+    }
+  }
+
+  // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared.
+  void lock_shared() {
+    if (!try_lock_shared()) lock_shared_slowly(kForever);
+  }
+  bool try_lock_shared() noexcept;  // false also where somebody waits
+  bool try_lock_shared_for(Duration time);
+  bool try_lock_shared_until(TimePoint deadline) {
+    return try_lock_shared() || lock_shared_slowly(deadline);
+  }
+  void unlock_shared() {
+    if (!try_unlock_shared()) unlock_shared_slowly();
+  }
+
+ private:
+  // kFree; or who holds it exclusively; or kShared and, in the bits above, how many hold it. With
+  // kContended others may wait; then the word changes under the queue's lock only.
+  using Word = std::uintptr_t;
+  static constexpr Word kFree = 0;
+  static constexpr Word kContended = 1;
+  static constexpr Word kShared = 2;
+  static constexpr Word kOne = 4;
+
+  struct Locker;
+
+  static Word caller() noexcept { return reinterpret_cast<Word>(Scheduler::caller_id()); }
+
+  // Whether it is held shared, with nobody waiting.
+  static bool is_open(Word word) noexcept { return (word & (kShared | kContended)) == kShared; }
+  static Word less_one(Word word) noexcept {
+    return word == (kShared | kOne) ? kFree : word - kOne;
+  }
+
+  bool try_unlock_shared() noexcept;
+  bool lock_slowly(TimePoint deadline);
+  bool lock_shared_slowly(TimePoint deadline);
+  bool wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline);
+  void give_up() noexcept;
+  void unlock_slowly();
+  void unlock_shared_slowly();
+  bool hand_over(WaitQueue::Lock& lock, Word rest) noexcept;
+
+  Atomic<Word> word_{kFree};
+  WaitQueue queue_;
+};
+
+inline bool SharedMutex::try_lock_shared() noexcept {
+  // Relaxed: a guess.
+  Word word = word_.load(std::memory_order_relaxed);
+  while (word == kFree || is_open(word)) {
+    // Acquire: pairs with the release in unlock().
+    if (replace(word_, word, (word | kShared) + kOne, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+inline bool SharedMutex::try_unlock_shared() noexcept {
+  // Relaxed: a guess.
+  Word word = word_.load(std::memory_order_relaxed);
+  while (is_open(word)) {
+    // Release: who locks it next does not come before what was read under it.
+    if (replace(word_, word, less_one(word), std::memory_order_release)) return true;
+  }
+  return false;
+}
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_SHARED_MUTEX_H_
