@@ -21,5 +21,6 @@
 #include "weft/sync/queue.h"
 #include "weft/sync/semaphore.h"
 #include "weft/sync/shared_mutex.h"
+#include "weft/sync/thread_pool.h"
 
 #endif  // WEFT_WEFT_H_

@@ -108,6 +108,15 @@ class ThreadMutex {
 
 #endif
 
+// A turn of a loop that waits for a moment.
+inline void relax_processor() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // compare_exchange_strong(); relaxed where it fails.
 template <class T>
 [[gnu::always_inline]] inline bool replace(Atomic<T>& word, T& expected, T value,

@@ -24,6 +24,8 @@
 
 namespace weft {
 
+class ThreadPool;
+
 // How to start a fiber.
 struct SpawnOptions {
   std::string_view name = {};  // for diagnostics; copied, cut to 31 bytes
@@ -126,6 +128,9 @@ class Scheduler {
     // Relaxed: a thread looks for what itself stored.
     return !current_scheduler && thread_.load(std::memory_order_relaxed) == &current_scheduler;
   }
+  // What run_in_executor() uses here. Only kept: fiber/ does not know what it is.
+  ThreadPool* default_pool() const noexcept { return default_pool_; }
+  void set_default_pool(ThreadPool* pool) noexcept { default_pool_ = pool; }
   TimerQueue& timers() noexcept { return timers_; }
   Port& port() noexcept { return port_; }
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
@@ -239,8 +244,9 @@ class Scheduler {
   bool reported_ = false;
   TimePoint report_at_ = kForever;
   std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
-  IntrusiveList<Call, Call> calls_;                  // those that wait for a time or a future
-  Fiber loop_;  // the loop's own context, on the thread's stack
+  ThreadPool* default_pool_ = nullptr;
+  IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
+  Fiber loop_;                       // the loop's own context, on the thread's stack
 
   // What other threads touch.
   alignas(64) Inbox inbox_;

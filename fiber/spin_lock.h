@@ -29,9 +29,7 @@ class SpinLock {
     // looks again.
     for (int tries = 0; held_.load(std::memory_order_relaxed); ++tries) {
       if (tries < kSpins) {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
+        relax_processor();
       } else {
         let_others_run();
       }

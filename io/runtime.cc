@@ -1,9 +1,12 @@
 #include "weft/io/runtime.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <thread>
 
 #include "weft/fiber/virtual_port.h"
 #include "weft/io/reactor.h"
+#include "weft/sync/thread_pool.h"
 
 namespace weft {
 namespace {
@@ -21,6 +24,14 @@ RunOptions checked(RunOptions options) {
   return options;
 }
 
+// The pool of run_in_executor().
+ThreadPoolOptions pool_options(const RunOptions& options) {
+  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
+  return {.threads = std::max(cores, 4U),
+          .max_threads = std::max(4 * cores, 64U),
+          .spin = std::max(options.spin, ThreadPoolOptions().spin)};
+}
+
 }  // namespace
 
 struct Runtime::Impl {
@@ -32,12 +43,16 @@ struct Runtime::Impl {
                    // A clock that stands still would never end it.
                    .spin = options.virtual_time ? Duration::zero() : options.spin,
                    .trim = !options.virtual_time}),
-        schedulers{&scheduler} {}
+        schedulers{&scheduler},
+        pool(pool_options(options)) {
+    scheduler.set_default_pool(&pool);
+  }
 
   Reactor reactor;
   VirtualPort virtual_port;
   Scheduler scheduler;
   Scheduler* const schedulers[1];
+  ThreadPool pool;  // ends before the schedulers, to which its jobs may post
 };
 
 // Makes this the current runtime of the thread.
@@ -53,6 +68,7 @@ Runtime::Runtime(RunOptions options)
 Runtime::~Runtime() {
   current_runtime = this;
   impl_->scheduler.shutdown();
+  impl_->pool.close();
   current_runtime = nullptr;
 }
 

@@ -31,16 +31,20 @@ struct RunOptions {
   // Runs ready fibers in an order drawn from this seed: the same seed, the same order.
   std::optional<std::uint64_t> shuffle_seed = {};
 
-  // How long to look for work before sleeping in the kernel. Costs a core for that long each time,
-  // saves the wake-up (some 20 us). Zero: an idle program uses no CPU. Not on virtual time.
+  // How long a scheduler, or a thread of the pool behind run_in_executor(), that runs out of work
+  // looks for more before it sleeps in the kernel; the latter at least for
+  // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
+  // A program that stays idle uses no CPU either way. For schedulers not on virtual time.
   Duration spin = {};
 };
 
 // The composition of a scheduler with its reactor: the only place that knows both.
 //
 // At its end, in this order: what is left of the fibers is cancelled; pending calls are dropped;
-// the fibers are joined (those that take longer than five seconds are named on stderr); the reactor
-// is closed. A runtime may not be destroyed in a fiber.
+// the fibers are joined (those that take longer than five seconds are named on stderr), which waits
+// for the jobs that they have on threads; the pool of run_in_executor() runs what else was posted
+// to it, and its threads are joined; the reactor is closed. A runtime may not be destroyed in a
+// fiber.
 //
 // Threads: stop() and schedulers() from any, the rest from the thread that made it.
 class Runtime {

@@ -1,0 +1,328 @@
+#include "weft/sync/thread_pool.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+#include <stdexcept>
+#include <system_error>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/unhandled.h"
+
+namespace weft {
+namespace {
+
+// How long jobs may stand still before a thread is added.
+constexpr Duration kPatience = std::chrono::milliseconds(10);
+
+thread_local const ThreadPool* pool_of_this_thread = nullptr;
+
+ThreadPoolOptions checked(ThreadPoolOptions options) {
+  if (options.threads == 0) throw std::invalid_argument("weft::ThreadPool: zero threads");
+  if (options.max_threads == 0) options.max_threads = options.threads;
+  if (options.max_threads < options.threads) {
+    throw std::invalid_argument("weft::ThreadPool: max_threads is less than threads");
+  }
+  if (options.spin < Duration::zero()) {
+    throw std::invalid_argument("weft::ThreadPool: spin is negative");
+  }
+  return options;
+}
+
+// While it lives the thread blocks all signals but those that it raises itself by a fault: what it
+// starts inherits that.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t signals;
+    sigfillset(&signals);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF}) {
+      sigdelset(&signals, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+// A thread, and where it sleeps.
+struct ThreadPool::Worker {
+  Parker parker;
+  Worker* next_idle = nullptr;
+  std::thread thread;
+};
+
+ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(checked(options)) {}
+
+ThreadPool::~ThreadPool() { close(); }
+
+std::size_t ThreadPool::size() const noexcept {
+  const std::lock_guard lock(lock_);
+  return started_ - ended_;
+}
+
+// ---- Jobs ---------------------------------------------------------------------------------------
+
+void ThreadPool::submit(Job& job) {
+  std::unique_lock lock(lock_);
+  if (closed_) {
+    lock.unlock();
+    throw std::logic_error("weft::ThreadPool: it is closed and takes no more jobs");
+  }
+  jobs_.push_back(job);
+  waiting_.store(true, std::memory_order_relaxed);  // a hint
+  const Call call = call_for_help();
+  lock.unlock();
+  try {
+    follow(call);
+  } catch (...) {
+    if (size() == 0 && withdraw(job)) throw;  // else it waits until a thread is free
+  }
+}
+
+bool ThreadPool::withdraw(Job& job) noexcept {
+  const std::lock_guard lock(lock_);
+  if (!job.linked()) return false;
+  jobs_.erase(job);
+  if (jobs_.empty()) waiting_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+// One at a time is called; when it has found a job and there are more, it calls the next. So a
+// burst of short jobs wakes few threads, and the poster makes one system call at most. REQUIRES:
+// the lock is held, and a job waits.
+ThreadPool::Call ThreadPool::call_for_help() noexcept {
+  if (searching_ > 0 || closed_) return {};
+  if (idle_) {
+    ++searching_;
+    return {.sleeper = std::exchange(idle_, idle_->next_idle)};
+  }
+  const unsigned takers = started_ - (standby_state_ != Standby::kNone);
+  if (takers < options_.threads) {
+    ++started_;
+    ++searching_;
+    return {.start = true};
+  }
+  if (standby_state_ == Standby::kNone && started_ < options_.max_threads) {
+    ++started_;
+    standby_state_ = Standby::kWatching;
+    return {.start = true, .as_standby = true};
+  }
+  if (standby_state_ == Standby::kAsleep) {
+    standby_state_ = Standby::kWatching;
+    return {.sleeper = standby_};
+  }
+  return {};
+}
+
+void ThreadPool::follow(Call call) {
+  if (call.sleeper) {
+    call.sleeper->parker.post();
+  } else if (call.start) {
+    start(call.as_standby);
+  }
+}
+
+// ---- Threads ------------------------------------------------------------------------------------
+
+void ThreadPool::start(bool as_standby) {
+  try {
+    const std::lock_guard threads(threads_lock_);
+    auto worker = std::make_unique<Worker>();
+    workers_.reserve(workers_.size() + 1);
+    const SignalsBlocked signals;
+    worker->thread = std::thread([this, as_standby, &self = *worker] {
+      pthread_setname_np(pthread_self(), "weft-pool");
+      pool_of_this_thread = this;
+      if (as_standby) stand_by(self);
+      work(self, !as_standby);
+    });
+    workers_.push_back(std::move(worker));
+  } catch (...) {
+    std::unique_lock lock(lock_);
+    --started_;
+    if (as_standby) {
+      standby_state_ = Standby::kNone;
+    } else {
+      --searching_;
+    }
+    const bool last = closed_ && ended_ == started_;
+    lock.unlock();
+    if (last) all_ended_.set();
+    throw;
+  }
+}
+
+// `searching`: this thread is counted as one that looks for a job.
+void ThreadPool::work(Worker& self, bool searching) noexcept {
+  std::unique_lock lock(lock_);
+  for (;;) {
+    if (Job* job = jobs_.pop_front()) {
+      ++begun_;
+      if (std::exchange(searching, false)) --searching_;
+      Call call;
+      if (jobs_.empty()) {
+        waiting_.store(false, std::memory_order_relaxed);  // a hint
+      } else {
+        call = call_for_help();
+      }
+      lock.unlock();
+      try {
+        follow(call);
+      } catch (...) {  // then the threads that there are do it
+      }
+      job->run_(*job);
+      lock.lock();
+    } else if (closed_) {
+      break;
+    } else if (!searching && options_.spin > Duration::zero()) {
+      ++searching_;
+      searching = true;
+      lock.unlock();
+      look_around();
+      lock.lock();
+    } else {
+      if (searching) --searching_;
+      self.next_idle = std::exchange(idle_, &self);
+      lock.unlock();
+      self.parker.wait();
+      lock.lock();
+      searching = true;  // whoever woke it has counted it
+    }
+  }
+  if (searching) --searching_;
+  const bool last = ++ended_ == started_;
+  lock.unlock();
+  if (last) all_ended_.set();
+}
+
+// Returns when jobs wait, or some time has passed.
+void ThreadPool::look_around() noexcept {
+  const TimePoint end = Clock::now() + options_.spin;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (waiting_.load(std::memory_order_relaxed)) return;  // a hint
+      relax_processor();
+    }
+  } while (Clock::now() < end);
+}
+
+// Returns when one more thread is needed: this one.
+void ThreadPool::stand_by(Worker& self) noexcept {
+  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
+  std::unique_lock lock(lock_);
+  standby_ = &self;
+  while (!closed_) {
+    if (jobs_.empty()) {
+      standby_state_ = Standby::kAsleep;
+      lock.unlock();
+      self.parker.wait();
+      lock.lock();
+      continue;
+    }
+    const std::uint64_t begun = begun_;
+    lock.unlock();
+    const TimePoint start = Clock::now();
+    const Duration used = cpu_time();
+    self.parker.wait(start + kPatience);
+    // As much as half a processor left: the threads do not compute, they wait.
+    const bool blocked = cpu_time() - used < (Clock::now() - start) * (2 * cores - 1) / 2;
+    lock.lock();
+    if (blocked && begun_ == begun && !jobs_.empty()) break;
+  }
+  standby_state_ = Standby::kNone;
+}
+
+// Processor time that the threads have had.
+Duration ThreadPool::cpu_time() noexcept {
+  const std::lock_guard threads(threads_lock_);
+  Duration sum{};
+  for (const auto& worker : workers_) {
+    clockid_t clock;
+    timespec time{};
+    if (pthread_getcpuclockid(worker->thread.native_handle(), &clock) == 0 &&
+        clock_gettime(clock, &time) == 0) {
+      sum += std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    }
+  }
+  return sum;
+}
+
+void ThreadPool::close() noexcept {
+  if (pool_of_this_thread == this) {
+    fail_misuse("a ThreadPool is closed by one of its own jobs, which would wait for itself");
+  }
+  {
+    std::unique_lock lock(lock_);
+    closed_ = true;
+    waiting_.store(true, std::memory_order_relaxed);  // for those that spin
+    while (idle_) {
+      ++searching_;
+      std::exchange(idle_, idle_->next_idle)->parker.post();
+    }
+    if (standby_state_ != Standby::kNone && standby_) standby_->parker.post();
+    const bool none = started_ == ended_;
+    lock.unlock();
+    if (none) all_ended_.set();
+  }
+  {
+    const ShieldScope unwatched;
+    all_ended_.wait();
+  }
+  const std::lock_guard threads(threads_lock_);
+  for (const auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
+}
+
+// ---- The bridge ---------------------------------------------------------------------------------
+
+void AwaitedJob::run_in(ThreadPool& pool) {
+  throw_if_cancelled();
+  pool.submit(*this);
+  try {
+    wait();
+  } catch (const Cancelled&) {
+    if (pool.withdraw(*this)) throw;
+    const ShieldScope unwatched;
+    wait();
+    if (!exception_) throw;
+  }
+  if (exception_) std::rethrow_exception(exception_);
+}
+
+// Always through the lock, under which finish() has its last access.
+void AwaitedJob::wait() {
+  WaitQueue::Lock lock(queue_);
+  if (!done_) queue_.wait(lock, kForever, "run_in_executor");
+}
+
+void AwaitedJob::finish() noexcept {
+  WaitQueue::Lock lock(queue_);
+  done_ = true;
+  if (Waiter* poster = queue_.claim(lock)) {
+    lock.unlock();
+    poster->resume();
+  }
+}
+
+ThreadPool& default_thread_pool() {
+  ThreadPool* pool =
+      Scheduler::current_fiber() ? Scheduler::current_or_null()->default_pool() : nullptr;
+  if (!pool) {
+    throw std::logic_error(
+        "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
+  }
+  return *pool;
+}
+
+}  // namespace weft

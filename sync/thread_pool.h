@@ -1,0 +1,243 @@
+#ifndef WEFT_SYNC_THREAD_POOL_H_
+#define WEFT_SYNC_THREAD_POOL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/call.h"
+#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/parker.h"
+#include "weft/fiber/spin_lock.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/wait_queue.h"
+#include "weft/sync/event.h"
+
+namespace weft {
+
+struct ThreadPoolOptions {
+  // Threads that take jobs. They are started when there is something to do for them, and stay.
+  unsigned threads = 1;
+
+  // Where jobs wait and none was begun for 10 ms while a processor was idle, threads are added, one
+  // each time, up to so many in all: the others are blocked. Not less than `threads`; 0: the same.
+  unsigned max_threads = 0;
+
+  // How long a thread without a job looks for one before it sleeps in the kernel: spares the poster
+  // a system call and the job the wake-up. By default about what going to sleep and being woken
+  // cost in processor time, so that it at most doubles that (Karlin et al.: Empirical studies of
+  // competitive spinning, SOSP 1991); an idle pool uses none.
+  Duration spin = std::chrono::microseconds(2);
+};
+
+// Threads for what blocks or computes, so that fibers' threads need not.
+//
+// Jobs begin in the order in which they were posted. A job may do what a plain thread may: use
+// everything in sync/, futures and Scheduler::post. The threads let asynchronous signals go to the
+// program's others.
+//
+// Threads: any, at once; but for the destructor.
+class ThreadPool {
+ public:
+  // Throws std::invalid_argument for zero threads, fewer at most than at least, or a negative spin.
+  explicit ThreadPool(unsigned threads) : ThreadPool(ThreadPoolOptions{.threads = threads}) {}
+  explicit ThreadPool(ThreadPoolOptions options);
+
+  // close().
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  // Runs f() on one of the threads, soon. What it throws ends the program, as in a std::thread.
+  // Does not wait. Throws std::logic_error if the pool is closed, std::invalid_argument if f is
+  // null, and std::system_error if no thread at all can be started.
+  template <class F>
+  void post(F&& f);
+
+  // Takes no more jobs, and waits until all that were posted have ended, and the threads.
+  // A fiber that waits frees its thread, and is not to be cancelled. No effect twice.
+  // REQUIRES: not in a job of this pool.
+  void close() noexcept;
+
+  // Threads that there are now.
+  std::size_t size() const noexcept;
+
+  // Everything below is for weft's own files.
+
+  // Something to be done, on the memory of whoever wants it done.
+  class Job : public ListNode<> {
+   public:
+    explicit Job(void (*run)(Job&) noexcept) noexcept : run_(run) {}
+
+   private:
+    friend class ThreadPool;
+    void (*run_)(Job&) noexcept;  // the job may be gone afterwards
+  };
+
+  void submit(Job& job);
+
+  // Takes the job back. Returns false if it has begun.
+  bool withdraw(Job& job) noexcept;
+
+ private:
+  struct Worker;
+
+  // Whom to wake or start, once the lock is released.
+  struct Call {
+    Worker* sleeper = nullptr;
+    bool start = false;
+    bool as_standby = false;
+  };
+
+  // The thread that adds itself to the others when jobs stand still.
+  enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
+
+  Call call_for_help() noexcept;
+  void follow(Call call);
+  void start(bool as_standby);
+  void work(Worker& self, bool searching) noexcept;
+  void stand_by(Worker& self) noexcept;
+  void look_around() noexcept;
+  Duration cpu_time() noexcept;
+
+  const ThreadPoolOptions options_;
+
+  mutable SpinLock lock_;  // guards what follows
+  IntrusiveList<Job> jobs_;
+  Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
+  unsigned started_ = 0;    // threads, the standby included
+  unsigned ended_ = 0;
+  unsigned searching_ = 0;   // of them, those on their way to a job
+  std::uint64_t begun_ = 0;  // jobs
+  Standby standby_state_ = Standby::kNone;
+  Worker* standby_ = nullptr;
+  bool closed_ = false;
+
+  Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
+  Event all_ended_;
+  std::mutex threads_lock_;  // held while a thread is started or joined
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+// Runs f() on a thread of the pool while the calling fiber waits, and returns its result or throws
+// its exception. Without a pool, on that of the fiber's runtime: as many threads as there are
+// cores, at least four, and up to 64, or four for each core, while jobs are blocked.
+//
+// f is not copied and may refer to the caller's variables: this returns only when it has ended or
+// will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
+// begun, and waits for one that has; then its exception is thrown, or else Cancelled.
+// A plain thread may call it, too, naming a pool; it blocks.
+//
+// Costs about a microsecond while both sides are busy, and else two wake-ups of threads: see spin.
+// Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
+// std::invalid_argument if f is null; std::system_error if no thread at all can be started.
+template <class F>
+auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
+template <class F>
+auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class F>
+void ThreadPool::post(F&& f) {
+  struct Posted : Job {
+    explicit Posted(F&& function)
+        : Job([](Job& job) noexcept {
+            const std::unique_ptr<Posted> self(static_cast<Posted*>(&job));
+            std::invoke(self->function);
+          }),
+          function(std::forward<F>(function)) {}
+    std::decay_t<F> function;
+  };
+  auto job = std::make_unique<Posted>(checked_callable(std::forward<F>(f), "ThreadPool::post"));
+  submit(*job);
+  job.release();
+}
+
+// A job whose poster waits for its end.
+class AwaitedJob : public ThreadPool::Job {
+ public:
+  using Job::Job;
+
+  // Posts it and waits. Throws what it threw.
+  void run_in(ThreadPool& pool);
+
+ protected:
+  // To be called by the job at its end: it is gone when this returns.
+  void finish() noexcept;
+
+  std::exception_ptr exception_;
+
+ private:
+  void wait();
+
+  WaitQueue queue_;  // whose lock guards:
+  bool done_ = false;
+};
+
+template <class F, class T>
+class ExecutorJob : public AwaitedJob {
+ public:
+  explicit ExecutorJob(F& f) : AwaitedJob(&run), f_(f) {}
+
+  T result() {
+    if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(**result_);
+    } else if constexpr (!std::is_void_v<T>) {
+      return std::move(*result_);
+    }
+  }
+
+ private:
+  using Result = std::conditional_t<
+      std::is_void_v<T>, char,
+      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+
+  static void run(Job& job) noexcept {
+    auto& self = static_cast<ExecutorJob&>(job);
+    try {
+      if constexpr (std::is_void_v<T>) {
+        std::invoke(self.f_);
+      } else if constexpr (std::is_reference_v<T>) {
+        self.result_ = std::addressof(std::invoke(self.f_));
+      } else {
+        self.result_.emplace(std::invoke(self.f_));
+      }
+    } catch (...) {
+      self.exception_ = std::current_exception();
+    }
+    self.finish();
+  }
+
+  F& f_;
+  std::optional<Result> result_;
+};
+
+// That of the calling fiber's runtime. Throws std::logic_error elsewhere.
+ThreadPool& default_thread_pool();
+
+template <class F>
+auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&> {
+  checked_callable(f, "run_in_executor");
+  ExecutorJob<std::remove_reference_t<F>, std::invoke_result_t<F&>> job(f);
+  job.run_in(pool);
+  return job.result();
+}
+
+template <class F>
+auto run_in_executor(F&& f) -> std::invoke_result_t<F&> {
+  return run_in_executor(default_thread_pool(), std::forward<F>(f));
+}
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_THREAD_POOL_H_
