@@ -154,6 +154,67 @@ BOOST_AUTO_TEST_CASE(count_down_overlaps) {
                  axis);
 }
 
+BOOST_AUTO_TEST_CASE(producer_consumer_takes_in_three_orders) {
+  BOOST_TEST(output_of("producer_consumer --quick") ==
+             "Queue, with room for two: the producer is slowed down to what is consumed.\n"
+             "  0.0 s  baked loaf 1\n"
+             "  0.0 s  Ada eats loaf 1\n"
+             "  0.1 s  baked loaf 2\n"
+             "  0.1 s  Bob eats loaf 2\n"
+             "  0.2 s  baked loaf 3\n"
+             "  0.3 s  baked loaf 4\n"
+             "  0.6 s  Ada eats loaf 3\n"
+             "  0.6 s  baked loaf 5\n"
+             "  0.7 s  Bob eats loaf 4\n"
+             "  0.7 s  baked loaf 6\n"
+             "  1.2 s  Ada eats loaf 5\n"
+             "  1.3 s  Bob eats loaf 6\n"
+             "\n"
+             "PriorityQueue: the least comes first, and of equals the one that came first.\n"
+             "  0.0 s  on the way to a fire\n"
+             "  0.5 s  on the way to another fire\n"
+             "  1.0 s  on the way to a flood\n"
+             "  1.5 s  on the way to a cat in a tree\n"
+             "  2.0 s  all calls are answered\n"
+             "\n"
+             "LifoQueue: what came last is taken first.\n"
+             "  0.0 s  took the blue plate\n"
+             "  0.0 s  took the green plate\n"
+             "  0.0 s  took the red plate\n");
+}
+
+BOOST_AUTO_TEST_CASE(dining_lets_everybody_eat) {
+  BOOST_TEST(output_of("dining --quick") ==
+             "A letter for each tenth of a second: . thinks   w waits for forks   E eats\n"
+             "\n"
+             "  Aristotle  ..EEEEE..wwwwwEEEEE..wwwwwwEEEEE..wwwwwEEEEE\n"
+             "  Buddha     ...wwwwwwEEEEE...wwwwwEEEEE...wwwwEEEEE...wwwwwEEEEE\n"
+             "  Confucius  ....EEEEE....wwwwEEEEE....wwwEEEEE....wwwwEEEEE\n"
+             "  Descartes  .....wwwwwwwEEEEE.....wwEEEEE.....wwwEEEEE.....wwEEEEE\n"
+             "  Epicurus   ......wEEEEE......wEEEEE......wwEEEEE......wEEEEE\n"
+             "\n"
+             "20 meals in 5.4 s; one after another they would take 10.0 s.\n");
+}
+
+BOOST_AUTO_TEST_CASE(executor_keeps_the_beat) {
+  check_lines("executor --quick",
+              {
+                  "4 sums of 25 million squares each, and a fiber that beats every 10 ms:",
+                  "",
+                  "  where the sums are           time    beats     latest beat",
+                  "  on the fibers' thread *?.?? s * 1 *?.? ms",
+                  "  on the pool *?.?? s * ms",
+                  "",
+                  "The results are the same.",
+              });
+}
+
+BOOST_AUTO_TEST_CASE(bridge_carries_every_message) {
+  std::vector<std::string> lines(12, "  fiber [ABC] got message *");
+  lines.push_back("12 messages from a thread, read by three fibers: *, * and *");
+  check_lines("bridge", lines);
+}
+
 BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
   check_lines("sleep_race --quick", {
                                         "",
