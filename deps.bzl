@@ -18,9 +18,13 @@ def weft_dependencies():
         _debian_rules()
 
     _boost("boost.context", target = "boost.context", library = "boost_context")
+    # For a benchmark that is built only where it is asked for.
+    _boost("boost.asio", target = "boost.asio", library = "boost_context")  # headers alone
+    _boost("boost.fiber", target = "boost.fiber", library = "boost_fiber", deps = ["@boost.context"])
+
     _boost("boost.test", target = "unit_test_main", library = "boost_unit_test_framework")
 
-def _boost(name, target, library):
+def _boost(name, target, library, deps = []):
     """Boost from the system, static. The labels are those of the Bazel Central Registry."""
     maybe(
         native.new_local_repository,
@@ -34,8 +38,9 @@ cc_library(
     name = "{}",
     srcs = glob(["*/lib{}.a"], allow_empty = False),
     visibility = ["//visibility:public"],
+    deps = {},
 )
-""".format(target, library),
+""".format(target, library, deps),
     )
 
 def _debian_rules():

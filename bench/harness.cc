@@ -103,6 +103,11 @@ void Bench::print(const Row& row) {
   std::fflush(stdout);
 }
 
+void Bench::print_peer(const std::string& name, const Samples& samples) {
+  std::printf("%*s %s\n", kWhatWidth + 5, name.c_str(), spread(samples).c_str());
+  std::fflush(stdout);
+}
+
 void Bench::note(const std::string& text) {
   std::printf("    %s\n", text.c_str());
   std::fflush(stdout);
@@ -158,11 +163,19 @@ std::vector<double> in_child(const std::function<std::vector<double>()>& f) {
   return numbers;
 }
 
-double cpu_ns() {
+namespace {
+
+double clock_ns(clockid_t clock) {
   timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
 }
+
+}  // namespace
+
+double cpu_ns() { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+double wall_ns() { return clock_ns(CLOCK_MONOTONIC); }
 
 namespace {
 

@@ -58,6 +58,8 @@ class Bench {
   int long_rounds() const noexcept { return quick_ ? 1 : 3; }
 
   void print(const Row& row);
+  // Another one's figure, below the last row.
+  void print_peer(const std::string& name, const Samples& samples);
   // A line of explanation below the last row.
   void note(const std::string& text);
 
@@ -72,6 +74,9 @@ class Bench {
 // Nanoseconds of processor time that the calling thread has had: what other programs get meanwhile
 // does not count.
 double cpu_ns();
+
+// The machine's clock.
+double wall_ns();
 
 // How many of them f takes, divided by `times`.
 template <class F>

@@ -2,7 +2,6 @@
 #define WEFT_FIBER_WAIT_QUEUE_H_
 
 #include <cstdint>
-#include <mutex>
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/intrusive_list.h"
@@ -107,14 +106,35 @@ class Claimed {
 // resume().
 class WaitQueue {
  public:
-  using Lock = std::unique_lock<WaitQueue>;
+  // std::unique_lock, less what it does about misuse.
+  class Lock {
+   public:
+    explicit Lock(WaitQueue& queue) noexcept : queue_(queue) { lock(); }
+    ~Lock() {
+      if (held_) unlock();
+    }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+    void lock() noexcept {
+      queue_.lock_.lock();
+      held_ = true;
+    }
+    void unlock() noexcept {
+      held_ = false;
+      queue_.lock_.unlock();
+    }
+
+    bool owns_lock() const noexcept { return held_; }
+
+   private:
+    WaitQueue& queue_;
+    bool held_;
+  };
 
   WaitQueue() = default;
   WaitQueue(const WaitQueue&) = delete;
   WaitQueue& operator=(const WaitQueue&) = delete;
-
-  void lock() noexcept { lock_.lock(); }
-  void unlock() noexcept { lock_.unlock(); }
 
   // Waits at the end of the queue until claimed: true, or until `deadline`: false.
   // Releases the lock, and comes back without it. Throws Cancelled, before or during the wait,

@@ -106,8 +106,8 @@ class BasicQueue {
 
   // Who waits for an item, and where it is put. Without one when resumed: the queue was closed.
   struct Popper : Waiter {
-    Popper() : Waiter("Queue::pop") {}
-    std::optional<T> item;
+    explicit Popper(std::optional<T>& its_item) : Waiter("Queue::pop"), item(its_item) {}
+    std::optional<T>& item;
   };
 
   // Who waits for room, and whence the item is taken. Not taken when resumed: closed.
@@ -124,7 +124,8 @@ class BasicQueue {
   T take(Lock& lock) noexcept;
   void admit(Lock& lock) noexcept;
   bool wait_for_room(Lock& lock, T& item, TimePoint deadline, const char* what);
-  std::optional<T> wait_for_item(Lock& lock, TimePoint deadline);
+  void pop_into(std::optional<T>& item, TimePoint deadline);
+  void wait_for_item(Lock& lock, std::optional<T>& item, TimePoint deadline);
   void grow(Lock& lock);
   static void fail_closed(Lock& lock);
 
@@ -173,12 +174,12 @@ class BasicQueue<T, Store>::Iterator {
   using pointer = T*;
   using reference = T&&;
 
-  explicit Iterator(BasicQueue& queue) : queue_(&queue), item_(queue.try_pop_until(kForever)) {}
+  explicit Iterator(BasicQueue& queue) : queue_(&queue) { queue_->pop_into(item_, kForever); }
 
   T&& operator*() const noexcept { return std::move(*item_); }
   Iterator& operator++() {
     item_.reset();
-    item_ = queue_->try_pop_until(kForever);
+    queue_->pop_into(item_, kForever);
     return *this;
   }
   void operator++(int) { ++*this; }
@@ -254,7 +255,8 @@ T BasicQueue<T, Store>::pop() {
   Lock lock(waiters_);
   if (store_.size() != 0) [[likely]]
     return take(lock);
-  std::optional<T> item = wait_for_item(lock, kForever);
+  std::optional<T> item;
+  wait_for_item(lock, item, kForever);
   if (!item) throw QueueClosed();
   return std::move(*item);
 }
@@ -268,9 +270,21 @@ std::optional<T> BasicQueue<T, Store>::try_pop() {
 
 template <class T, class Store>
 std::optional<T> BasicQueue<T, Store>::try_pop_until(TimePoint deadline) {
+  std::optional<T> item;
+  pop_into(item, deadline);
+  return item;
+}
+
+// Leaves `item` empty if the time is over, or the queue closed and empty.
+template <class T, class Store>
+[[gnu::always_inline]] inline void BasicQueue<T, Store>::pop_into(std::optional<T>& item,
+                                                                  TimePoint deadline) {
   Lock lock(waiters_);
-  if (store_.size() != 0) return take(lock);
-  return wait_for_item(lock, deadline);
+  if (store_.size() != 0) [[likely]] {
+    item.emplace(take(lock));
+  } else {
+    wait_for_item(lock, item, deadline);
+  }
 }
 
 // REQUIRES: not empty.
@@ -293,13 +307,14 @@ template <class T, class Store>
   }
 }
 
+// Inlined, as wait_for_room() is: see fiber/scheduler_switch.h.
 template <class T, class Store>
-[[gnu::always_inline]] inline std::optional<T> BasicQueue<T, Store>::wait_for_item(
-    Lock& lock, TimePoint deadline) {
-  if (closed_) return std::nullopt;
-  Popper self;
+[[gnu::always_inline]] inline void BasicQueue<T, Store>::wait_for_item(Lock& lock,
+                                                                       std::optional<T>& item,
+                                                                       TimePoint deadline) {
+  if (closed_) return;
+  Popper self(item);
   waiters_.wait(lock, self, deadline);
-  return std::move(self.item);
 }
 
 template <class T, class Store>
