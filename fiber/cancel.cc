@@ -8,11 +8,6 @@ namespace weft {
 
 void throw_cancelled() { throw Cancelled(); }
 
-void throw_if_cancelled() {
-  const Fiber* self = Scheduler::current_fiber();
-  if (self && cancellation_due(*self)) throw_cancelled();
-}
-
 CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
   if (!fiber_) return;
   outer_ = fiber_->scope;

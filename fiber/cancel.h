@@ -12,9 +12,6 @@ class Fiber;
 
 [[noreturn]] void throw_cancelled();
 
-// What a cancellation point does that may not wait at all. On a plain thread: nothing.
-void throw_if_cancelled();
-
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
 // of the runtime, or by a timeout around it.
 //

@@ -11,7 +11,8 @@ namespace weft {
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what any of them did before it arrived is seen by all who go on.
-// Lifetime: may be destroyed by whoever was let through, once nobody else will use it.
+// Lifetime: may be destroyed by whoever was let through, the last one included, once nobody else
+// will use it.
 class Barrier {
  public:
   // Throws std::invalid_argument if `parties` is zero or negative.
@@ -21,7 +22,7 @@ class Barrier {
 
   // Waits until all have arrived. True for one of them, whoever came last.
   // A cancellation point, but for the last. Who is cancelled has not arrived, unless the barrier
-  // opened meanwhile. O(1), for the last O(parties).
+  // opened before the cancelled one came to run. O(1), for the last O(parties).
   bool arrive_and_wait();
 
  private:

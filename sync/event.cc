@@ -8,9 +8,10 @@ void Event::set() noexcept {
   Claimed claimed;
   State state = State::kClear;
   // Release: pairs with the acquire of is_set(). Relaxed where it fails, and below: who waits sees
-  // what its waker did. The last access: who sees it set may destroy it.
+  // what its waker did. The last access: who sees it set may destroy it. An event that is set is
+  // set again, so that whoever clears it sees what this caller did, too.
   while (!replace(state_, state, State::kSet, std::memory_order_release)) {
-    if (state == State::kSet) break;
+    if (state != State::kContended) continue;
     WaitQueue::Lock lock(queue_);
     queue_.claim_all(lock, claimed);
     if (state_.load(std::memory_order_relaxed) == State::kContended) {

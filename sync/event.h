@@ -38,8 +38,8 @@ class Event {
     if (!is_set()) wait_slowly(kForever);
   }
 
-  // Waits, but not for longer than this. Returns whether the flag was set meanwhile.
-  // Cancellation points, unless it is set. A negative duration is none.
+  // Wait, but not for longer than this. Return whether the flag was set meanwhile. A negative
+  // duration is none; others may run nevertheless. Cancellation points, unless it is set.
   bool wait_for(Duration time);
   bool wait_until(TimePoint deadline) { return is_set() || wait_slowly(deadline); }
 

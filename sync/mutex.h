@@ -11,7 +11,7 @@
 namespace weft {
 
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
-// std::scoped_lock. Not recursive.
+// std::scoped_lock. Not recursive. Who locked it has to unlock it, before it ends.
 //
 // Fair: whoever waited longest is handed the mutex by unlock(); nobody overtakes. Who holds it may
 // wait, in which case others queue up. Locking and unlocking cost one atomic operation each while
@@ -40,8 +40,9 @@ class Mutex {
     return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
   }
 
-  // Waits, but not for longer than this. Returns whether it is the caller's.
-  // Cancellation points if they have to wait. A negative duration is none.
+  // Wait, but not for longer than this. Return whether it is the caller's. A negative duration is
+  // none; others may run nevertheless. Cancellation points if they have to wait. REQUIRES: as
+  // lock().
   bool try_lock_for(Duration time);
   bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly(deadline); }
 

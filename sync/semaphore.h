@@ -34,8 +34,8 @@ class Semaphore {
   // Takes a permit if there is one. Does not wait.
   bool try_acquire() noexcept;
 
-  // Waits, but not for longer than this. Returns whether the caller has a permit.
-  // Cancellation points if they have to wait. A negative duration is none.
+  // Wait, but not for longer than this. Return whether the caller has a permit. A negative duration
+  // is none; others may run nevertheless. Cancellation points if they have to wait.
   bool try_acquire_for(Duration time);
   bool try_acquire_until(TimePoint deadline) { return try_acquire() || acquire_slowly(deadline); }
 

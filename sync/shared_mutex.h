@@ -11,8 +11,9 @@
 namespace weft {
 
 // A mutex that one may hold exclusively, or many shared. Works with std::unique_lock,
-// std::shared_lock and the other guards. Not recursive in either way: who holds it and locks it
-// again, shared both times, waits behind a writer that came between, and so for ever.
+// std::shared_lock and the other guards. Not recursive in any way: who holds it shared and locks it
+// again waits for itself, for ever, if exclusively, and behind any writer that came between, if
+// shared. That is not told.
 //
 // Fair: first come, first served. Those who want it shared wait behind whoever came before and
 // wants it exclusively; those next to each other in the queue get it together. Nobody starves.
@@ -46,7 +47,8 @@ class SharedMutex {
     }
   }
 
-  // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared.
+  // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared; who they
+  // are is not known, so one who does not takes the hold from one who does.
   void lock_shared() {
     if (!try_lock_shared()) lock_shared_slowly(kForever);
   }

@@ -240,6 +240,7 @@ void ThreadPool::stand_by(Worker& self) noexcept {
     if (blocked && begun_ == begun && !jobs_.empty()) break;
   }
   standby_state_ = Standby::kNone;
+  standby_ = nullptr;
 }
 
 // Processor time that the threads have had.
@@ -287,21 +288,31 @@ void ThreadPool::close() noexcept {
 // ---- The bridge ---------------------------------------------------------------------------------
 
 void AwaitedJob::run_in(ThreadPool& pool) {
-  throw_if_cancelled();
-  pool.submit(*this);
+  // In the queue before the job is: its thread then finds who waits, and shares no lock with us.
+  Waiter poster("run_in_executor");
+  {
+    WaitQueue::Lock lock(queue_);
+    queue_.enqueue(lock, poster);
+  }
   try {
-    wait();
+    pool.submit(*this);
+  } catch (...) {
+    WaitQueue::Lock lock(queue_);
+    queue_.claim(lock);
+    throw;
+  }
+  try {
+    poster.park(kForever);
   } catch (const Cancelled&) {
     if (pool.withdraw(*this)) throw;
-    const ShieldScope unwatched;
-    wait();
+    wait_shielded();
     if (!exception_) throw;
   }
   if (exception_) std::rethrow_exception(exception_);
 }
 
-// Always through the lock, under which finish() has its last access.
-void AwaitedJob::wait() {
+void AwaitedJob::wait_shielded() {
+  const ShieldScope unwatched;
   WaitQueue::Lock lock(queue_);
   if (!done_) queue_.wait(lock, kForever, "run_in_executor");
 }

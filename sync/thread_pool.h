@@ -178,7 +178,7 @@ class AwaitedJob : public ThreadPool::Job {
   std::exception_ptr exception_;
 
  private:
-  void wait();
+  void wait_shielded();
 
   WaitQueue queue_;  // whose lock guards:
   bool done_ = false;

@@ -1,0 +1,412 @@
+#include "weft/sync/mutex.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "tests/child_process.h"
+#include "tests/crowd.h"
+#include "tests/fixture.h"
+
+BOOST_AUTO_TEST_SUITE(mutex)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool is_free(Mutex& mutex) {
+  if (!mutex.try_lock()) return false;
+  mutex.unlock();
+  return true;
+}
+
+// What a fiber does that locks, does f() and unlocks.
+template <class F>
+auto locked(Mutex& mutex, F f) {
+  return [&mutex, f] {
+    const std::lock_guard lock(mutex);
+    f();
+  };
+}
+
+}  // namespace
+
+WEFT_SHUFFLED_TEST_CASE(the_guards_of_the_standard_library_work) {
+  Mutex mutex;
+  {
+    const std::lock_guard lock(mutex);
+    BOOST_TEST(mutex.is_held());
+  }
+  {
+    std::unique_lock lock(mutex);
+    BOOST_TEST(!std::unique_lock(mutex, std::try_to_lock).owns_lock());
+    lock.unlock();
+    BOOST_TEST(!mutex.is_held());
+    BOOST_TEST(lock.try_lock());
+  }
+  BOOST_TEST(std::unique_lock(mutex, 1s).owns_lock());
+  BOOST_TEST(std::unique_lock(mutex, now() + 1s).owns_lock());
+  Mutex other;
+  {
+    const std::scoped_lock lock(mutex, other);
+    BOOST_TEST((mutex.is_held() && other.is_held()));
+  }
+  BOOST_TEST((is_free(mutex) && is_free(other)));
+}
+
+WEFT_SHUFFLED_TEST_CASE(two_can_be_locked_together_in_opposite_order) {
+  Mutex a, b;
+  int inside = 0;
+  TaskGroup group;
+  for (int i = 0; i < 6; ++i) {
+    group.spawn([&, i] {
+      for (int turn = 0; turn < 5; ++turn) {
+        const std::scoped_lock lock(i % 2 ? a : b, i % 2 ? b : a);
+        BOOST_TEST(inside++ == 0);
+        yield();
+        --inside;
+      }
+    });
+  }
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(one_at_a_time_holds_it_and_may_wait_meanwhile) {
+  Mutex mutex;
+  int inside = 0, done = 0;
+  TaskGroup group;
+  for (int i = 0; i < 8; ++i) {
+    group.spawn([&, i] {
+      for (int turn = 0; turn < 4; ++turn) {
+        const std::lock_guard lock(mutex);
+        BOOST_TEST(inside++ == 0);
+        BOOST_TEST(mutex.is_held());
+        i % 2 ? yield() : sleep_for(1s);
+        BOOST_TEST(--inside == 0);
+        ++done;
+      }
+    });
+  }
+  group.join();
+  BOOST_TEST(done == 32);
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_SHUFFLED_TEST_CASE(nobody_overtakes) {
+  Mutex mutex;
+  bool got = false;
+  mutex.lock();
+  auto waiter = spawn_now(locked(mutex, [&] {
+    got = true;
+    sleep_for(1s);
+  }));
+  mutex.unlock();
+  BOOST_TEST(!mutex.try_lock());  // it is the waiter's, though that has not run yet
+  BOOST_TEST(!mutex.is_held());
+  BOOST_TEST(!got);
+  BOOST_TEST(!mutex.try_lock_for(0s));
+  BOOST_TEST(!mutex.try_lock_for(999ms));
+  mutex.lock();
+  BOOST_TEST(got);
+  mutex.unlock();
+}
+
+WEFT_SHUFFLED_TEST_CASE(whoever_waited_longest_gets_it_and_who_comes_again_goes_to_the_end) {
+  Mutex mutex;
+  std::string order;
+  TaskGroup group;
+  for (const char name : {'a', 'b', 'c'}) {
+    spawn_now(group, [&, name] {
+      for (int turn = 0; turn < 3; ++turn) {
+        const std::lock_guard lock(mutex);
+        order += name;
+        if (turn == 0 && name == 'a') sleep_for(1s);  // until all are there
+      }
+    });
+  }
+  group.join();
+  BOOST_TEST(order == "abcabcabc");
+}
+
+WEFT_SHUFFLED_TEST_CASE(try_lock_takes_what_is_free_and_does_not_wait) {
+  Mutex mutex;
+  auto other = spawn([] { BOOST_ERROR("it ran"); });
+  BOOST_TEST(mutex.try_lock());
+  BOOST_TEST(!mutex.try_lock());
+  BOOST_TEST(mutex.is_held());
+  mutex.unlock();
+  BOOST_TEST(!mutex.is_held());
+  for (const Duration time : {-1s, 0s, 1s}) {
+    BOOST_TEST(mutex.try_lock_for(time));
+    mutex.unlock();
+  }
+  BOOST_TEST(mutex.try_lock_until(kPast));
+  mutex.unlock();
+  other.cancel();
+}
+
+// ---- Timeouts -----------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_try_ends_when_its_time_is_over_and_not_before) {
+  Mutex mutex;
+  auto holder = spawn_now(locked(mutex, [&] { sleep_for(1h); }));
+  const TimePoint start = now();
+  for (const Duration time : {Duration::min(), Duration(-1s), Duration(0)}) {
+    BOOST_TEST(!mutex.try_lock_for(time));
+  }
+  BOOST_TEST(!mutex.try_lock_until(kPast));
+  BOOST_TEST(!mutex.try_lock_until(start));
+  BOOST_TEST((now() == start));
+  BOOST_TEST(!mutex.try_lock_for(1s));
+  BOOST_TEST((now() == start + 1s));
+  BOOST_TEST(!mutex.try_lock_until(start + 3s));
+  BOOST_TEST((now() == start + 3s));
+  BOOST_TEST(!mutex.is_held());
+  BOOST_TEST(mutex.try_lock_for(2h));
+  BOOST_TEST((now() == start + 1h));
+  BOOST_TEST(mutex.is_held());
+  BOOST_TEST(Scheduler::current().timers().empty());
+  mutex.unlock();
+}
+
+WEFT_SHUFFLED_TEST_CASE(those_that_give_up_make_room_for_the_next) {
+  Mutex mutex;
+  std::string order;
+  mutex.lock();
+  TaskGroup group;
+  spawn_now(group, [&] { order += mutex.try_lock_for(1s) ? "?" : "t"; });
+  spawn_now(group, [&] {
+    BOOST_CHECK_THROW(with_timeout(2s, [&] { mutex.lock(); }), TimeoutError);
+    BOOST_TEST(!mutex.is_held());
+    order += 'w';
+  });
+  auto cancelled = spawn_now([&] { mutex.lock(); });
+  spawn_now(group, locked(mutex, [&] { order += 'g'; }));
+  sleep_for(3s);
+  cancelled.cancel();
+  mutex.unlock();
+  group.join();
+  BOOST_CHECK_THROW(cancelled.get(), TaskCancelled);
+  BOOST_TEST(order == "twg");
+  BOOST_TEST(is_free(mutex));
+}
+
+BOOST_AUTO_TEST_CASE(an_unlock_at_the_instant_when_the_time_is_over_loses_nothing) {
+  int got = 0, missed = 0;
+  run_shuffled([&] {
+    Mutex mutex;
+    const TimePoint instant = now() + 1s;
+    TaskGroup group;
+    mutex.lock();
+    for (int i = 0; i < 8; ++i) {
+      group.spawn([&, early = i % 2] {
+        if (!early) sleep_until(instant);
+        const std::unique_lock lock(mutex, instant);
+        ++(lock.owns_lock() ? got : missed);
+      });
+    }
+    sleep_until(instant);
+    mutex.unlock();
+    group.join();
+    BOOST_TEST(is_free(mutex));
+  });
+  BOOST_TEST(got > 20);
+  BOOST_TEST(missed > 20);
+}
+
+// ---- Cancellation -------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_cancelled_waiter_gets_nothing_and_holds_up_nobody) {
+  for (const bool another_waits : {false, true}) {
+    Mutex mutex;
+    bool next_got_it = false;
+    mutex.lock();
+    auto cancelled = spawn_now([&] { mutex.lock(); });
+    Task<void> next;
+    if (another_waits) next = spawn_now(locked(mutex, [&] { next_got_it = true; }));
+    cancelled.cancel();
+    mutex.unlock();  // before the cancelled one has run
+    BOOST_TEST(is_free(mutex) == !another_waits);
+    BOOST_CHECK_THROW(cancelled.get(), TaskCancelled);
+    if (another_waits) next.get();
+    BOOST_TEST(next_got_it == another_waits);
+    BOOST_TEST(is_free(mutex));
+  }
+}
+
+WEFT_SHUFFLED_TEST_CASE(who_is_cancelled_after_it_was_handed_over_owns_it) {
+  Mutex mutex;
+  bool owned = false, next_got_it = false;
+  mutex.lock();
+  auto task = spawn_now(locked(mutex, [&] {
+    owned = mutex.is_held();
+    yield();
+    BOOST_ERROR("it went on");
+  }));
+  auto next = spawn_now(locked(mutex, [&] { next_got_it = true; }));
+  mutex.unlock();
+  task.cancel();
+  BOOST_TEST(!mutex.try_lock());
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(owned);
+  next.get();
+  BOOST_TEST(next_got_it);
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_cancelled_fiber_takes_what_is_free_and_waits_for_nothing_else) {
+  Mutex free, taken;
+  std::string log;
+  taken.lock();
+  auto task = spawn_now([&] {
+    try {
+      sleep_for(1h);
+    } catch (const Cancelled&) {
+      const std::lock_guard lock(free);
+      log += free.is_held() ? 'f' : '?';
+    }
+    for (const bool timed : {false, true, false}) {
+      try {
+        timed ? (void)taken.try_lock_for(1s) : taken.lock();
+      } catch (const Cancelled&) {
+        log += 'c';
+      }
+    }
+    shield([&] { taken.lock(); });
+    log += 's';
+    taken.unlock();
+  });
+  task.cancel();
+  run_until_blocked();
+  BOOST_TEST(log == "fccc");
+  taken.unlock();
+  task.wait();
+  BOOST_TEST(log == "fcccs");
+  BOOST_TEST(is_free(taken));
+}
+
+// ---- Misuse -------------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(only_the_holder_can_unlock) {
+  Mutex mutex;
+  BOOST_CHECK_THROW(mutex.unlock(), std::logic_error);
+  BOOST_TEST(is_free(mutex));
+  mutex.lock();
+  const auto fails = [&] {
+    BOOST_CHECK_THROW(mutex.unlock(), std::logic_error);
+    BOOST_TEST(!mutex.is_held());
+    BOOST_TEST(!mutex.try_lock());
+  };
+  spawn(fails).get();
+  std::thread(fails).join();
+  bool got = false;
+  auto waiter = spawn_now(locked(mutex, [&] { got = true; }));
+  spawn(fails).get();
+  std::thread(fails).join();
+  run_until_blocked();
+  BOOST_TEST((mutex.is_held() && !got));
+  mutex.unlock();
+  BOOST_CHECK_THROW(mutex.unlock(), std::logic_error);  // it is the waiter's already
+  waiter.get();
+  BOOST_TEST(got);
+  BOOST_TEST(is_free(mutex));
+}
+
+BOOST_AUTO_TEST_CASE(locking_twice_ends_the_program_with_a_sentence) {
+  const auto twice = [] {
+    Mutex mutex;
+    mutex.lock();
+    mutex.lock();
+  };
+  for (const bool in_fiber : {true, false}) {
+    const ChildEnd end = run_in_child([&] {
+      in_fiber ? run(twice) : twice();
+      return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT);
+    BOOST_TEST(end.said.find("Mutex::lock: the caller holds it already") != std::string::npos,
+               end.said);
+  }
+}
+
+// ---- Threads ------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_plain_thread_and_a_fiber_wait_for_each_other) {
+  Mutex mutex;
+  Crowd crowd;
+  std::atomic<bool> got{false}, leave{false};
+  mutex.lock();
+  auto waiter = crowd.start_until_it_waits(locked(mutex,
+                                                  [&] {
+                                                    got = true;
+                                                    while (!leave) sleep_for(1ms);
+                                                  }),
+                                           "Mutex::lock");
+  BOOST_TEST(!got);
+  mutex.unlock();
+  check_it_tries_in_vain([&](Duration time) { return mutex.try_lock_for(time); });
+  BOOST_TEST(!mutex.try_lock_until(Clock::now() + 1ms));
+  leave = true;
+  BOOST_TEST(mutex.try_lock_for(1h));
+  BOOST_TEST((got && mutex.is_held()));
+  mutex.unlock();
+}
+
+BOOST_AUTO_TEST_CASE(the_next_owner_may_destroy_it_while_unlock_is_on_its_way_out) {
+  Crowd crowd;
+  int waited = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    auto owned = std::make_unique<Mutex>();
+    Mutex& mutex = *owned;
+    std::atomic<bool> locked{false}, coming{false};
+    crowd.run_two(
+        round,
+        [&] {
+          mutex.lock();
+          locked = true;
+          while (!coming) yield();
+          for (int pause = round % 4; pause > 0; --pause) yield();
+          mutex.unlock();
+        },
+        [&] {
+          while (!locked) yield();
+          coming = true;
+          if (!mutex.try_lock()) {
+            ++waited;
+            mutex.lock();
+          }
+          mutex.unlock();
+          owned.reset();
+        });
+    BOOST_REQUIRE(!owned);
+  }
+  BOOST_TEST(waited > 0);
+}
+
+BOOST_AUTO_TEST_CASE(fibers_schedulers_and_threads_exclude_each_other) {
+  Mutex mutex;
+  int inside = 0, count = 0;  // not atomic: the mutex orders the accesses
+  std::atomic<int> passed{0}, clashes{0};
+  Crowd crowd;
+  const int in_vain = crowd.stress(20'000 / kScale, [&](TimePoint deadline, bool linger, unsigned) {
+    const std::unique_lock lock(mutex, deadline);
+    if (!lock) return false;
+    clashes += inside++ != 0;
+    if (linger) yield();
+    --inside;
+    ++count;
+    ++passed;
+    return true;
+  });
+  BOOST_TEST(clashes == 0);
+  BOOST_TEST(count == passed);
+  BOOST_TEST(in_vain > 0);
+  BOOST_TEST(is_free(mutex));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
