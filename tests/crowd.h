@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <cstdio>
+#include <cstdlib>
 #include <random>
 #include <string_view>
 #include <thread>
@@ -26,6 +28,18 @@ inline constexpr int kScale = 10;
 inline constexpr int kRounds = 500;
 inline constexpr int kScale = 1;
 #endif
+
+// Printed, so that a failure can be repeated; taken from the environment if it is there.
+inline unsigned stress_seed() {
+  static const unsigned seed = [] {
+    const char* given = std::getenv("WEFT_SEED");
+    const unsigned chosen =
+        given ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device()();
+    std::printf("WEFT_SEED=%u\n", chosen);
+    return chosen;
+  }();
+  return seed;
+}
 
 // Starts f at once: when this returns, it waits or has ended.
 template <class F>
@@ -99,7 +113,7 @@ class Crowd {
   int stress(int wanted, F pass) {
     std::atomic<int> passed{0}, in_vain{0};
     run_all([&](unsigned seed, Scheduler* elsewhere) {
-      std::mt19937 random(seed);
+      std::mt19937 random(stress_seed() + seed);
       while (passed < wanted) {
         const unsigned choice = random() % 16;
         const unsigned draw = static_cast<unsigned>(random());
