@@ -279,7 +279,7 @@ BOOST_AUTO_TEST_CASE(fibers_schedulers_and_threads_see_what_each_did_before_it_a
   std::atomic<int> last{0}, wrong{0};
   Crowd crowd;
   crowd.run_all([&](unsigned seed, Scheduler*) {
-    std::mt19937 random(seed);
+    std::mt19937 random(stress_seed() + seed);
     for (int turn = 1; turn <= turns; ++turn) {
       for (unsigned pause = random() % 4; pause > 0; --pause) yield();
       done[seed] = turn;

@@ -513,7 +513,7 @@ BOOST_AUTO_TEST_CASE(no_item_is_lost_among_fibers_schedulers_and_threads) {
   };
   Crowd crowd;
   crowd.run_all([&](unsigned seed, Scheduler* elsewhere) {
-    std::mt19937 random(seed);
+    std::mt19937 random(stress_seed() + seed);
     // What one adds it takes later, or the reverse: while one waits there is another that need not.
     const bool adds = seed % 2;
     for (int turn = 0; turn < turns && stuck == 0; ++turn) {

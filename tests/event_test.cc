@@ -317,7 +317,7 @@ BOOST_AUTO_TEST_CASE(no_set_is_lost_among_fibers_schedulers_and_threads) {
   free.set();
   Crowd crowd;
   crowd.run_all([&](unsigned seed, Scheduler* elsewhere) {
-    std::mt19937 random(seed);
+    std::mt19937 random(stress_seed() + seed);
     for (int turn = 0; turn < turns && stuck == 0; ++turn) {
       while (taken.exchange(true)) {
         free.clear();
