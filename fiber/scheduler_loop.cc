@@ -124,6 +124,7 @@ void Scheduler::sleep() {
         relax_processor();
       }
       if (stop_.load(std::memory_order_relaxed) || port_.wait(kPast)) return;  // relaxed: see below
+      let_others_run();  // whoever is to bring work may wait for this very core
     }
   }
   // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.

@@ -209,6 +209,7 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
 void ThreadPool::look_around() noexcept {
   const TimePoint end = Clock::now() + options_.spin;
   do {
+    let_others_run();  // whoever is to bring jobs may wait for this very core
     for (int i = 0; i < 64; ++i) {
       if (waiting_.load(std::memory_order_relaxed)) return;  // a hint
       relax_processor();
