@@ -111,6 +111,8 @@ void Scheduler::turn() {
 }
 
 void Scheduler::sleep() {
+  refilled_ = kPast;
+  budget_ = quantum_;
   TimePoint deadline = timers_.next_deadline();
   if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
   if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
@@ -130,8 +132,6 @@ void Scheduler::sleep() {
   // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
   if (stop_.load(std::memory_order_relaxed) || !inbox_.try_sleep()) return;
   port_.wait(deadline);
-  refilled_ = kPast;
-  budget_ = quantum_;
 }
 
 // Sizes the next run of fibers so that it lasts about kTurn, by how long the last one took.

@@ -163,7 +163,8 @@ struct TaskState : TaskResult<T> {
       if constexpr (std::is_void_v<T>) {
         std::invoke(self.function);
       } else if constexpr (std::is_reference_v<T>) {
-        self.value = std::addressof(std::invoke(self.function));
+        auto&& result = std::invoke(self.function);
+        self.value = std::addressof(result);
       } else {
         ::new (static_cast<void*>(std::addressof(self.value))) T(std::invoke(self.function));
       }

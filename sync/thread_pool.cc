@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 
-#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <stdexcept>
@@ -56,8 +55,12 @@ class SignalsBlocked {
 
 // A thread, and where it sleeps.
 struct ThreadPool::Worker {
+  // How much more processor time it has had than at the last call.
+  Duration more_time() noexcept;
+
   Parker parker;
   Worker* next_idle = nullptr;
+  Duration used{};
   std::thread thread;
 };
 
@@ -74,34 +77,41 @@ std::size_t ThreadPool::size() const noexcept {
 
 void ThreadPool::submit(Job& job) {
   std::unique_lock lock(lock_);
+  if (!has_thread_ && !closed_) {
+    lock.unlock();
+    start_first();
+    lock.lock();
+  }
   if (closed_) {
     lock.unlock();
     throw std::logic_error("weft::ThreadPool: it is closed and takes no more jobs");
   }
   jobs_.push_back(job);
-  waiting_.store(true, std::memory_order_relaxed);  // a hint
+  update_hint();
   const Call call = call_for_help();
   lock.unlock();
-  try {
-    follow(call);
-  } catch (...) {
-    if (size() == 0 && withdraw(job)) throw;  // else it waits until a thread is free
-  }
+  follow(call);
 }
 
 bool ThreadPool::withdraw(Job& job) noexcept {
   const std::lock_guard lock(lock_);
   if (!job.linked()) return false;
   jobs_.erase(job);
-  if (jobs_.empty()) waiting_.store(false, std::memory_order_relaxed);
+  update_hint();
   return true;
+}
+
+// REQUIRES: the lock is held.
+void ThreadPool::update_hint() noexcept {
+  // Relaxed: who sees it looks again under the lock.
+  waiting_.store(closed_ || !jobs_.empty(), std::memory_order_relaxed);
 }
 
 // One at a time is called; when it has found a job and there are more, it calls the next. So a
 // burst of short jobs wakes few threads, and the poster makes one system call at most. REQUIRES:
 // the lock is held, and a job waits.
 ThreadPool::Call ThreadPool::call_for_help() noexcept {
-  if (searching_ > 0 || closed_) return {};
+  if (searching_ > 0) return {};
   if (idle_) {
     ++searching_;
     return {.sleeper = std::exchange(idle_, idle_->next_idle)};
@@ -119,47 +129,71 @@ ThreadPool::Call ThreadPool::call_for_help() noexcept {
   }
   if (standby_state_ == Standby::kAsleep) {
     standby_state_ = Standby::kWatching;
-    return {.sleeper = standby_};
+    standby_->parker.post();  // under the lock, as nothing else keeps it from being gone
   }
   return {};
 }
 
-void ThreadPool::follow(Call call) {
+// A thread that cannot be started is done without: there is one.
+void ThreadPool::follow(Call call) noexcept {
   if (call.sleeper) {
     call.sleeper->parker.post();
   } else if (call.start) {
-    start(call.as_standby);
+    try {
+      const std::lock_guard threads(threads_lock_);
+      start(call.as_standby);
+    } catch (...) {
+      not_started(call.as_standby);
+    }
   }
 }
 
 // ---- Threads ------------------------------------------------------------------------------------
 
-void ThreadPool::start(bool as_standby) {
+// Before any job is posted: otherwise nobody might ever do it.
+void ThreadPool::start_first() {
+  const std::lock_guard threads(threads_lock_);
+  {
+    const std::lock_guard lock(lock_);
+    if (has_thread_ || closed_) return;
+    ++started_;
+    ++searching_;
+  }
   try {
-    const std::lock_guard threads(threads_lock_);
-    auto worker = std::make_unique<Worker>();
-    workers_.reserve(workers_.size() + 1);
-    const SignalsBlocked signals;
-    worker->thread = std::thread([this, as_standby, &self = *worker] {
-      pthread_setname_np(pthread_self(), "weft-pool");
-      pool_of_this_thread = this;
-      if (as_standby) stand_by(self);
-      work(self, !as_standby);
-    });
-    workers_.push_back(std::move(worker));
+    start(false);
   } catch (...) {
-    std::unique_lock lock(lock_);
-    --started_;
-    if (as_standby) {
-      standby_state_ = Standby::kNone;
-    } else {
-      --searching_;
-    }
-    const bool last = closed_ && ended_ == started_;
-    lock.unlock();
-    if (last) all_ended_.set();
+    not_started(false);
     throw;
   }
+  const std::lock_guard lock(lock_);
+  has_thread_ = true;
+}
+
+// REQUIRES: threads_lock_ is held, and the thread is counted.
+void ThreadPool::start(bool as_standby) {
+  auto worker = std::make_unique<Worker>();
+  workers_.reserve(workers_.size() + 1);
+  const SignalsBlocked signals;
+  worker->thread = std::thread([this, as_standby, &self = *worker] {
+    pthread_setname_np(pthread_self(), "weft-pool");
+    pool_of_this_thread = this;
+    if (as_standby) stand_by(self);
+    work(self, !as_standby);
+  });
+  workers_.push_back(std::move(worker));
+}
+
+void ThreadPool::not_started(bool as_standby) noexcept {
+  std::unique_lock lock(lock_);
+  --started_;
+  if (as_standby) {
+    standby_state_ = Standby::kNone;
+  } else {
+    --searching_;
+  }
+  const bool last = closed_ && ended_ == started_;
+  lock.unlock();
+  if (last) all_ended_.set();
 }
 
 // `searching`: this thread is counted as one that looks for a job.
@@ -169,17 +203,11 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
     if (Job* job = jobs_.pop_front()) {
       ++begun_;
       if (std::exchange(searching, false)) --searching_;
+      update_hint();
       Call call;
-      if (jobs_.empty()) {
-        waiting_.store(false, std::memory_order_relaxed);  // a hint
-      } else {
-        call = call_for_help();
-      }
+      if (!jobs_.empty()) call = call_for_help();
       lock.unlock();
-      try {
-        follow(call);
-      } catch (...) {  // then the threads that there are do it
-      }
+      follow(call);
       job->run_(*job);
       lock.lock();
     } else if (closed_) {
@@ -200,6 +228,7 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
     }
   }
   if (searching) --searching_;
+  if (standby_) standby_->parker.post();
   const bool last = ++ended_ == started_;
   lock.unlock();
   if (last) all_ended_.set();
@@ -207,11 +236,11 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
 
 // Returns when jobs wait, or some time has passed.
 void ThreadPool::look_around() noexcept {
-  const TimePoint end = Clock::now() + options_.spin;
+  const TimePoint end = deadline_after(Clock::now(), options_.spin, "");
   do {
     let_others_run();  // whoever is to bring jobs may wait for this very core
     for (int i = 0; i < 64; ++i) {
-      if (waiting_.load(std::memory_order_relaxed)) return;  // a hint
+      if (waiting_.load(std::memory_order_relaxed)) return;  // see update_hint()
       relax_processor();
     }
   } while (Clock::now() < end);
@@ -219,10 +248,9 @@ void ThreadPool::look_around() noexcept {
 
 // Returns when one more thread is needed: this one.
 void ThreadPool::stand_by(Worker& self) noexcept {
-  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
   std::unique_lock lock(lock_);
   standby_ = &self;
-  while (!closed_) {
+  while (!closed_ || !jobs_.empty()) {
     if (jobs_.empty()) {
       standby_state_ = Standby::kAsleep;
       lock.unlock();
@@ -230,33 +258,34 @@ void ThreadPool::stand_by(Worker& self) noexcept {
       lock.lock();
       continue;
     }
+    standby_state_ = Standby::kWatching;
     const std::uint64_t begun = begun_;
     lock.unlock();
-    const TimePoint start = Clock::now();
-    const Duration used = cpu_time();
-    self.parker.wait(start + kPatience);
-    // As much as half a processor left: the threads do not compute, they wait.
-    const bool blocked = cpu_time() - used < (Clock::now() - start) * (2 * cores - 1) / 2;
+    count_computing();
+    const bool disturbed = self.parker.wait(Clock::now() + kPatience);
+    const bool blocked = count_computing() < std::thread::hardware_concurrency();
     lock.lock();
-    if (blocked && begun_ == begun && !jobs_.empty()) break;
+    if (blocked && !disturbed && begun_ == begun && !jobs_.empty()) break;
   }
   standby_state_ = Standby::kNone;
   standby_ = nullptr;
 }
 
-// Processor time that the threads have had.
-Duration ThreadPool::cpu_time() noexcept {
+// How many of the threads have used a processor since the last call, rather than wait.
+unsigned ThreadPool::count_computing() noexcept {
   const std::lock_guard threads(threads_lock_);
-  Duration sum{};
-  for (const auto& worker : workers_) {
-    clockid_t clock;
-    timespec time{};
-    if (pthread_getcpuclockid(worker->thread.native_handle(), &clock) == 0 &&
-        clock_gettime(clock, &time) == 0) {
-      sum += std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-    }
-  }
-  return sum;
+  unsigned computing = 0;
+  for (const auto& worker : workers_) computing += worker->more_time() > kPatience / 10;
+  return computing;
+}
+
+Duration ThreadPool::Worker::more_time() noexcept {
+  clockid_t clock;
+  timespec time{};
+  if (pthread_getcpuclockid(thread.native_handle(), &clock) != 0) return {};
+  if (clock_gettime(clock, &time) != 0) return {};
+  const Duration now = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  return now - std::exchange(used, now);
 }
 
 void ThreadPool::close() noexcept {
@@ -266,12 +295,12 @@ void ThreadPool::close() noexcept {
   {
     std::unique_lock lock(lock_);
     closed_ = true;
-    waiting_.store(true, std::memory_order_relaxed);  // for those that spin
+    update_hint();
     while (idle_) {
       ++searching_;
       std::exchange(idle_, idle_->next_idle)->parker.post();
     }
-    if (standby_state_ != Standby::kNone && standby_) standby_->parker.post();
+    if (standby_) standby_->parker.post();
     const bool none = started_ == ended_;
     lock.unlock();
     if (none) all_ended_.set();

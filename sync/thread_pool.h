@@ -28,8 +28,9 @@ struct ThreadPoolOptions {
   // Threads that take jobs. They are started when there is something to do for them, and stay.
   unsigned threads = 1;
 
-  // Where jobs wait and none was begun for 10 ms while a processor was idle, threads are added, one
-  // each time, up to so many in all: the others are blocked. Not less than `threads`; 0: the same.
+  // A pool may grow to so many. Where jobs wait, a further thread watches; if none was begun for
+  // 10 ms, and fewer threads compute than there are processors, the others are blocked, and it
+  // takes jobs, too. Not less than `threads`; 0: the same.
   unsigned max_threads = 0;
 
   // How long a thread without a job looks for one before it sleeps in the kernel: spares the poster
@@ -42,8 +43,9 @@ struct ThreadPoolOptions {
 // Threads for what blocks or computes, so that fibers' threads need not.
 //
 // Jobs begin in the order in which they were posted. A job may do what a plain thread may: use
-// everything in sync/, futures and Scheduler::post. The threads let asynchronous signals go to the
-// program's others.
+// everything in sync/, futures and Scheduler::post. Where it waits for a later job of the same
+// pool, it takes one that may grow. The threads block asynchronous signals, which so go to the
+// program's others; processes that a job starts inherit that.
 //
 // Threads: any, at once; but for the destructor.
 class ThreadPool {
@@ -57,7 +59,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Runs f() on one of the threads, soon. What it throws ends the program, as in a std::thread.
+  // Runs f() on one of the threads, soon. What it throws ends the program, as in a std::thread; so
+  // does a job that posts to its own pool when that is being closed, unless it catches that.
   // Does not wait. Throws std::logic_error if the pool is closed, std::invalid_argument if f is
   // null, and std::system_error if no thread at all can be started.
   template <class F>
@@ -102,12 +105,15 @@ class ThreadPool {
   enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
 
   Call call_for_help() noexcept;
-  void follow(Call call);
+  void follow(Call call) noexcept;
+  void update_hint() noexcept;
+  void start_first();
   void start(bool as_standby);
+  void not_started(bool as_standby) noexcept;
   void work(Worker& self, bool searching) noexcept;
   void stand_by(Worker& self) noexcept;
   void look_around() noexcept;
-  Duration cpu_time() noexcept;
+  unsigned count_computing() noexcept;
 
   const ThreadPoolOptions options_;
 
@@ -120,6 +126,7 @@ class ThreadPool {
   std::uint64_t begun_ = 0;  // jobs
   Standby standby_state_ = Standby::kNone;
   Worker* standby_ = nullptr;
+  bool has_thread_ = false;  // and will, until it is closed
   bool closed_ = false;
 
   Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
@@ -135,7 +142,8 @@ class ThreadPool {
 // f is not copied and may refer to the caller's variables: this returns only when it has ended or
 // will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
 // begun, and waits for one that has; then its exception is thrown, or else Cancelled.
-// A plain thread may call it, too, naming a pool; it blocks.
+// A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes no time: a
+// timeout around it is over as soon as no fiber can run.
 //
 // Costs about a microsecond while both sides are busy, and else two wake-ups of threads: see spin.
 // Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
@@ -144,6 +152,9 @@ template <class F>
 auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
 template <class F>
 auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
+
+// The pool of the calling fiber's runtime. Throws std::logic_error elsewhere.
+ThreadPool& default_thread_pool();
 
 // ---- Implementation -----------------------------------------------------------------------------
 
@@ -208,7 +219,8 @@ class ExecutorJob : public AwaitedJob {
       if constexpr (std::is_void_v<T>) {
         std::invoke(self.f_);
       } else if constexpr (std::is_reference_v<T>) {
-        self.result_ = std::addressof(std::invoke(self.f_));
+        auto&& result = std::invoke(self.f_);
+        self.result_ = std::addressof(result);
       } else {
         self.result_.emplace(std::invoke(self.f_));
       }
@@ -221,9 +233,6 @@ class ExecutorJob : public AwaitedJob {
   F& f_;
   std::optional<Result> result_;
 };
-
-// That of the calling fiber's runtime. Throws std::logic_error elsewhere.
-ThreadPool& default_thread_pool();
 
 template <class F>
 auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&> {
