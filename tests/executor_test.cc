@@ -13,6 +13,8 @@
 #include "tests/fixture.h"
 #include "tests/occupied.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/parker.h"
+#include "weft/fiber/port.h"
 #include "weft/sync/thread_pool.h"
 
 BOOST_AUTO_TEST_SUITE(executor)
@@ -207,6 +209,38 @@ BOOST_AUTO_TEST_CASE(fibers_of_several_schedulers_may_share_a_pool) {
   }
   group.join();
   BOOST_TEST(at_home == 2 * 10 * 20);
+}
+
+// However many jobs end, a scheduler that is awake is not signalled, and one that sleeps once.
+BOOST_AUTO_TEST_CASE(results_come_back_in_batches) {
+  class CountingPort final : public Port {
+   public:
+    TimePoint now() const noexcept override { return Clock::now(); }
+    bool wait(TimePoint deadline) override { return parker_.wait(deadline); }
+    void wake() noexcept override {
+      ++wakes;
+      parker_.post();
+    }
+    std::atomic<int> wakes{0};
+
+   private:
+    Parker parker_;
+  } port;
+  constexpr int kJobs = 100;
+  constexpr unsigned kThreads = 2;
+  ThreadPool pool(kThreads);
+  run_on(port, [&] {
+    std::atomic<int> begun{0};
+    TaskGroup group;
+    for (int i = 0; i < kJobs; ++i) group.spawn([&] { run_in_executor(pool, [&] { ++begun; }); });
+    yield();
+    const int before = port.wakes;
+    while (begun < kJobs) std::this_thread::yield();
+    BOOST_TEST(port.wakes == before);
+    group.join();
+    // The last job of each thread may find that this one sleeps again.
+    BOOST_TEST(port.wakes - before <= static_cast<int>(kThreads));
+  });
 }
 
 BOOST_AUTO_TEST_CASE(a_plain_thread_may_wait_for_a_pool_that_it_names) {
