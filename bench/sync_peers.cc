@@ -9,6 +9,7 @@
 #include <boost/fiber/all.hpp>
 #include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "bench/harness.h"
@@ -69,8 +70,8 @@ double fiber_queue(std::size_t capacity, long times) {
   });
 }
 
-// ---- Boost.Asio: a thread pool, and an io_context on the calling thread; callbacks
-// ---------------
+// ---- Boost.Asio: a thread pool, and an io_context on the calling thread
+// --------------------------
 
 namespace asio = boost::asio;
 
@@ -81,6 +82,7 @@ struct AsioBridge {
   void post_one() {
     asio::post(pool, [this] {
       asio::post(context, [this] {
+        if (timed) note_time();
         if (--left > 0) {
           post_one();
         } else {
@@ -92,21 +94,30 @@ struct AsioBridge {
 
   void run(int flying) {
     const auto guard = asio::make_work_guard(context);
+    timed = flying == 1;
+    last = wall_ns();
     for (int i = 0; i < flying; ++i) post_one();
     context.run();
     pool.join();
   }
 
+  void note_time() {
+    const double now = wall_ns();
+    round_trips.add(now - std::exchange(last, now));
+  }
+
   asio::io_context context{1};
   asio::thread_pool pool;
   long left;
+  bool timed = false;
+  double last = 0;
+  Samples round_trips;
 };
 
 double asio_round_trip(long times) {
   AsioBridge bridge(1, times);
-  const double begin = wall_ns();
   bridge.run(1);
-  return (wall_ns() - begin) / static_cast<double>(times);
+  return bridge.round_trips.median();
 }
 
 double asio_jobs(unsigned threads, int flying, long times) {

@@ -1,4 +1,4 @@
-// Five philosophers share five forks, and each needs two to eat: no deadlock, and nobody starves.
+// Five philosophers share five forks, and each needs two to eat: no deadlock, and everybody eats.
 // Run it: ./bazelw run -c opt //examples:dining
 // With `-- --quick` the clock is virtual: the same output at once.
 

@@ -29,7 +29,7 @@ std::uint64_t sum_of_squares(std::uint64_t from, std::uint64_t to) {
 
 struct Beats {
   int count = 0;
-  weft::Duration latest{};
+  weft::Duration worst_lateness{};
 };
 
 // Beats until it is cancelled.
@@ -37,7 +37,7 @@ void tick(Beats& beats) {
   for (weft::TimePoint next = weft::now() + kBeat;; next = weft::now() + kBeat) {
     weft::sleep_until(next);
     ++beats.count;
-    beats.latest = std::max(beats.latest, weft::now() - next);
+    beats.worst_lateness = std::max(beats.worst_lateness, weft::now() - next);
   }
 }
 
@@ -56,15 +56,15 @@ std::uint64_t race(const char* way, std::uint64_t numbers, F compute) {
   group.join();
   const std::chrono::duration<double> took = weft::now() - start;
   weft::sleep_for(kBeat);  // a beat that is overdue comes first
-  const std::chrono::duration<double, std::milli> latest = beats.latest;
-  std::printf("  %-22s %8.2f s %8d %12.1f ms\n", way, took.count(), beats.count, latest.count());
+  const std::chrono::duration<double, std::milli> late = beats.worst_lateness;
+  std::printf("  %-22s %8.2f s %8d %12.1f ms\n", way, took.count(), beats.count, late.count());
   return sum;
 }
 
 void compare(std::uint64_t numbers) {
   std::printf("%d sums of %.0f million squares each, and a fiber that beats every 10 ms:\n\n",
               kSums, static_cast<double>(numbers) / kSums / 1e6);
-  std::printf("  %-22s %10s %8s %15s\n", "where the sums are", "time", "beats", "latest beat");
+  std::printf("  %-22s %10s %8s %15s\n", "where the sums are", "time", "beats", "worst lateness");
   const auto here = race("on the fibers' thread", numbers, sum_of_squares);
   const auto there = race("on the pool", numbers, [](std::uint64_t from, std::uint64_t to) {
     return weft::run_in_executor([&] { return sum_of_squares(from, to); });

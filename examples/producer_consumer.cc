@@ -1,5 +1,4 @@
-// Producers and consumers over the three queues: first in first out with little room, most urgent
-// first, newest first.
+// The three queues: first in first out with little room, most urgent first, newest first.
 // Run it: ./bazelw run -c opt //examples:producer_consumer
 // With `-- --quick` the clock is virtual: the same output at once.
 
@@ -17,8 +16,8 @@ namespace {
 weft::TimePoint start;
 
 void say(const std::string& what) {
-  std::printf("%5.1f s  %s\n", std::chrono::duration<double>(weft::now() - start).count(),
-              what.c_str());
+  const std::chrono::duration<double> time = weft::now() - start;
+  std::printf("%5.1f s  %s\n", time.count(), what.c_str());
   std::fflush(stdout);
 }
 
@@ -58,10 +57,10 @@ void most_urgent_first() {
   std::puts("\nPriorityQueue: the least comes first, and of equals the one that came first.");
   start = weft::now();
   weft::PriorityQueue<Call> calls;
-  for (const Call& call : {Call{3, "a cat in a tree"}, Call{1, "a fire"}, Call{2, "a flood"},
-                           Call{1, "another fire"}}) {
-    calls.push(call);
-  }
+  calls.push({3, "a cat in a tree"});
+  calls.push({1, "a fire"});
+  calls.push({2, "a flood"});
+  calls.push({1, "another fire"});
   auto crew = weft::spawn([&] {
     for (const Call& call : calls) {
       say(std::string("on the way to ") + call.what);
@@ -86,10 +85,7 @@ void newest_first() {
 
 int main(int argc, char** argv) {
   const bool quick = argc > 1 && std::string_view(argv[1]) == "--quick";
-  const auto all = [] {
-    first_in_first_out();
-    most_urgent_first();
-    newest_first();
-  };
-  weft::run(all, {.virtual_time = quick});
+  for (auto example : {first_in_first_out, most_urgent_first, newest_first}) {
+    weft::run(example, {.virtual_time = quick});
+  }
 }

@@ -96,19 +96,4 @@ void Scheduler::forget(Call& call) noexcept {
   if (free) call.unref();
 }
 
-// In a fiber, because what a callable owns may wait for something when it is destroyed.
-void Scheduler::drop_calls() {
-  Fiber& fiber = reserve({.name = "shutdown"});
-  fiber.payload = this;
-  fiber.work = [](Fiber& self) noexcept {
-    self.end_work();
-    auto& calls = static_cast<Scheduler*>(self.payload)->calls_;
-    while (Call* call = calls.front()) of(self).forget(*call);
-    self.outcome = Outcome::kValue;
-  };
-  // Relaxed: nobody else knows it yet.
-  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
-  start_here(fiber);
-}
-
 }  // namespace weft

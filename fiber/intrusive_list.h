@@ -8,7 +8,7 @@ namespace weft {
 template <class Tag = void>
 class ListNode {
  public:
-  ListNode() = default;
+  constexpr ListNode() noexcept = default;
   ListNode(const ListNode&) = delete;
   ListNode& operator=(const ListNode&) = delete;
 
@@ -27,7 +27,7 @@ class ListNode {
 template <class T, class Tag = void>
 class IntrusiveList {
  public:
-  IntrusiveList() noexcept { head_.prev_ = head_.next_ = &head_; }
+  constexpr IntrusiveList() noexcept { head_.prev_ = head_.next_ = &head_; }
   IntrusiveList(const IntrusiveList&) = delete;
   IntrusiveList& operator=(const IntrusiveList&) = delete;
 

@@ -22,6 +22,10 @@ class Port {
   // Returns whether an event or wake() came: a clock that jumps may not jump over one.
   virtual bool wait(TimePoint deadline) = 0;
 
+  // So many more, or less, events are on their way from outside, such as the ends of jobs on other
+  // threads: a clock that jumps gives them some time first.
+  virtual void expect(int events) noexcept { static_cast<void>(events); }
+
   // Ends the current wait(), or the next one if none is under way.
   // The only member that another thread may call.
   virtual void wake() noexcept = 0;

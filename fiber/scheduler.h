@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -100,9 +101,10 @@ class Scheduler {
   // Makes run() return once the running fiber waits. From any thread.
   void stop() noexcept;
 
-  // Ends run()'s life: cancels all fibers, drops pending calls, and runs until all have ended.
-  // Names on stderr those that take longer than five seconds.
-  void shutdown();
+  // Ends run()'s life: cancels all fibers, drops pending calls, and runs until all have ended; then
+  // runs last() as a fiber that is not cancelled, and until that has ended, too. last() may not
+  // throw. Names on stderr those that take longer than five seconds.
+  void shutdown(const std::function<void()>& last = {});
 
   // The fiber that runs on this thread: null on plain threads and in the loop.
   static Fiber* current_fiber() noexcept {
@@ -217,7 +219,7 @@ class Scheduler {
   void refill_budget(TimePoint now) noexcept;
   void shuffle();
   std::uint64_t draw() noexcept;
-  void drop_calls();
+  void start_cleanup(std::string_view name, const std::function<void()>& f);
   void report_stragglers() noexcept;
   void settle() noexcept;
 

@@ -164,17 +164,38 @@ void Scheduler::shuffle() {
 
 // ---- Shutdown -----------------------------------------------------------------------------------
 
-void Scheduler::shutdown() {
+void Scheduler::shutdown(const std::function<void()>& last) {
+  const auto drop_calls = [this] {
+    while (Call* call = calls_.front()) forget(*call);
+  };
   attach();
   closing_ = true;
   report_at_ = std::min(port_.now(), kForever - kPatience) + kPatience;
   for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
-  do {
-    if (!calls_.empty()) drop_calls();
+  for (bool ending = false;;) {
+    // What callables own may wait for something when it is destroyed.
+    if (!calls_.empty()) start_cleanup("shutdown", drop_calls);
     for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
-    // Fibers on their way out may have made new ones.
-  } while (!calls_.empty());
+    if (!calls_.empty()) continue;  // fibers on their way out have made new ones
+    if (ending || !last) break;
+    ending = true;
+    start_cleanup("shutdown, at last", last);
+  }
   current_scheduler = nullptr;
+}
+
+// Starts f() as a fiber that the shutdown does not cancel.
+void Scheduler::start_cleanup(std::string_view name, const std::function<void()>& f) {
+  Fiber& fiber = reserve({.name = name});
+  fiber.payload = const_cast<std::function<void()>*>(&f);
+  fiber.work = [](Fiber& self) noexcept {
+    self.end_work();
+    (*static_cast<const std::function<void()>*>(self.payload))();
+    self.outcome = Outcome::kValue;
+  };
+  // Relaxed: nobody else knows it yet.
+  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
+  start_here(fiber);
 }
 
 void Scheduler::report_stragglers() noexcept {

@@ -67,8 +67,8 @@ Runtime::Runtime(RunOptions options)
 
 Runtime::~Runtime() {
   current_runtime = this;
-  impl_->scheduler.shutdown();
-  impl_->pool.close();
+  // The pool ends while the scheduler still runs: its jobs may wait for what they started there.
+  impl_->scheduler.shutdown([this] { impl_->pool.close(); });
   current_runtime = nullptr;
 }
 

@@ -26,6 +26,7 @@ struct RunOptions {
   std::size_t stack_size = 256 * 1024;
 
   // The clock stands still while a fiber can run, and jumps to the next deadline when none can.
+  // Where one waits for run_in_executor(), a jump waits for it, but for no more than 10 ms.
   bool virtual_time = false;
 
   // Runs ready fibers in an order drawn from this seed: the same seed, the same order.
@@ -34,7 +35,7 @@ struct RunOptions {
   // How long a scheduler, or a thread of the pool behind run_in_executor(), that runs out of work
   // looks for more before it sleeps in the kernel; the latter at least for
   // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
-  // A program that stays idle uses no CPU either way. For schedulers not on virtual time.
+  // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin.
   Duration spin = {};
 };
 

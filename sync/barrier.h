@@ -12,7 +12,7 @@ namespace weft {
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what any of them did before it arrived is seen by all who go on.
 // Lifetime: may be destroyed by whoever was let through, the last one included, once nobody else
-// will use it.
+// will use it and whoever was cancelled has left it.
 class Barrier {
  public:
   // Throws std::invalid_argument if `parties` is zero or negative.

@@ -17,8 +17,8 @@ namespace weft {
 // notification away from others. Nobody is woken without one.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
-// Lifetime: may be destroyed as soon as all who wait have been notified, or their time is over and
-// they have returned.
+// Lifetime: may be destroyed as soon as all who wait have been notified. Whose time is over, or who
+// is cancelled, has to have returned first.
 //
 // The waits release the mutex and wait as one step: a notification by whoever locks it next finds
 // them waiting. They come back with the mutex held, however they end. Cancellation points; the

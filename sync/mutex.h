@@ -27,8 +27,9 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  // Waits until it is the caller's. A cancellation point if it has to wait.
-  // REQUIRES: the caller does not hold it already, or the program ends with a sentence.
+  // Waits until it is the caller's. A cancellation point if it has to wait: see shield() for
+  // locking in a noexcept function. REQUIRES: the caller does not hold it already, or the program
+  // ends with a sentence.
   void lock() {
     if (!try_lock()) lock_slowly(kForever);
   }

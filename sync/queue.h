@@ -1,6 +1,7 @@
 #ifndef WEFT_SYNC_QUEUE_H_
 #define WEFT_SYNC_QUEUE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,7 +30,8 @@ class QueueClosed : public std::runtime_error {
 // some: a push that waits keeps its place. A pop that is cancelled or whose time is over takes no
 // item; a push leaves the item where it was.
 //
-// T is anything that can be moved; its move constructor may not throw, wait or use the queue.
+// T is anything that can be moved, for a PriorityQueue also assigned. What moves and destroys it
+// may not throw, wait or use the queue.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what was done before an item was pushed is seen by whoever pops it.
@@ -47,7 +49,7 @@ class BasicQueue {
 
   // Waits until there is room, and adds the item. A cancellation point if it has to wait.
   // Throws QueueClosed; then, as when it is cancelled or there is no memory, `item` is untouched.
-  void push(T&& item) { push_until(item, kForever, "Queue::push"); }
+  void push(T&& item) { push_until(item, kForever); }
   void push(const T& item) { push(T(item)); }
 
   // Adds the item if there is room. Does not wait. If there is none, `item` is untouched.
@@ -60,8 +62,10 @@ class BasicQueue {
   bool try_push_for(T&& item, Duration time) {
     return try_push_until(std::move(item), deadline_within(time));
   }
-  bool try_push_until(T&& item, TimePoint deadline) {
-    return push_until(item, deadline, "Queue::push");
+  bool try_push_for(const T& item, Duration time) { return try_push_for(T(item), time); }
+  bool try_push_until(T&& item, TimePoint deadline) { return push_until(item, deadline); }
+  bool try_push_until(const T& item, TimePoint deadline) {
+    return try_push_until(T(item), deadline);
   }
 
   // Waits for an item, and takes it. A cancellation point if it has to wait.
@@ -76,7 +80,8 @@ class BasicQueue {
   std::optional<T> try_pop_for(Duration time) { return try_pop_until(deadline_within(time)); }
   std::optional<T> try_pop_until(TimePoint deadline);
 
-  // for (auto&& item : queue): pops until the queue is closed and empty. Several may do so at once.
+  // for (auto&& item : queue): pops until the queue is closed and empty; `item` may be moved from.
+  // Several may do so at once. A cancellation point where it has to wait.
   Iterator begin() { return Iterator(*this); }
   std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -87,13 +92,14 @@ class BasicQueue {
 
   // How many items are there, and how many fit: 0 means any number.
   std::size_t size() const noexcept;
+  bool empty() const noexcept { return size() == 0; }
   std::size_t capacity() const noexcept { return capacity_; }
 
   // To be called by a consumer when it has dealt with an item that it popped. Does not wait.
   // Throws std::logic_error if it is called more often than items were pushed.
   void task_done();
 
-  // Waits until task_done() was called for every item that was pushed.
+  // Waits until task_done() was called for every item that was pushed, also to a closed queue.
   // A cancellation point if it has to wait.
   void join();
 
@@ -107,23 +113,26 @@ class BasicQueue {
   // Who waits for an item, and where it is put. Without one when resumed: the queue was closed.
   struct Popper : Waiter {
     explicit Popper(std::optional<T>& its_item) : Waiter("Queue::pop"), item(its_item) {}
+    void take(T& from) noexcept { item.emplace(std::move(from)); }
     std::optional<T>& item;
   };
 
   // Who waits for room, and whence the item is taken. Not taken when resumed: closed.
   struct Pusher : Waiter {
-    Pusher(T& its_item, const char* what) : Waiter(what), item(its_item) {}
+    explicit Pusher(T& its_item) : Waiter("Queue::push"), item(its_item) {}
     T& item;
     bool taken = false;
   };
 
+  static constexpr std::size_t kFirstRoom = 8;
+
   bool is_full() const noexcept { return capacity_ != 0 && store_.size() >= capacity_; }
 
-  bool push_until(T& item, TimePoint deadline, const char* what);
+  bool push_until(T& item, TimePoint deadline);
   bool add(Lock& lock, T& item);
   T take(Lock& lock) noexcept;
   void admit(Lock& lock) noexcept;
-  bool wait_for_room(Lock& lock, T& item, TimePoint deadline, const char* what);
+  bool wait_for_room(Lock& lock, T& item, TimePoint deadline);
   void pop_into(std::optional<T>& item, TimePoint deadline);
   void wait_for_item(Lock& lock, std::optional<T>& item, TimePoint deadline);
   void grow(Lock& lock);
@@ -191,9 +200,9 @@ class BasicQueue<T, Store>::Iterator {
 };
 
 template <class T, class Store>
-bool BasicQueue<T, Store>::push_until(T& item, TimePoint deadline, const char* what) {
+bool BasicQueue<T, Store>::push_until(T& item, TimePoint deadline) {
   Lock lock(waiters_);
-  return add(lock, item) || wait_for_room(lock, item, deadline, what);
+  return add(lock, item) || wait_for_room(lock, item, deadline);
 }
 
 template <class T, class Store>
@@ -212,7 +221,7 @@ bool BasicQueue<T, Store>::add(Lock& lock, T& item) {
       if (auto* popper = static_cast<Popper*>(waiters_.claim(lock))) {
         ++unfinished_;
         lock.unlock();
-        popper->item.emplace(std::move(item));
+        popper->take(item);
         popper->resume();
         return true;
       }
@@ -232,9 +241,9 @@ template <class T, class Store>
 [[gnu::noinline]] void BasicQueue<T, Store>::grow(Lock& lock) {
   const std::size_t before = store_.size();
   lock.unlock();
-  auto memory = Store::allocate(before < 8 ? 16 : 2 * before);
+  auto memory = Store::allocate(std::max(2 * before, kFirstRoom));
   lock.lock();
-  if (!store_.has_memory()) store_.move_to(memory);
+  store_.move_to(memory);
   lock.unlock();
   { auto old = std::move(memory); }
   lock.lock();
@@ -242,9 +251,8 @@ template <class T, class Store>
 
 template <class T, class Store>
 [[gnu::always_inline]] inline bool BasicQueue<T, Store>::wait_for_room(Lock& lock, T& item,
-                                                                       TimePoint deadline,
-                                                                       const char* what) {
-  Pusher self(item, what);
+                                                                       TimePoint deadline) {
+  Pusher self(item);
   if (!waiters_.wait(lock, self, deadline)) return false;
   if (!self.taken) throw QueueClosed();
   return true;
@@ -312,7 +320,10 @@ template <class T, class Store>
 [[gnu::always_inline]] inline void BasicQueue<T, Store>::wait_for_item(Lock& lock,
                                                                        std::optional<T>& item,
                                                                        TimePoint deadline) {
-  if (closed_) return;
+  if (closed_) {
+    lock.unlock();
+    return;
+  }
   Popper self(item);
   waiters_.wait(lock, self, deadline);
 }

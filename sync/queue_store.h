@@ -15,6 +15,9 @@ namespace weft {
 // What a queue keeps its items in. Memory is allocated apart from being put to use, so that a queue
 // can do the former outside of its lock. All but allocate() runs under that lock, and is noexcept:
 // what T throws while it is moved ends the program.
+//
+// move_to() moves everything into new memory and gives back the old, unless the new has no room for
+// one item more than there are: others may have got more meanwhile.
 
 // First in, first out: a ring.
 template <class T>
@@ -32,7 +35,7 @@ class RingStore {
 
   RingStore() = default;
   RingStore(RingStore&& other) noexcept
-      : memory_(std::move(other.memory_)),
+      : memory_(std::exchange(other.memory_, {})),
         head_(std::exchange(other.head_, 0)),
         size_(std::exchange(other.size_, 0)) {}
   ~RingStore() {
@@ -45,8 +48,8 @@ class RingStore {
     return {std::make_unique<typename Memory::Slot[]>(room), room};
   }
 
-  // Moves everything into the new memory, which is larger, and gives back the old.
   void move_to(Memory& memory) noexcept {
+    if (memory.room <= size_) return;
     for (std::size_t i = 0; i < size_; ++i) {
       T& item = slot(i);
       ::new (static_cast<void*>(&memory.slots[i].item)) T(std::move(item));
@@ -98,6 +101,7 @@ class StackStore {
     return memory;
   }
   void move_to(Memory& memory) noexcept {
+    if (memory.capacity() <= entries_.size()) return;
     for (Entry& entry : entries_) memory.push_back(std::move(entry));
     std::swap(entries_, memory);
   }
@@ -133,6 +137,7 @@ class HeapStore {
     return memory;
   }
   void move_to(Memory& memory) noexcept {
+    if (memory.capacity() <= entries_.size()) return;
     for (Entry& entry : entries_) memory.push_back(std::move(entry));
     std::swap(entries_, memory);
   }

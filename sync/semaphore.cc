@@ -29,8 +29,9 @@ bool Semaphore::acquire_slowly(TimePoint deadline) {
 void Semaphore::release(std::int64_t permits) {
   if (permits < 0) throw std::invalid_argument("weft::Semaphore::release: negative permits");
   Claimed heirs;
-  // Relaxed, here and below: where nobody waits the exchange releases; who waits sees what its
-  // waker did.
+  // Relaxed, here and below: where nobody waits the exchange releases, which pairs with the acquire
+  // of try_acquire(); who waits sees what its waker did. That exchange is the last access: as soon
+  // as there are permits, somebody may take one and destroy the semaphore.
   std::int64_t now = permits_.load(std::memory_order_relaxed);
   while (permits > 0) {
     if (now == kContended) {
@@ -49,8 +50,6 @@ void Semaphore::release(std::int64_t permits) {
     } else if (permits > std::numeric_limits<std::int64_t>::max() - now) {
       heirs.resume();
       throw std::overflow_error("weft::Semaphore::release: too many permits");
-      // Release: pairs with the acquire of try_acquire(). The last access: as soon as there are
-      // permits, somebody may take one and destroy the semaphore.
     } else if (replace(permits_, now, now + permits, std::memory_order_release)) {
       break;
     }

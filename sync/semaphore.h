@@ -21,7 +21,7 @@ namespace weft {
 class Semaphore {
  public:
   // Throws std::invalid_argument if `permits` is negative.
-  explicit Semaphore(std::int64_t permits);
+  explicit Semaphore(std::int64_t permits = 1);
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
 

@@ -97,6 +97,7 @@ void SharedMutex::unlock_shared_slowly() {
     WaitQueue::Lock lock(queue_);
     const Word word = word_.load(std::memory_order_relaxed);
     if (!(word & kShared)) {
+      lock.unlock();
       throw std::logic_error("weft::SharedMutex::unlock_shared: nobody holds it shared");
     }
     if (is_open(word)) continue;
@@ -107,6 +108,10 @@ void SharedMutex::unlock_shared_slowly() {
 
 // Admits whoever may join those that `rest` says hold it still. Returns false, with the lock held,
 // if then nobody holds it: it must not be free before the lock is released.
+// If nobody waits any more the word is stored without kContended, and those that it names may
+// unlock it at once, and one of them destroy it, while the lock still is to be released here. They
+// cannot: heirs run only afterwards, and if there are none, somebody is about to give up, who needs
+// this lock and may not find the mutex destroyed.
 bool SharedMutex::hand_over(WaitQueue::Lock& lock, Word rest) noexcept {
   Claimed heirs;
   while (auto* first = static_cast<Locker*>(queue_.first(lock))) {

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <stdexcept>
@@ -31,15 +32,15 @@ ThreadPoolOptions checked(ThreadPoolOptions options) {
   return options;
 }
 
-// While it lives the thread blocks all signals but those that it raises itself by a fault: what it
-// starts inherits that.
+// While it lives the thread blocks all signals that are not for itself, such as those of its own
+// faults: what it starts inherits that.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
     sigset_t signals;
     sigfillset(&signals);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF}) {
-      sigdelset(&signals, fault);
+    for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF}) {
+      sigdelset(&signals, own);
     }
     pthread_sigmask(SIG_BLOCK, &signals, &before_);
   }
@@ -191,8 +192,12 @@ void ThreadPool::not_started(bool as_standby) noexcept {
   } else {
     --searching_;
   }
+  // While this one was counted as searching, others may have gone to sleep.
+  Call call;
+  if (!jobs_.empty() && idle_) call = call_for_help();
   const bool last = closed_ && ended_ == started_;
   lock.unlock();
+  follow(call);
   if (last) all_ended_.set();
 }
 
@@ -212,7 +217,7 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
       lock.lock();
     } else if (closed_) {
       break;
-    } else if (!searching && options_.spin > Duration::zero()) {
+    } else if (searching_ == 0 && options_.spin > Duration::zero()) {  // one of them is enough
       ++searching_;
       searching = true;
       lock.unlock();
@@ -248,6 +253,7 @@ void ThreadPool::look_around() noexcept {
 
 // Returns when one more thread is needed: this one.
 void ThreadPool::stand_by(Worker& self) noexcept {
+  const unsigned processors = std::max(std::thread::hardware_concurrency(), 1U);  // 0: not known
   std::unique_lock lock(lock_);
   standby_ = &self;
   while (!closed_ || !jobs_.empty()) {
@@ -263,7 +269,7 @@ void ThreadPool::stand_by(Worker& self) noexcept {
     lock.unlock();
     count_computing();
     const bool disturbed = self.parker.wait(Clock::now() + kPatience);
-    const bool blocked = count_computing() < std::thread::hardware_concurrency();
+    const bool blocked = count_computing() < processors;
     lock.lock();
     if (blocked && !disturbed && begun_ == begun && !jobs_.empty()) break;
   }
@@ -296,13 +302,12 @@ void ThreadPool::close() noexcept {
     std::unique_lock lock(lock_);
     closed_ = true;
     update_hint();
-    while (idle_) {
-      ++searching_;
-      std::exchange(idle_, idle_->next_idle)->parker.post();
-    }
+    Worker* sleeper = std::exchange(idle_, nullptr);
+    for (Worker* worker = sleeper; worker; worker = worker->next_idle) ++searching_;
     if (standby_) standby_->parker.post();
     const bool none = started_ == ended_;
     lock.unlock();
+    for (; sleeper; sleeper = sleeper->next_idle) sleeper->parker.post();
     if (none) all_ended_.set();
   }
   {
@@ -316,6 +321,24 @@ void ThreadPool::close() noexcept {
 }
 
 // ---- The bridge ---------------------------------------------------------------------------------
+
+namespace {
+
+// Tells a clock that jumps of what the calling fiber waits for.
+class Expected {
+ public:
+  Expected() noexcept { tell(1); }
+  ~Expected() { tell(-1); }
+  Expected(const Expected&) = delete;
+  Expected& operator=(const Expected&) = delete;
+
+ private:
+  static void tell(int events) noexcept {
+    if (Scheduler::current_fiber()) Scheduler::current_or_null()->port().expect(events);
+  }
+};
+
+}  // namespace
 
 void AwaitedJob::run_in(ThreadPool& pool) {
   // In the queue before the job is: its thread then finds who waits, and shares no lock with us.
@@ -331,6 +354,7 @@ void AwaitedJob::run_in(ThreadPool& pool) {
     queue_.claim(lock);
     throw;
   }
+  const Expected result;
   try {
     poster.park(kForever);
   } catch (const Cancelled&) {

@@ -30,7 +30,8 @@ struct ThreadPoolOptions {
 
   // A pool may grow to so many. Where jobs wait, a further thread watches; if none was begun for
   // 10 ms, and fewer threads compute than there are processors, the others are blocked, and it
-  // takes jobs, too. Not less than `threads`; 0: the same.
+  // takes jobs, too. Where none can be started, jobs wait for those that there are. Not less
+  // than `threads`; 0: the same.
   unsigned max_threads = 0;
 
   // How long a thread without a job looks for one before it sleeps in the kernel: spares the poster
@@ -71,7 +72,7 @@ class ThreadPool {
   // REQUIRES: not in a job of this pool.
   void close() noexcept;
 
-  // Threads that there are now.
+  // Threads that there are now: none before the first job, and one that watches, if any, included.
   std::size_t size() const noexcept;
 
   // Everything below is for weft's own files.
@@ -142,8 +143,9 @@ class ThreadPool {
 // f is not copied and may refer to the caller's variables: this returns only when it has ended or
 // will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
 // begun, and waits for one that has; then its exception is thrown, or else Cancelled.
-// A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes no time: a
-// timeout around it is over as soon as no fiber can run.
+// A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes none, if
+// it takes less than 10 ms of the machine's time; then the clock goes on, for those who block until
+// it does.
 //
 // Costs about a microsecond while both sides are busy, and else two wake-ups of threads: see spin.
 // Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;

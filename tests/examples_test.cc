@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(executor_keeps_the_beat) {
               {
                   "4 sums of 25 million squares each, and a fiber that beats every 10 ms:",
                   "",
-                  "  where the sums are           time    beats     latest beat",
+                  "  where the sums are           time    beats  worst lateness",
                   "  on the fibers' thread *?.?? s * 1 *?.? ms",
                   "  on the pool *?.?? s * ms",
                   "",

@@ -211,6 +211,31 @@ BOOST_AUTO_TEST_CASE(fibers_of_several_schedulers_may_share_a_pool) {
   BOOST_TEST(at_home == 2 * 10 * 20);
 }
 
+// ---- On virtual time ----------------------------------------------------------------------------
+
+WEFT_TEST_CASE(a_short_job_takes_no_virtual_time) {
+  const TimePoint start = now();
+  auto sleeper = spawn([] { sleep_for(1s); });
+  for (int i = 0; i < 100; ++i) {
+    BOOST_TEST(with_timeout(1ms, [] { return run_in_executor([] { return 7; }); }) == 7);
+  }
+  BOOST_TEST((now() == start));
+  sleeper.get();
+  BOOST_TEST((now() == start + 1s));
+}
+
+WEFT_TEST_CASE(a_job_may_wait_for_the_virtual_clock) {
+  Event hour_over;
+  auto clock = spawn([&] {
+    sleep_for(1h);
+    hour_over.set();
+  });
+  run_in_executor([&] { hour_over.wait(); });
+  BOOST_TEST(hour_over.is_set());
+}
+
+// ---- Results on their way -----------------------------------------------------------------------
+
 // However many jobs end, a scheduler that is awake is not signalled, and one that sleeps once.
 BOOST_AUTO_TEST_CASE(results_come_back_in_batches) {
   class CountingPort final : public Port {

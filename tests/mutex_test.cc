@@ -17,6 +17,9 @@ using namespace weft;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
+// Works before any constructor has run.
+constinit Mutex global_mutex;
+
 namespace {
 
 bool is_free(Mutex& mutex) {

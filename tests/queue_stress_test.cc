@@ -63,6 +63,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(no_item_is_lost_or_doubled, Kind, Kinds) {
   }
 }
 
+// All of them find it full, and each gets memory for what it saw.
+BOOST_AUTO_TEST_CASE_TEMPLATE(many_producers_may_make_a_queue_grow, Kind, Kinds) {
+  for (int round = 0; round < kRounds / 20; ++round) {
+    Crowd crowd;
+    Kind queue;
+    Sum pushed, popped;
+    crowd.run_all([&](unsigned seed, Scheduler*) {
+      for (std::uint64_t i = 0; i < 400; ++i) {
+        queue.push(seed * 1000 + i);
+        pushed.add(seed * 1000 + i);
+      }
+    });
+    queue.close();
+    for (const std::uint64_t item : queue) popped.add(item);
+    BOOST_TEST((pushed == popped));
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_queue_may_be_closed_in_the_middle, Kind, Kinds) {
   Crowd crowd;
   for (int round = 0; round < kRounds / 10; ++round) {
