@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -141,9 +143,30 @@ double median_ns(int times, F round_trip) {
   return samples.median();
 }
 
+// A pool whose threads are on another core than the caller, who is on the first.
+std::unique_ptr<ThreadPool> distant_pool(unsigned threads, Duration spin) {
+  auto pool = std::make_unique<ThreadPool>(ThreadPoolOptions{.threads = threads, .spin = spin});
+  const OnCore last(OnCore::kLast);
+  Barrier all(threads);
+  Event started;
+  for (unsigned i = 0; i < threads; ++i) {
+    pool->post([&] {
+      if (all.arrive_and_wait()) started.set();
+    });
+  }
+  started.wait();
+  return pool;
+}
+
 // Two threads that hand over to each other, each by an eventfd that the other sleeps on.
 class EventfdPair {
  public:
+  EventfdPair() {
+    const OnCore last(OnCore::kLast);
+    other_ = std::thread([this] {
+      while (take(there_) == 1) post(back_, 1);
+    });
+  }
   ~EventfdPair() {
     post(there_, 2);
     other_.join();
@@ -168,30 +191,31 @@ class EventfdPair {
 
   const int there_ = eventfd(0, 0);
   const int back_ = eventfd(0, 0);
-  std::thread other_{[this] {
-    while (take(there_) == 1) post(back_, 1);
-  }};
+  std::thread other_;
 };
 
 void measure_round_trip(Bench& bench) {
   constexpr int kTimes = 200;
   const auto peer = [](const SyncPeer& its) { return its.round_trip ? its.round_trip(kTimes) : 0; };
+  const OnCore first(OnCore::kFirst);
   {
     EventfdPair pair;
     Runtime runtime;
-    ThreadPool pool(1);
+    const auto pool = distant_pool(1, ThreadPoolOptions().spin);
     compare(
         bench, {.what = "run_in_executor and back, threads asleep", .goal = 1.05},
         [&] {
           return runtime.run(
-              [&] { return median_ns(kTimes, [&] { run_in_executor(pool, [] {}); }); });
+              [&] { return median_ns(kTimes, [&] { run_in_executor(*pool, [] {}); }); });
         },
         [&] { return median_ns(kTimes, [&] { pair.round_trip(); }); }, peer);
   }
   Runtime runtime({.spin = 100us});
+  const auto pool = distant_pool(1, 100us);
   Row row{.what = "the same with a spin of 100 us", .goal = 3000};
   for (int i = 0; i < bench.rounds(); ++i) {
-    row.weft.add(runtime.run([&] { return median_ns(kTimes, [&] { run_in_executor([] {}); }); }));
+    row.weft.add(
+        runtime.run([&] { return median_ns(kTimes, [&] { run_in_executor(*pool, [] {}); }); }));
   }
   bench.print(row);
 }
@@ -214,13 +238,17 @@ double jobs(Runtime& runtime, ThreadPool& pool) {
 
 void measure_jobs(Bench& bench) {
   for (const auto& [threads, millions] : {std::pair{1U, 3.3}, {4U, 1.9}}) {
+    // One has a core of its own; four are where the kernel puts them.
+    std::optional<OnCore> first;
+    if (threads == 1) first.emplace(OnCore::kFirst);
     Runtime runtime;
-    ThreadPool pool(threads);
+    const auto pool = threads == 1 ? distant_pool(1, ThreadPoolOptions().spin)
+                                   : std::make_unique<ThreadPool>(threads);
     compare(
         bench,
         {.what = "a job, 100 fibers, " + std::to_string(threads) + " workers",
          .goal = 1000 / millions},
-        [&] { return jobs(runtime, pool); }, nullptr,
+        [&] { return jobs(runtime, *pool); }, nullptr,
         [threads = threads](const SyncPeer& peer) {
           return peer.jobs ? peer.jobs(threads, 100, 40'000) : 0;
         });

@@ -9,6 +9,7 @@
 #include <boost/fiber/all.hpp>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -77,10 +78,15 @@ namespace asio = boost::asio;
 
 // So many chains of jobs, each posted when the one before has come back.
 struct AsioBridge {
-  AsioBridge(unsigned threads, long times) : pool(threads), left(times) {}
+  AsioBridge(unsigned threads, long times) : left(times) {
+    // Alone it is on another core than the caller.
+    std::optional<OnCore> last;
+    if (threads == 1) last.emplace(OnCore::kLast);
+    pool.emplace(threads);
+  }
 
   void post_one() {
-    asio::post(pool, [this] {
+    asio::post(*pool, [this] {
       asio::post(context, [this] {
         if (timed) note_time();
         if (--left > 0) {
@@ -98,7 +104,7 @@ struct AsioBridge {
     last = wall_ns();
     for (int i = 0; i < flying; ++i) post_one();
     context.run();
-    pool.join();
+    pool->join();
   }
 
   void note_time() {
@@ -107,7 +113,7 @@ struct AsioBridge {
   }
 
   asio::io_context context{1};
-  asio::thread_pool pool;
+  std::optional<asio::thread_pool> pool;
   long left;
   bool timed = false;
   double last = 0;

@@ -118,20 +118,21 @@ class ThreadPool {
 
   const ThreadPoolOptions options_;
 
-  mutable SpinLock lock_;  // guards what follows
-  IntrusiveList<Job> jobs_;
-  Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
-  unsigned started_ = 0;    // threads, the standby included
+  // The lock, and what it guards: one cache line, as all of it goes from core to core.
+  alignas(64) mutable SpinLock lock_;
+  Standby standby_state_ = Standby::kNone;
+  bool has_thread_ = false;  // and will, until it is closed
+  bool closed_ = false;
+  Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
+  unsigned started_ = 0;         // threads, the standby included
   unsigned ended_ = 0;
   unsigned searching_ = 0;   // of them, those on their way to a job
   std::uint64_t begun_ = 0;  // jobs
-  Standby standby_state_ = Standby::kNone;
+  IntrusiveList<Job> jobs_;
+  Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
   Worker* standby_ = nullptr;
-  bool has_thread_ = false;  // and will, until it is closed
-  bool closed_ = false;
 
-  Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
-  Event all_ended_;
+  alignas(64) Event all_ended_;
   std::mutex threads_lock_;  // held while a thread is started or joined
   std::vector<std::unique_ptr<Worker>> workers_;
 };
