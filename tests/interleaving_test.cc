@@ -6,13 +6,14 @@
 #include <string>
 #include <utility>
 
+#include "tests/explored_check.h"
+#include "tests/explored_scheduler.h"
 #include "tests/explorer.h"
 #include "tests/permits.h"
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/inbox.h"
 #include "weft/fiber/parker.h"
-#include "weft/fiber/port.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
@@ -29,57 +30,7 @@ namespace {
 
 constexpr int kAllOrders = 1000;  // preemptions: more than there are steps
 
-void check(const std::function<Scenario()>& make, int preemptions) {
-  const Exploration exploration = explore(make, preemptions);
-  BOOST_TEST(exploration.failure == "", "run " << exploration.runs << ": " << exploration.failure);
-  BOOST_TEST_MESSAGE(exploration.runs << " orders");
-  BOOST_TEST(exploration.runs > 10);
-}
-
 std::string failure_of(const std::function<Scenario()>& make) { return explore(make, 2).failure; }
-
-// A Port whose time is over whenever the explorer says so.
-class ExploredPort final : public Port {
- public:
-  TimePoint now() const noexcept override { return now_; }
-  bool wait(TimePoint deadline) override {
-    if (deadline <= now_) return false;
-    if (parker_.wait(deadline)) return true;
-    now_ = deadline;
-    return false;
-  }
-  void wake() noexcept override { parker_.post(); }
-
- private:
-  Parker parker_;
-  TimePoint now_{1h};
-};
-
-// A scheduler of the thread that calls run(), which runs `main` and then ends it.
-class ExploredScheduler {
- public:
-  template <class Main>
-  void run(Main main) {
-    scheduler_->post([this, main] {
-      main();
-      scheduler_->stop();
-    });
-    scheduler_->run();
-    close();
-  }
-
-  void close() {
-    scheduler_->shutdown();
-    scheduler_.reset();
-  }
-
-  Scheduler* get() noexcept { return &*scheduler_; }
-  Scheduler* operator->() noexcept { return get(); }
-
- private:
-  ExploredPort port_;
-  std::optional<Scheduler> scheduler_{std::in_place, port_, Scheduler::Options{.trim = false}};
-};
 
 }  // namespace
 
@@ -256,7 +207,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_whose_time_is_over_loses_no_permit) {
         auto state = std::make_shared<State>();
         return Scenario{.threads = {[state] {
                                       state->scheduler.run([state] {
-                                        state->got += state->permits.acquire(now() + 1h);
+                                        state->got += state->permits.acquire(now() + 1ns);
                                       });
                                     },
                                     [state] { state->permits.release(); }},

@@ -1,0 +1,40 @@
+#ifndef WEFT_TESTS_EXPLORED_CHECK_H_
+#define WEFT_TESTS_EXPLORED_CHECK_H_
+
+#include <boost/test/unit_test.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "tests/explorer.h"
+
+namespace weft::test {
+
+// Explores, and fails the test if the exploration does.
+inline void check(const std::function<Scenario()>& make, int preemptions) {
+  const Exploration exploration = explore(make, preemptions);
+  BOOST_TEST(exploration.failure == "", "run " << exploration.runs << ": " << exploration.failure);
+  BOOST_TEST_MESSAGE(exploration.runs << " orders");
+  BOOST_TEST(exploration.runs > 5);
+}
+
+// The same for threads that share a State, which is made anew for each run and knows what must
+// hold.
+template <class State>
+void check(const std::vector<void (*)(State&)>& threads, int preemptions) {
+  check(
+      [&] {
+        auto state = std::make_shared<State>();
+        Scenario scenario;
+        for (const auto thread : threads) {
+          scenario.threads.push_back([state, thread] { thread(*state); });
+        }
+        scenario.holds = [state] { return state->holds(); };
+        return scenario;
+      },
+      preemptions);
+}
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_EXPLORED_CHECK_H_

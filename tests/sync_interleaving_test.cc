@@ -1,0 +1,423 @@
+// What threads and fibers do to locks and the like, in every order of their steps: see explorer.h.
+
+#include <boost/test/unit_test.hpp>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+
+#include "tests/explored_check.h"
+#include "tests/explored_scheduler.h"
+#include "tests/permits.h"
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/cancel.h"
+#include "weft/sync/barrier.h"
+#include "weft/sync/condition_variable.h"
+#include "weft/sync/event.h"
+#include "weft/sync/mutex.h"
+#include "weft/sync/semaphore.h"
+#include "weft/sync/shared_mutex.h"
+
+BOOST_AUTO_TEST_SUITE(sync_interleaving)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr TimePoint kSoon = kPast + 1h;  // for plain threads; the explorer says when it comes
+
+// What a lock guards. Others may come between the reading and the writing.
+class Number {
+ public:
+  void add() { word_.store(get() + 1, std::memory_order_relaxed); }
+  int get() { return word_.load(std::memory_order_relaxed); }
+
+ private:
+  Atomic<int> word_{0};
+};
+
+}  // namespace
+
+// ---- Mutex --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_mutex_admits_one_at_a_time_whoever_gives_up) {
+  struct State {
+    Mutex mutex;
+    Number number;
+    int locked = 0;
+    bool holds() { return number.get() == locked && mutex.try_lock(); }
+  };
+  const auto lock = [](State& state) {
+    const std::lock_guard lock(state.mutex);
+    state.number.add();
+    ++state.locked;
+  };
+  const auto lock_soon = [](State& state) {
+    const std::unique_lock lock(state.mutex, kSoon);
+    if (!lock) return;
+    state.number.add();
+    ++state.locked;
+  };
+  check<State>({lock, lock, lock_soon}, 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_that_is_cancelled_does_not_get_the_mutex) {
+  struct State {
+    Mutex mutex;
+    Number number;
+    int locked = 0;
+    ExploredFiber fiber{[this] { lock(); }};
+    void lock() {
+      const std::lock_guard lock(mutex);
+      number.add();
+      ++locked;
+    }
+    bool holds() { return number.get() == locked && mutex.try_lock(); }
+  };
+  check<State>({[](State& state) { state.fiber.run(); }, [](State& state) { state.lock(); },
+                [](State& state) { state.fiber.cancel(); }},
+               2);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_mutex) {
+  struct State {
+    std::optional<Mutex> mutex{std::in_place};
+    int users = 2;
+    bool holds() { return !mutex; }
+  };
+  const auto use = [](State& state) {
+    state.mutex->lock();
+    const bool last = --state.users == 0;
+    state.mutex->unlock();
+    if (last) state.mutex.reset();
+  };
+  check<State>({use, use}, 4);
+}
+
+// ---- SharedMutex --------------------------------------------------------------------------------
+
+namespace {
+
+struct SharedMutexState {
+  SharedMutex mutex;
+  Atomic<int> readers{0};
+  Atomic<int> writers{0};
+  bool wrong = false;
+
+  void read() {
+    const std::shared_lock lock(mutex);
+    readers.fetch_add(1, std::memory_order_relaxed);
+    wrong |= writers.load(std::memory_order_relaxed) != 0;
+    readers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  void write(TimePoint deadline) {
+    const std::unique_lock lock(mutex, deadline);
+    if (!lock) return;
+    wrong |= writers.fetch_add(1, std::memory_order_relaxed) != 0;
+    wrong |= readers.load(std::memory_order_relaxed) != 0;
+    writers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  bool holds() { return !wrong && mutex.try_lock(); }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_gives_up) {
+  const auto read = [](SharedMutexState& state) { state.read(); };
+  const auto write_soon = [](SharedMutexState& state) { state.write(kSoon); };
+  check<SharedMutexState>({read, write_soon, read}, 2);
+  check<SharedMutexState>({write_soon, write_soon, read}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_is_cancelled) {
+  struct State : SharedMutexState {
+    State() { mutex.lock_shared(); }
+    ExploredFiber writer{[this] { write(kForever); }};
+  };
+  check<State>({[](State& state) { state.writer.run(); },
+                [](State& state) {
+                  state.read();  // behind the writer, and the lock is released only afterwards
+                  state.mutex.unlock_shared();
+                },
+                [](State& state) { state.writer.cancel(); }},
+               2);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_shared_mutex) {
+  struct State {
+    std::optional<SharedMutex> mutex{std::in_place};
+    Atomic<int> users{2};
+    bool leave() { return users.fetch_sub(1, std::memory_order_relaxed) == 1; }
+    bool holds() { return !mutex; }
+  };
+  const auto read = [](State& state) {
+    state.mutex->lock_shared();
+    const bool last = state.leave();
+    state.mutex->unlock_shared();
+    if (last) state.mutex.reset();
+  };
+  const auto write = [](State& state) {
+    state.mutex->lock();
+    const bool last = state.leave();
+    state.mutex->unlock();
+    if (last) state.mutex.reset();
+  };
+  check<State>({read, write}, 4);
+  check<State>({write, write}, 4);
+}
+
+// ---- ConditionVariable --------------------------------------------------------------------------
+
+namespace {
+
+struct ConditionState {
+  Mutex mutex;
+  ConditionVariable changed;
+  int items = 0;
+  bool wrong = false;
+
+  // Whoever is notified without use for it passes it on.
+  void look(TimePoint deadline) {
+    std::unique_lock lock(mutex);
+    try {
+      if (changed.wait_until(lock, deadline) == std::cv_status::no_timeout) changed.notify_one();
+    } catch (const Cancelled&) {
+      wrong |= !mutex.is_held();
+      throw;
+    }
+    wrong |= !mutex.is_held();
+  }
+  void take() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return items > 0; });
+    --items;
+  }
+  void put() {
+    {
+      const std::lock_guard lock(mutex);
+      ++items;
+    }
+    changed.notify_one();
+  }
+  bool holds() { return !wrong && items == 0 && mutex.try_lock(); }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_timeout_takes_no_notification_away) {
+  check<ConditionState>(
+      {[](ConditionState& state) { state.look(kSoon); },
+       [](ConditionState& state) { state.take(); }, [](ConditionState& state) { state.put(); }},
+      1);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_takes_no_notification_away) {
+  struct State : ConditionState {
+    ExploredFiber looking{[this] { look(kForever); }};
+  };
+  const auto look = [](State& state) { state.looking.run(); };
+  const auto take = [](State& state) { state.take(); };
+  check<State>({look, take,
+                [](State& state) {
+                  state.put();
+                  state.looking.cancel();
+                }},
+               1);
+  check<State>({look, take,
+                [](State& state) {
+                  state.looking.cancel();
+                  state.put();
+                }},
+               1);
+}
+
+BOOST_AUTO_TEST_CASE(who_was_notified_may_destroy_the_condition_variable) {
+  struct State {
+    Mutex mutex;
+    std::optional<ConditionVariable> changed{std::in_place};
+    Atomic<bool> locked{false};
+    void await_waiter() {
+      while (!locked.load(std::memory_order_relaxed)) let_others_run();
+      const std::lock_guard lock(mutex);
+    }
+    bool holds() { return !changed; }
+  };
+  const auto wait = [](State& state) {
+    std::unique_lock lock(state.mutex);
+    state.locked.store(true, std::memory_order_relaxed);
+    state.changed->wait(lock);
+    state.changed.reset();
+  };
+  check<State>({wait,
+                [](State& state) {
+                  state.await_waiter();
+                  state.changed->notify_one();
+                }},
+               3);
+  check<State>({wait,
+                [](State& state) {
+                  state.await_waiter();
+                  state.changed->notify_all();
+                }},
+               3);
+}
+
+// ---- Semaphore ----------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_timeout_takes_no_permit) {
+  struct State {
+    Semaphore semaphore{0};
+    bool holds() { return !semaphore.try_acquire(); }
+  };
+  check<State>({[](State& state) { state.semaphore.acquire(); },
+                [](State& state) {
+                  if (state.semaphore.try_acquire_until(kSoon)) state.semaphore.release();
+                },
+                [](State& state) { state.semaphore.release(); }},
+               2);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_takes_no_permit) {
+  struct State {
+    Semaphore semaphore{0};
+    int got = 0;
+    ExploredFiber fiber{[this] {
+      semaphore.acquire();
+      ++got;
+    }};
+    bool holds() { return got + semaphore.try_acquire() == 1 && !semaphore.try_acquire(); }
+  };
+  check<State>(
+      {[](State& state) { state.fiber.run(); }, [](State& state) { state.semaphore.release(); },
+       [](State& state) { state.fiber.cancel(); }},
+      2);
+}
+
+BOOST_AUTO_TEST_CASE(who_takes_the_last_permit_may_destroy_the_semaphore) {
+  struct State {
+    std::optional<Semaphore> semaphore{std::in_place, 0};
+    int taken = 0;
+    bool holds() { return !semaphore; }
+  };
+  const auto acquire = [](State& state) {
+    state.semaphore->acquire();
+    if (++state.taken == 2) state.semaphore.reset();
+  };
+  check<State>({acquire, acquire, [](State& state) { state.semaphore->release(2); }}, 2);
+  check<State>({[](State& state) {
+                  state.semaphore->acquire();
+                  state.semaphore->acquire();
+                  state.semaphore.reset();
+                },
+                [](State& state) { state.semaphore->release(); },
+                [](State& state) { state.semaphore->release(); }},
+               2);
+}
+
+// ---- Event --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(no_set_is_missed_though_the_event_is_cleared_in_between) {
+  struct State {
+    Event event;
+    bool holds() { return event.is_set(); }
+  };
+  const auto wait = [](State& state) { state.event.wait(); };
+  const auto wait_soon = [](State& state) { state.event.wait_until(kSoon); };
+  const auto set = [](State& state) {
+    state.event.set();
+    state.event.clear();
+    state.event.set();
+  };
+  check<State>({wait, wait_soon, set}, 1);
+  check<State>({wait, wait, [](State& state) { state.event.set(); }}, 2);
+  check<State>(
+      {wait, [](State& state) { state.event.set(); }, [](State& state) { state.event.set(); }}, 2);
+}
+
+BOOST_AUTO_TEST_CASE(who_saw_it_set_may_destroy_the_event) {
+  struct State {
+    std::optional<Event> event{std::in_place};
+    int users = 1;
+    void leave() {
+      if (--users == 0) event.reset();
+    }
+    bool holds() { return !event; }
+  };
+  struct StateOfTwo : State {
+    StateOfTwo() { users = 2; }
+  };
+  const auto set = [](State& state) { state.event->set(); };
+  check<State>({set,
+                [](State& state) {
+                  while (!state.event->is_set()) let_others_run();
+                  state.leave();
+                }},
+               4);
+  check<State>({set,
+                [](State& state) {
+                  state.event->wait();
+                  state.leave();
+                }},
+               4);
+  const auto wait = [](StateOfTwo& state) {
+    state.event->wait();
+    state.leave();
+  };
+  const auto wait_soon = [](StateOfTwo& state) {
+    if (!state.event->wait_until(kSoon)) state.event->wait();
+    state.leave();
+  };
+  check<StateOfTwo>({wait, wait_soon, [](StateOfTwo& state) { state.event->set(); }}, 1);
+}
+
+// ---- Barrier ------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(whoever_waited_at_it_may_destroy_the_barrier) {
+  struct State {
+    std::optional<Barrier> barrier{std::in_place, 3};
+    int passed = 0;
+    int last = 0;
+    bool holds() { return !barrier && last == 1; }
+  };
+  const auto arrive = [](State& state) {
+    state.last += state.barrier->arrive_and_wait();
+    if (++state.passed == 3) state.barrier.reset();
+  };
+  check<State>({arrive, arrive, arrive}, 2);
+}
+
+// Who is cancelled has not arrived, or the barrier has opened; in both cases it is as new.
+BOOST_AUTO_TEST_CASE(a_cancellation_and_the_last_arrival_agree) {
+  struct State {
+    Barrier barrier{2};
+    bool first_passed = false;
+    bool second_passed = false;
+    bool second_was_last = false;
+    ExploredFiber first{[this] {
+      barrier.arrive_and_wait();
+      first_passed = true;
+    }};
+    ExploredFiber second{[this] {
+      second_was_last = barrier.arrive_and_wait();
+      second_passed = true;
+    }};
+    Permits first_ended, second_ended;
+    bool holds() { return second_passed ? first_passed || second_was_last : !first_passed; }
+  };
+  check<State>({[](State& state) {
+                  state.first.run();
+                  if (!state.first_passed) state.second.cancel();
+                  state.second_ended.acquire();
+                  state.barrier.arrive_and_wait();
+                },
+                [](State& state) {
+                  state.second.run();
+                  state.second_ended.release();
+                  state.barrier.arrive_and_wait();
+                },
+                [](State& state) { state.first.cancel(); }},
+               1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
