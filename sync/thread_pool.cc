@@ -89,9 +89,9 @@ void ThreadPool::submit(Job& job) {
   }
   jobs_.push_back(job);
   update_hint();
-  const Call call = call_for_help();
+  const Helper helper = call_for_help();
   lock.unlock();
-  follow(call);
+  follow(helper);
 }
 
 bool ThreadPool::withdraw(Job& job) noexcept {
@@ -109,9 +109,10 @@ void ThreadPool::update_hint() noexcept {
 }
 
 // One at a time is called; when it has found a job and there are more, it calls the next. So a
-// burst of short jobs wakes few threads, and the poster makes one system call at most. REQUIRES:
-// the lock is held, and a job waits.
-ThreadPool::Call ThreadPool::call_for_help() noexcept {
+// burst of short jobs wakes few threads, and the poster makes one system call at most.
+//
+// REQUIRES: the lock is held, and a job waits.
+ThreadPool::Helper ThreadPool::call_for_help() noexcept {
   if (searching_ > 0) return {};
   if (idle_) {
     ++searching_;
@@ -136,15 +137,15 @@ ThreadPool::Call ThreadPool::call_for_help() noexcept {
 }
 
 // A thread that cannot be started is done without: there is one.
-void ThreadPool::follow(Call call) noexcept {
-  if (call.sleeper) {
-    call.sleeper->parker.post();
-  } else if (call.start) {
+void ThreadPool::follow(Helper helper) noexcept {
+  if (helper.sleeper) {
+    helper.sleeper->parker.post();
+  } else if (helper.start) {
     try {
       const std::lock_guard threads(threads_lock_);
-      start(call.as_standby);
+      start(helper.as_standby);
     } catch (...) {
-      not_started(call.as_standby);
+      not_started(helper.as_standby);
     }
   }
 }
@@ -193,11 +194,11 @@ void ThreadPool::not_started(bool as_standby) noexcept {
     --searching_;
   }
   // While this one was counted as searching, others may have gone to sleep.
-  Call call;
-  if (!jobs_.empty() && idle_) call = call_for_help();
+  Helper helper;
+  if (!jobs_.empty() && idle_) helper = call_for_help();
   const bool last = closed_ && ended_ == started_;
   lock.unlock();
-  follow(call);
+  follow(helper);
   if (last) all_ended_.set();
 }
 
@@ -209,10 +210,10 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
       ++begun_;
       if (std::exchange(searching, false)) --searching_;
       update_hint();
-      Call call;
-      if (!jobs_.empty()) call = call_for_help();
+      Helper helper;
+      if (!jobs_.empty()) helper = call_for_help();
       lock.unlock();
-      follow(call);
+      follow(helper);
       job->run_(*job);
       lock.lock();
     } else if (closed_) {

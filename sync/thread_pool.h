@@ -96,7 +96,7 @@ class ThreadPool {
   struct Worker;
 
   // Whom to wake or start, once the lock is released.
-  struct Call {
+  struct Helper {
     Worker* sleeper = nullptr;
     bool start = false;
     bool as_standby = false;
@@ -105,8 +105,8 @@ class ThreadPool {
   // The thread that adds itself to the others when jobs stand still.
   enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
 
-  Call call_for_help() noexcept;
-  void follow(Call call) noexcept;
+  Helper call_for_help() noexcept;
+  void follow(Helper helper) noexcept;
   void update_hint() noexcept;
   void start_first();
   void start(bool as_standby);
