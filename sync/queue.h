@@ -177,7 +177,7 @@ class LifoQueue : public BasicQueue<T, StackStore<T>> {
 template <class T, class Store>
 class BasicQueue<T, Store>::Iterator {
  public:
-  using iterator_category = std::input_iterator_tag;
+  using iterator_concept = std::input_iterator_tag;
   using value_type = T;
   using difference_type = std::ptrdiff_t;
   using pointer = T*;
