@@ -165,7 +165,7 @@ void Scheduler::shuffle() {
 // ---- Shutdown -----------------------------------------------------------------------------------
 
 void Scheduler::shutdown(const std::function<void()>& last) {
-  const auto drop_calls = [this] {
+  const std::function<void()> drop_calls = [this] {
     while (Call* call = calls_.front()) forget(*call);
   };
   attach();
@@ -184,7 +184,7 @@ void Scheduler::shutdown(const std::function<void()>& last) {
   current_scheduler = nullptr;
 }
 
-// Starts f() as a fiber that the shutdown does not cancel.
+// Starts f() as a fiber that the shutdown does not cancel. REQUIRES: f outlives it.
 void Scheduler::start_cleanup(std::string_view name, const std::function<void()>& f) {
   Fiber& fiber = reserve({.name = name});
   fiber.payload = const_cast<std::function<void()>*>(&f);
