@@ -84,15 +84,24 @@ BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_mutex) {
   struct State {
     std::optional<Mutex> mutex{std::in_place};
     int users = 2;
+    void unlock() {
+      const bool last = --users == 0;
+      mutex->unlock();
+      if (last) mutex.reset();
+    }
     bool holds() { return !mutex; }
   };
   const auto use = [](State& state) {
     state.mutex->lock();
-    const bool last = --state.users == 0;
-    state.mutex->unlock();
-    if (last) state.mutex.reset();
+    state.unlock();
+  };
+  // Leaves a mutex that others take for contended.
+  const auto use_later = [](State& state) {
+    if (!state.mutex->try_lock_until(kSoon)) state.mutex->lock();
+    state.unlock();
   };
   check<State>({use, use}, 4);
+  check<State>({use, use_later}, 4);
 }
 
 // ---- SharedMutex --------------------------------------------------------------------------------
@@ -130,6 +139,19 @@ BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_gives_up) {
   check<SharedMutexState>({write_soon, write_soon, read}, 1);
 }
 
+// It need not wait for those who held the lock all the time.
+BOOST_AUTO_TEST_CASE(a_reader_joins_others_once_the_writer_between_them_has_given_up) {
+  struct State : SharedMutexState {
+    State() { mutex.lock_shared(); }
+  };
+  check<State>({[](State& state) { state.write(kSoon); },
+                [](State& state) {
+                  state.read();
+                  state.mutex.unlock_shared();
+                }},
+               4);
+}
+
 BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_is_cancelled) {
   struct State : SharedMutexState {
     State() { mutex.lock_shared(); }
@@ -148,23 +170,34 @@ BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_shared_mutex) {
   struct State {
     std::optional<SharedMutex> mutex{std::in_place};
     Atomic<int> users{2};
-    bool leave() { return users.fetch_sub(1, std::memory_order_relaxed) == 1; }
+    void leave(void (SharedMutex::*unlock)()) {
+      const bool last = users.fetch_sub(1, std::memory_order_relaxed) == 1;
+      ((*mutex).*unlock)();
+      if (last) mutex.reset();
+    }
     bool holds() { return !mutex; }
   };
   const auto read = [](State& state) {
     state.mutex->lock_shared();
-    const bool last = state.leave();
-    state.mutex->unlock_shared();
-    if (last) state.mutex.reset();
+    state.leave(&SharedMutex::unlock_shared);
+  };
+  const auto read_later = [](State& state) {
+    if (!state.mutex->try_lock_shared_until(kSoon)) state.mutex->lock_shared();
+    state.leave(&SharedMutex::unlock_shared);
   };
   const auto write = [](State& state) {
     state.mutex->lock();
-    const bool last = state.leave();
-    state.mutex->unlock();
-    if (last) state.mutex.reset();
+    state.leave(&SharedMutex::unlock);
+  };
+  const auto write_later = [](State& state) {
+    if (!state.mutex->try_lock_until(kSoon)) state.mutex->lock();
+    state.leave(&SharedMutex::unlock);
   };
   check<State>({read, write}, 4);
   check<State>({write, write}, 4);
+  check<State>({read, write_later}, 3);
+  check<State>({write, write_later}, 3);
+  check<State>({write, read_later}, 3);
 }
 
 // ---- ConditionVariable --------------------------------------------------------------------------
@@ -313,6 +346,15 @@ BOOST_AUTO_TEST_CASE(who_takes_the_last_permit_may_destroy_the_semaphore) {
                 [](State& state) { state.semaphore->release(); },
                 [](State& state) { state.semaphore->release(); }},
                2);
+  check<State>({[](State& state) {
+                  // Leaves a semaphore that release() takes for contended.
+                  if (!state.semaphore->try_acquire_until(kSoon)) {
+                    while (!state.semaphore->try_acquire()) let_others_run();
+                  }
+                  state.semaphore.reset();
+                },
+                [](State& state) { state.semaphore->release(); }},
+               4);
 }
 
 // ---- Event --------------------------------------------------------------------------------------
@@ -360,6 +402,15 @@ BOOST_AUTO_TEST_CASE(who_saw_it_set_may_destroy_the_event) {
                   state.leave();
                 }},
                4);
+  check<State>({set,
+                [](State& state) {
+                  // Leaves an event that set() takes for contended.
+                  if (!state.event->wait_until(kSoon)) {
+                    while (!state.event->is_set()) let_others_run();
+                  }
+                  state.leave();
+                }},
+               4);
   const auto wait = [](StateOfTwo& state) {
     state.event->wait();
     state.leave();
@@ -389,34 +440,38 @@ BOOST_AUTO_TEST_CASE(whoever_waited_at_it_may_destroy_the_barrier) {
 
 // Who is cancelled has not arrived, or the barrier has opened; in both cases it is as new.
 BOOST_AUTO_TEST_CASE(a_cancellation_and_the_last_arrival_agree) {
+  struct Party {
+    explicit Party(Barrier& its_barrier) : barrier(its_barrier) {}
+    Barrier& barrier;
+    bool passed = false;
+    bool was_last = false;
+    ExploredFiber fiber{[this] {
+      was_last = barrier.arrive_and_wait();
+      passed = true;
+    }};
+  };
   struct State {
     Barrier barrier{2};
-    bool first_passed = false;
-    bool second_passed = false;
-    bool second_was_last = false;
-    ExploredFiber first{[this] {
-      barrier.arrive_and_wait();
-      first_passed = true;
-    }};
-    ExploredFiber second{[this] {
-      second_was_last = barrier.arrive_and_wait();
-      second_passed = true;
-    }};
-    Permits first_ended, second_ended;
-    bool holds() { return second_passed ? first_passed || second_was_last : !first_passed; }
+    Party first{barrier};
+    Party second{barrier};
+    Permits second_ended;
+    bool holds() {
+      if (!second.passed) return !first.passed;
+      return first.passed ? first.was_last != second.was_last : second.was_last;
+    }
   };
   check<State>({[](State& state) {
-                  state.first.run();
-                  if (!state.first_passed) state.second.cancel();
+                  state.first.fiber.run();
+                  if (!state.first.passed) state.second.fiber.cancel();
                   state.second_ended.acquire();
                   state.barrier.arrive_and_wait();
                 },
                 [](State& state) {
-                  state.second.run();
+                  state.second.fiber.run();
                   state.second_ended.release();
                   state.barrier.arrive_and_wait();
                 },
-                [](State& state) { state.first.cancel(); }},
+                [](State& state) { state.first.fiber.cancel(); }},
                1);
 }
 
