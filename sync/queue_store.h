@@ -86,13 +86,10 @@ class RingStore {
   std::size_t size_ = 0;
 };
 
-// Last in, first out: a stack.
-template <class T>
-class StackStore {
+// A vector of entries, for the other two.
+template <class Entry>
+class VectorStore {
  public:
-  struct Entry {  // a vector of bool would be none
-    T item;
-  };
   using Memory = std::vector<Entry>;
 
   static Memory allocate(std::size_t items) {
@@ -108,50 +105,48 @@ class StackStore {
 
   std::size_t size() const noexcept { return entries_.size(); }
   bool has_memory() const noexcept { return entries_.size() < entries_.capacity(); }
-  void push(T&& item) noexcept { entries_.push_back(Entry{std::move(item)}); }
+
+ protected:
+  Memory entries_;
+};
+
+template <class T>
+struct StackEntry {  // a vector of bool would be none
+  T item;
+};
+
+// Last in, first out: a stack.
+template <class T>
+class StackStore : public VectorStore<StackEntry<T>> {
+ public:
+  void push(T&& item) noexcept { this->entries_.push_back({std::move(item)}); }
   T pop() noexcept {
-    T item(std::move(entries_.back().item));
-    entries_.pop_back();
+    T item(std::move(this->entries_.back().item));
+    this->entries_.pop_back();
     return item;
   }
+};
 
- private:
-  Memory entries_;
+template <class T>
+struct HeapEntry {
+  T item;
+  std::uint64_t number;  // counts the pushes
 };
 
 // The least first, of equal ones the oldest: a heap.
 template <class T, class Less>
-class HeapStore {
+class HeapStore : public VectorStore<HeapEntry<T>> {
  public:
-  struct Entry {
-    T item;
-    std::uint64_t number;  // counts the pushes
-  };
-  using Memory = std::vector<Entry>;
-
   explicit HeapStore(Less less) : less_(std::move(less)) {}
 
-  static Memory allocate(std::size_t items) {
-    Memory memory;
-    memory.reserve(items);
-    return memory;
-  }
-  void move_to(Memory& memory) noexcept {
-    if (memory.capacity() <= entries_.size()) return;
-    for (Entry& entry : entries_) memory.push_back(std::move(entry));
-    std::swap(entries_, memory);
-  }
-
-  std::size_t size() const noexcept { return entries_.size(); }
-  bool has_memory() const noexcept { return entries_.size() < entries_.capacity(); }
   void push(T&& item) noexcept {
-    entries_.push_back(Entry{std::move(item), pushes_++});
-    std::push_heap(entries_.begin(), entries_.end(), After{less_});
+    this->entries_.push_back({std::move(item), pushes_++});
+    std::push_heap(this->entries_.begin(), this->entries_.end(), After{less_});
   }
   T pop() noexcept {
-    std::pop_heap(entries_.begin(), entries_.end(), After{less_});
-    T item(std::move(entries_.back().item));
-    entries_.pop_back();
+    std::pop_heap(this->entries_.begin(), this->entries_.end(), After{less_});
+    T item(std::move(this->entries_.back().item));
+    this->entries_.pop_back();
     return item;
   }
 
@@ -159,13 +154,12 @@ class HeapStore {
   // Puts last, which for a heap is on top, what is to be popped first.
   struct After {
     Less& less;
-    bool operator()(const Entry& a, const Entry& b) const {
+    bool operator()(const HeapEntry<T>& a, const HeapEntry<T>& b) const {
       if (less(b.item, a.item)) return true;
       return !less(a.item, b.item) && b.number < a.number;
     }
   };
 
-  Memory entries_;
   Less less_;
   std::uint64_t pushes_ = 0;
 };
