@@ -18,6 +18,7 @@ def weft_dependencies():
         _debian_rules()
 
     _boost("boost.context", target = "boost.context", library = "boost_context")
+
     # For a benchmark that is built only where it is asked for.
     _boost("boost.asio", target = "boost.asio", library = "boost_context")  # headers alone
     _boost("boost.fiber", target = "boost.fiber", library = "boost_fiber", deps = ["@boost.context"])
