@@ -164,8 +164,11 @@ void measure_ring(Bench& bench) {
     RawRing ring(static_cast<std::size_t>(fibers));
     Row row{.what = "yield, ring of " + std::to_string(fibers) + " fibers", .goal = 1.3};
     alternate(
-        row, bench.rounds(), [&] { return ring_switch(runtime, fibers, laps); },
-        [&] { return ns_per(static_cast<double>(fibers * laps), [&] { ring.run(laps); }); });
+        row, bench.rounds(),
+        [&, fibers = fibers, laps = laps] { return ring_switch(runtime, fibers, laps); },
+        [&, fibers = fibers, laps = laps] {
+          return ns_per(static_cast<double>(fibers * laps), [&] { ring.run(laps); });
+        });
     bench.print(row);
   }
 }
