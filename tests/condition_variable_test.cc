@@ -247,6 +247,7 @@ WEFT_TEST_CASE(a_notification_beats_a_timeout_that_comes_later_and_goes_on_after
 }
 
 // Each of these takes an item if there is one when it comes back.
+// Boost.Fiber lost notifications to timeouts (its #212 and #251).
 BOOST_AUTO_TEST_CASE(no_notification_is_lost_to_those_who_give_up_at_the_same_instant) {
   int taken = 0, timed_out = 0, cancelled = 0;
   run_shuffled([&] {

@@ -224,6 +224,7 @@ BOOST_AUTO_TEST_CASE(an_unlock_at_the_instant_when_the_time_is_over_loses_nothin
 
 // ---- Cancellation -------------------------------------------------------------------------------
 
+// In asyncio it held up the others (bpo-27585).
 WEFT_SHUFFLED_TEST_CASE(a_cancelled_waiter_gets_nothing_and_holds_up_nobody) {
   for (const bool another_waits : {false, true}) {
     Mutex mutex;
