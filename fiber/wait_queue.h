@@ -58,7 +58,7 @@ class Waiter : public ListNode<> {
   void wake() noexcept;
   bool claim_to_wake() noexcept;
   bool claim_to_abort(State reason) noexcept;
-  bool park_here(TimePoint deadline);
+  bool park_here(TimePoint deadline);  // park(), to be inlined
   bool park_until(TimePoint deadline);
   bool park_thread(TimePoint deadline);
   bool outcome() const;
@@ -182,7 +182,7 @@ class WaitQueue {
  private:
   friend class Waiter;
 
-  void add(Lock& lock, Waiter& waiter);
+  void add(Lock& lock, Waiter& waiter);  // enqueue(), to be inlined
 
   SpinLock lock_;
   IntrusiveList<Waiter> waiters_;

@@ -243,7 +243,7 @@ template <class T, class Store>
   lock.unlock();
   auto memory = Store::allocate(std::max(2 * before, kFirstRoom));
   lock.lock();
-  store_.move_to(memory);
+  if (!store_.has_memory()) store_.move_to(memory);
   lock.unlock();
   { auto old = std::move(memory); }
   lock.lock();

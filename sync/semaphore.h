@@ -41,7 +41,7 @@ class Semaphore {
 
   // Gives permits, first to those who wait, in their order. Does not wait. O(waiters that it
   // wakes). Throws std::invalid_argument if `permits` is negative, and std::overflow_error if they
-  // would be more than 2^63 - 1.
+  // would be more than 2^63 - 1; then none are added, but those who waited may have got theirs.
   void release(std::int64_t permits = 1);
 
  private:

@@ -148,8 +148,8 @@ class ThreadPool {
 // it takes less than 10 ms of the machine's time; then the clock goes on, for those who block until
 // it does.
 //
-// Costs about a microsecond while both sides are busy, and else two wake-ups of threads: see spin.
-// Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
+// Costs less than a microsecond while both sides are busy, and else two wake-ups of threads: see
+// spin. Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
 // std::invalid_argument if f is null; std::system_error if no thread at all can be started.
 template <class F>
 auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
