@@ -64,14 +64,13 @@ class TaskBase {
 
   // For weft's own files.
   Completion& completion() const { return fiber().completion; }
-
- protected:
-  explicit TaskBase(Fiber& fiber) noexcept : fiber_(&fiber) {}
-
   Fiber& fiber() const {
     if (!fiber_) fail_no_task();
     return *fiber_;
   }
+
+ protected:
+  explicit TaskBase(Fiber& fiber) noexcept : fiber_(&fiber) {}
 
   // Waits; throws what get() has to throw, and else leaves the result to be taken.
   void join();

@@ -33,6 +33,21 @@ TaskInfo current_task();
 // O(stacks ever used). Throws std::logic_error outside fibers.
 std::vector<TaskInfo> all_tasks();
 
+// For weft's own files: while it lives, the running fiber waits for something from outside, which a
+// clock that jumps gives some time. See Port::expect(). On a plain thread: nothing.
+class ExpectedEvent {
+ public:
+  ExpectedEvent() noexcept { tell(1); }
+  ~ExpectedEvent() { tell(-1); }
+  ExpectedEvent(const ExpectedEvent&) = delete;
+  ExpectedEvent& operator=(const ExpectedEvent&) = delete;
+
+ private:
+  static void tell(int events) noexcept {
+    if (Scheduler::current_fiber()) Scheduler::current_or_null()->port().expect(events);
+  }
+};
+
 }  // namespace weft
 
 #endif  // WEFT_FIBER_THIS_FIBER_H_

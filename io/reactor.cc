@@ -7,19 +7,32 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdint>
 #include <ctime>
-#include <system_error>
+#include <stdexcept>
+#include <string>
+
+#include "weft/io/error.h"
 
 namespace weft {
 namespace {
 
-constexpr int kEvents = 64;
+constexpr int kEvents = 256;
 constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; below, a thousandth is noise
 
-Fd checked(int fd, const char* call) {
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), call);
-  return Fd(fd);
+// What an event is tagged with: the eventfd; or a descriptor of somebody else, marked by this bit,
+// and above it the serial number of its arming; or else a slot and its generation.
+constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
+constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
+
+// What else each direction is told of.
+constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI;
+constexpr std::uint32_t kWriteEvents = EPOLLOUT;
+constexpr std::uint32_t kBoth = EPOLLERR | EPOLLHUP;
+
+Fd new_eventfd() {
+  Fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (fd.get() < 0) fail(last_error(), "eventfd");
+  return fd;
 }
 
 // epoll_wait with a timeout in nanoseconds; null waits for ever.
@@ -43,14 +56,25 @@ int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noe
 
 }  // namespace
 
-Reactor::Reactor()
-    : epoll_(checked(epoll_create1(EPOLL_CLOEXEC), "weft: epoll_create1")),
-      wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "weft: eventfd")) {
+Reactor::Reactor() : registry_(new Registry), wakeup_(new_eventfd()) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), &event) != 0) {
-    throw std::system_error(errno, std::generic_category(), "weft: epoll_ctl of the eventfd");
+  event.data.u64 = kWakeup;
+  if (epoll_ctl(registry_->epoll(), EPOLL_CTL_ADD, wakeup_.get(), &event) != 0) {
+    fail(last_error(), "epoll_ctl of the eventfd");
   }
+}
+
+Reactor::~Reactor() {
+  // The epoll instance may be kept by a socket.
+  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, wakeup_.get(), nullptr);
+}
+
+Reactor& Reactor::require(const char* caller) {
+  if (!current_reactor) {
+    throw std::logic_error(std::string(caller) + " has to wait; call it inside weft::run");
+  }
+  return *current_reactor;
 }
 
 bool Reactor::wait(TimePoint deadline) {
@@ -65,8 +89,17 @@ bool Reactor::wait(TimePoint deadline) {
   }
   epoll_event events[kEvents];
   const int count =
-      wait_for_events(epoll_.get(), events, deadline == kForever ? nullptr : &timeout);
+      wait_for_events(registry_->epoll(), events, deadline == kForever ? nullptr : &timeout);
   // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t tag = events[i].data.u64;
+    if (tag == kWakeup) continue;
+    if (tag & kForeign) [[unlikely]] {
+      note_foreign(tag, events[i].events);
+    } else {
+      registry_->note(tag, events[i].events);
+    }
+  }
   return count > 0;
 }
 
@@ -76,6 +109,105 @@ void Reactor::wake() noexcept {
   // Fails only where the counter is full, and then the reactor has an event already.
   [[maybe_unused]] const ssize_t written = write(wakeup_.get(), &one, sizeof(one));
   errno = saved;
+}
+
+// ---- Descriptors of others ----------------------------------------------------------------------
+
+// One fiber's stay in an entry. Its end may find the descriptor closed, or another one in its
+// place, which may even be ours.
+class Reactor::ForeignWait {
+ public:
+  ForeignWait(Reactor& reactor, int fd)
+      : reactor_(reactor), fd_(fd), foreign_(reactor.foreign_[fd]) {
+    ++foreign_.waiting;
+  }
+  ~ForeignWait() {
+    if (--foreign_.waiting > 0) return;
+    const bool armed = foreign_.serial != 0;
+    reactor_.foreign_.erase(fd_);
+    if (armed && !reactor_.registry_->owns(fd_)) {
+      epoll_ctl(reactor_.registry_->epoll(), EPOLL_CTL_DEL, fd_, nullptr);
+    }
+  }
+  ForeignWait(const ForeignWait&) = delete;
+  ForeignWait& operator=(const ForeignWait&) = delete;
+
+  Foreign& foreign() noexcept { return foreign_; }
+
+ private:
+  Reactor& reactor_;
+  const int fd_;
+  Foreign& foreign_;
+};
+
+void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
+  if (registry_->owns(fd)) {
+    fail(std::make_error_code(std::errc::device_or_resource_busy), what,
+         "of descriptor " + std::to_string(fd) + ", which is a socket of weft's");
+  }
+  ForeignWait stay(*this, fd);
+  Foreign& foreign = stay.foreign();
+  const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
+  if (!arm(fd, foreign, foreign.wanted() | events)) {
+    if (errno == EPERM) return;  // a file, say, which is always ready
+    fail(last_error(), what, "of descriptor " + std::to_string(fd));
+  }
+  WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];
+  WaitQueue::Lock lock(queue);
+  queue.wait(lock, kForever, what);
+}
+
+// What those who are in the queues wait for.
+std::uint32_t Reactor::Foreign::wanted() noexcept {
+  std::uint32_t events = 0;
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    WaitQueue& queue = queues[static_cast<unsigned>(direction)];
+    const WaitQueue::Lock lock(queue);
+    if (!queue.empty(lock)) events |= direction == Direction::kRead ? kReadEvents : kWriteEvents;
+  }
+  return events;
+}
+
+void Reactor::Foreign::wake(Direction direction) noexcept {
+  WaitQueue& queue = queues[static_cast<unsigned>(direction)];
+  WaitQueue::Lock lock(queue);
+  Claimed claimed;
+  queue.claim_all(lock, claimed);
+  lock.unlock();
+  claimed.resume();
+}
+
+// Asks for one event. Returns false, with errno, if the kernel does not take it.
+bool Reactor::arm(int fd, Foreign& foreign, std::uint32_t epoll_events) {
+  serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
+  epoll_event event{};
+  event.events = epoll_events | EPOLLONESHOT;
+  event.data.u64 = std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd);
+  // It may have been closed and opened anew since it was armed last, and so be registered or not.
+  const int epoll = registry_->epoll();
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 &&
+      (errno != EEXIST || epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0)) {
+    return false;
+  }
+  foreign.serial = serial_;
+  return true;
+}
+
+void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+  const int fd = static_cast<int>(tag & (kForeign - 1));
+  const auto found = foreign_.find(fd);
+  if (found == foreign_.end() || found->second.serial != tag >> 32) return;
+  Foreign& foreign = found->second;
+  if (epoll_events & (kReadEvents | kBoth)) foreign.wake(Direction::kRead);
+  if (epoll_events & (kWriteEvents | kBoth)) foreign.wake(Direction::kWrite);
+  if (const std::uint32_t left = foreign.wanted()) {
+    if (arm(fd, foreign, left)) return;
+    foreign.wake(Direction::kRead);  // their own calls will tell them what is wrong
+    foreign.wake(Direction::kWrite);
+  }
+  // Done with it before a fiber can run, and close it.
+  foreign.serial = 0;
+  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 }  // namespace weft

@@ -1,17 +1,37 @@
 #ifndef WEFT_IO_REACTOR_H_
 #define WEFT_IO_REACTOR_H_
 
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <unordered_map>
+
 #include "weft/fiber/port.h"
+#include "weft/fiber/wait_queue.h"
 #include "weft/io/fd.h"
+#include "weft/io/readiness.h"
 
 namespace weft {
 
+class Reactor;
+
+// The reactor of the runtime that runs on this thread, or null.
+inline constinit thread_local Reactor* current_reactor = nullptr;
+
 // The Port of a scheduler that does I/O: sleeps in epoll, and is woken through an eventfd.
+//
+// Sockets that weft owns are registered once, edge-triggered, when first a call on them has to
+// wait. Descriptors of others are armed for one event, for as long as somebody waits.
+//
 // Threads: wake() from any, the rest from the scheduler's.
 class Reactor final : public Port {
  public:
   // Throws std::system_error, naming the call, where the process is out of descriptors.
   Reactor();
+  ~Reactor() override;
+
+  // That of the calling fiber. Throws std::logic_error, saying that `caller` needs a fiber.
+  static Reactor& require(const char* caller);
 
   TimePoint now() const noexcept override { return Clock::now(); }
 
@@ -21,9 +41,37 @@ class Reactor final : public Port {
 
   void wake() noexcept override;
 
+  // See Registry::add().
+  Readiness* add(int fd, Direction missing, std::error_code& error) {
+    return registry_->add(fd, missing, error);
+  }
+
+  // wait_readable() and wait_writable().
+  void wait_for_foreign(int fd, Direction direction, const char* what);
+
  private:
-  Fd epoll_;
+  // A descriptor of somebody else, while fibers wait for it.
+  struct Foreign {
+    std::uint32_t wanted() noexcept;
+    void wake(Direction direction) noexcept;
+
+    WaitQueue queues[2];
+    unsigned waiting = 0;      // fibers that have not come back from it yet
+    std::uint32_t serial = 0;  // of the last arming: what comes for an earlier one is stale
+  };
+  class ForeignWait;
+
+  bool arm(int fd, Foreign& foreign, std::uint32_t epoll_events);
+  void note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
+
+  struct CloseRegistry {
+    void operator()(Registry* registry) const noexcept { registry->close(); }
+  };
+
+  const std::unique_ptr<Registry, CloseRegistry> registry_;
   Fd wakeup_;  // registered edge-triggered: each write is one event, and nobody has to read it
+  std::unordered_map<int, Foreign> foreign_;
+  std::uint32_t serial_ = 0;
 };
 
 }  // namespace weft

@@ -1,11 +1,13 @@
 #include "weft/io/runtime.h"
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
 #include "weft/fiber/virtual_port.h"
 #include "weft/io/reactor.h"
+#include "weft/io/signal.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {
@@ -36,7 +38,8 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 struct Runtime::Impl {
   explicit Impl(const RunOptions& options)
-      : virtual_port(reactor),
+      : cancel_on_signal(options.cancel_on_signal),
+        virtual_port(reactor),
         scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = options.shuffle_seed,
@@ -48,6 +51,7 @@ struct Runtime::Impl {
     scheduler.set_default_pool(&pool);
   }
 
+  const bool cancel_on_signal;
   Reactor reactor;
   VirtualPort virtual_port;
   Scheduler scheduler;
@@ -57,19 +61,24 @@ struct Runtime::Impl {
 
 // Makes this the current runtime of the thread.
 struct Runtime::Here {
-  explicit Here(Runtime& runtime) : outer(std::exchange(current_runtime, &runtime)) {}
-  ~Here() { current_runtime = outer; }
+  explicit Here(Runtime& runtime)
+      : outer(std::exchange(current_runtime, &runtime)),
+        outer_reactor(std::exchange(current_reactor, &runtime.impl_->reactor)) {}
+  ~Here() {
+    current_runtime = outer;
+    current_reactor = outer_reactor;
+  }
   Runtime* const outer;
+  Reactor* const outer_reactor;
 };
 
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {}
 
 Runtime::~Runtime() {
-  current_runtime = this;
+  const Here here(*this);
   // The pool ends while the scheduler still runs: its jobs may wait for what they started there.
   impl_->scheduler.shutdown([this] { impl_->pool.close(); });
-  current_runtime = nullptr;
 }
 
 void Runtime::check_not_nested() {
@@ -78,9 +87,11 @@ void Runtime::check_not_nested() {
   }
 }
 
-void Runtime::run_until(Completion& completion) {
+void Runtime::run_until_end(TaskBase& task) {
   const Here here(*this);
-  impl_->scheduler.run_until(completion);
+  std::optional<CancelOnSignal> signals;
+  if (impl_->cancel_on_signal) signals.emplace(task.fiber());
+  impl_->scheduler.run_until(task.completion());
 }
 
 void Runtime::run_forever() {

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "weft/fiber/call.h"
-#include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/time.h"
@@ -37,6 +36,11 @@ struct RunOptions {
   // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
   // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin.
   Duration spin = {};
+
+  // SIGINT and SIGTERM cancel the function that run() runs, which so ends in order; a second one
+  // ends the program at once. Only where run() is called on the main thread, and not for a signal
+  // that the program handles or ignores. What a SignalSet waits for goes there instead.
+  bool cancel_on_signal = true;
 };
 
 // The composition of a scheduler with its reactor: the only place that knows both.
@@ -82,7 +86,7 @@ class Runtime {
   struct Here;
 
   static void check_not_nested();
-  void run_until(Completion& completion);
+  void run_until_end(TaskBase& task);
 
   const std::unique_ptr<Impl> impl_;
 };
@@ -101,7 +105,7 @@ auto Runtime::run(F&& main) -> std::invoke_result_t<std::decay_t<F>&> {
   checked_callable(main, "run");
   check_not_nested();
   auto task = spawn(std::forward<F>(main), {.name = "main", .on = schedulers().front()});
-  run_until(task.completion());
+  run_until_end(task);
   return task.get();
 }
 

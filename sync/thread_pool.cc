@@ -10,6 +10,7 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -323,24 +324,6 @@ void ThreadPool::close() noexcept {
 
 // ---- The bridge ---------------------------------------------------------------------------------
 
-namespace {
-
-// Tells a clock that jumps of what the calling fiber waits for.
-class Expected {
- public:
-  Expected() noexcept { tell(1); }
-  ~Expected() { tell(-1); }
-  Expected(const Expected&) = delete;
-  Expected& operator=(const Expected&) = delete;
-
- private:
-  static void tell(int events) noexcept {
-    if (Scheduler::current_fiber()) Scheduler::current_or_null()->port().expect(events);
-  }
-};
-
-}  // namespace
-
 void AwaitedJob::run_in(ThreadPool& pool) {
   // In the queue before the job is: its thread then finds who waits, and shares no lock with us.
   Waiter poster("run_in_executor");
@@ -355,7 +338,7 @@ void AwaitedJob::run_in(ThreadPool& pool) {
     queue_.claim(lock);
     throw;
   }
-  const Expected result;
+  const ExpectedEvent result;
   try {
     poster.park(kForever);
   } catch (const Cancelled&) {

@@ -1,0 +1,137 @@
+#include "weft/io/address.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "weft/io/error.h"
+
+namespace weft {
+namespace {
+
+[[noreturn]] void fail_parse(std::string_view text) {
+  fail(std::make_error_code(std::errc::invalid_argument), "address",
+       "\"" + std::string(text) + "\"");
+}
+
+template <class Integer>
+std::optional<Integer> number(std::string_view text) {
+  Integer value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return {};
+  return value;
+}
+
+// The number of an interface, given by number or name; 0: there is none.
+std::uint32_t scope_id(const std::string& scope) {
+  return number<std::uint32_t>(scope).value_or(if_nametoindex(scope.c_str()));
+}
+
+}  // namespace
+
+HostPort HostPort::split(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon + 1 == text.size()) fail_parse(text);
+  std::string_view host = text.substr(0, colon);
+  if (!host.empty() && host.front() == '[') {
+    if (host.size() < 3 || host.back() != ']') fail_parse(text);
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    fail_parse(text);  // an IPv6 address without brackets: who knows where it ends
+  }
+  // A zero would end the text too early for the system.
+  if (text.find('\0') != std::string_view::npos) fail_parse(text);
+  return {std::string(host), std::string(text.substr(colon + 1))};
+}
+
+Address Address::parse(std::string_view text) {
+  const HostPort parts = HostPort::split(text);
+  const auto port = number<std::uint16_t>(parts.port);
+  const auto address = port ? try_parse(parts.host, *port) : std::nullopt;
+  if (!address) fail_parse(text);
+  return *address;
+}
+
+Address Address::parse(std::string_view host, std::uint16_t port) {
+  const auto address = try_parse(host, port);
+  if (!address) fail_parse(host);
+  return *address;
+}
+
+std::optional<Address> Address::try_parse(std::string_view host, std::uint16_t port) noexcept {
+  if (host.empty()) host = "::";
+  const std::size_t percent = host.find('%');
+  const std::string digits(host.substr(0, percent));
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  if (percent == std::string_view::npos && inet_pton(AF_INET, digits.c_str(), &v4.sin_addr) == 1) {
+    return Address(v4);
+  }
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  if (inet_pton(AF_INET6, digits.c_str(), &v6.sin6_addr) != 1) return {};
+  if (percent != std::string_view::npos) {
+    v6.sin6_scope_id = scope_id(std::string(host.substr(percent + 1)));
+    if (v6.sin6_scope_id == 0) return {};
+  }
+  return Address(v6);
+}
+
+std::string Address::host() const {
+  char text[INET6_ADDRSTRLEN];
+  if (!is_v6()) return inet_ntop(AF_INET, &v4_.sin_addr, text, sizeof(text));
+  std::string host = inet_ntop(AF_INET6, &v6_.sin6_addr, text, sizeof(text));
+  if (v6_.sin6_scope_id != 0) {
+    char name[IF_NAMESIZE];
+    host += '%';
+    host += if_indextoname(v6_.sin6_scope_id, name) ? name : std::to_string(v6_.sin6_scope_id);
+  }
+  return host;
+}
+
+std::string Address::to_string() const {
+  const std::string digits = std::to_string(port());
+  return is_v6() ? "[" + host() + "]:" + digits : host() + ":" + digits;
+}
+
+std::uint16_t Address::port() const noexcept {
+  return ntohs(is_v6() ? v6_.sin6_port : v4_.sin_port);
+}
+
+void Address::set_port(std::uint16_t port) noexcept {
+  (is_v6() ? v6_.sin6_port : v4_.sin_port) = htons(port);
+}
+
+Address Address::mapped() const noexcept {
+  if (is_v6()) return *this;
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = v4_.sin_port;
+  v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xff;
+  std::memcpy(&v6.sin6_addr.s6_addr[12], &v4_.sin_addr, sizeof(v4_.sin_addr));
+  return Address(v6);
+}
+
+Address Address::unmapped() const noexcept {
+  if (!is_v6() || !IN6_IS_ADDR_V4MAPPED(&v6_.sin6_addr)) return *this;
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = v6_.sin6_port;
+  std::memcpy(&v4.sin_addr, &v6_.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
+  return Address(v4);
+}
+
+bool operator==(const Address& a, const Address& b) noexcept {
+  if (a.family() != b.family() || a.port() != b.port()) return false;
+  if (!a.is_v6()) return a.v4_.sin_addr.s_addr == b.v4_.sin_addr.s_addr;
+  return std::memcmp(&a.v6_.sin6_addr, &b.v6_.sin6_addr, sizeof(in6_addr)) == 0 &&
+         a.v6_.sin6_scope_id == b.v6_.sin6_scope_id;
+}
+
+}  // namespace weft

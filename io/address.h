@@ -1,0 +1,76 @@
+#ifndef WEFT_IO_ADDRESS_H_
+#define WEFT_IO_ADDRESS_H_
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace weft {
+
+// An IPv4 or IPv6 address with a port. A value; names are for resolve().
+class Address {
+ public:
+  // 0.0.0.0:0.
+  Address() noexcept : v4_{} { v4_.sin_family = AF_INET; }
+  explicit Address(const sockaddr_in& address) noexcept : v4_(address) {}
+  explicit Address(const sockaddr_in6& address) noexcept : v6_(address) {}
+
+  // "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", ":80" (every address of this machine).
+  // Numbers only. Throws std::system_error (invalid_argument), naming the text.
+  static Address parse(std::string_view text);
+
+  // The two halves of it apart: "::1" and 80.
+  static Address parse(std::string_view host, std::uint16_t port);
+
+  // The same; nothing where the host is none.
+  static std::optional<Address> try_parse(std::string_view host, std::uint16_t port) noexcept;
+
+  // As parse() takes it.
+  std::string to_string() const;
+
+  // Without the port and the brackets.
+  std::string host() const;
+
+  std::uint16_t port() const noexcept;
+  void set_port(std::uint16_t port) noexcept;
+
+  bool is_v6() const noexcept { return family() == AF_INET6; }
+  int family() const noexcept { return any_.sa_family; }
+
+  // An IPv4 address as sockets of both families have it, ::ffff:1.2.3.4, and back; others stay.
+  Address mapped() const noexcept;
+  Address unmapped() const noexcept;
+
+  // The same in address, port and, if there is one, interface.
+  friend bool operator==(const Address& a, const Address& b) noexcept;
+
+  // For system calls. A call that fills in an address gets data() and kMaxSize.
+  const sockaddr* data() const noexcept { return &any_; }
+  sockaddr* data() noexcept { return &any_; }
+  socklen_t size() const noexcept { return is_v6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in); }
+  static constexpr socklen_t kMaxSize = sizeof(sockaddr_in6);
+
+ private:
+  union {
+    sockaddr any_;
+    sockaddr_in v4_;
+    sockaddr_in6 v6_;
+  };
+};
+
+// "host:port" in its halves, the host without brackets and maybe empty: for names, too.
+// Throws std::system_error (invalid_argument), naming the text.
+struct HostPort {
+  std::string host;
+  std::string port;
+
+  static HostPort split(std::string_view text);
+};
+
+}  // namespace weft
+
+#endif  // WEFT_IO_ADDRESS_H_

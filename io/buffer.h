@@ -1,0 +1,84 @@
+#ifndef WEFT_IO_BUFFER_H_
+#define WEFT_IO_BUFFER_H_
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstring>
+#include <ranges>
+#include <string_view>
+#include <type_traits>
+
+namespace weft {
+
+// What bytes are kept in: char, unsigned char, std::byte and the like.
+template <class T>
+concept ByteLike = sizeof(T) == 1 && std::is_trivially_copyable_v<T> && !std::is_same_v<T, bool>;
+
+// std::array, std::vector, std::string, std::span and arrays of bytes.
+template <class R>
+concept ByteRange = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
+    ByteLike<std::remove_cv_t<std::ranges::range_value_t<R>>>;
+
+template <class R>
+concept CharArray = std::is_array_v<std::remove_reference_t<R>> && std::is_same_v <
+                    std::remove_cv_t<std::remove_extent_t<std::remove_reference_t<R>>>,
+char > ;
+
+// Where something is read to: a view of memory, which must live as long as the call. Made
+// implicitly from whatever holds bytes. An array of these is an array of iovec.
+class MutableBuffer {
+ public:
+  MutableBuffer() = default;
+  MutableBuffer(void* data, std::size_t size) noexcept : iovec_{data, size} {}
+  template <ByteRange R>
+  requires(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>)
+      MutableBuffer(R&& bytes)
+  noexcept : iovec_{std::ranges::data(bytes), std::ranges::size(bytes)} {}
+
+  std::byte* data() const noexcept { return static_cast<std::byte*>(iovec_.iov_base); }
+  std::size_t size() const noexcept { return iovec_.iov_len; }
+  bool empty() const noexcept { return size() == 0; }
+
+  // REQUIRES: offset <= size().
+  MutableBuffer drop_front(std::size_t offset) const noexcept {
+    return {data() + offset, size() - offset};
+  }
+
+ private:
+  iovec iovec_{};
+};
+
+// What is written. The same, and also made from text: a const char* or a literal is what comes
+// before its first zero. Of an array of char that is none, say how much: std::span(array, size).
+class ConstBuffer {
+ public:
+  ConstBuffer() = default;
+  ConstBuffer(const void* data, std::size_t size) noexcept
+      : iovec_{const_cast<void*>(data), size} {}
+  ConstBuffer(MutableBuffer buffer) noexcept : ConstBuffer(buffer.data(), buffer.size()) {}
+  ConstBuffer(const char* text) noexcept : ConstBuffer(text, std::strlen(text)) {}
+  template <std::size_t N>
+  ConstBuffer(char (&)[N]) = delete;
+  template <ByteRange R>
+  requires(!CharArray<R>) ConstBuffer(const R& bytes)
+  noexcept : ConstBuffer(std::ranges::data(bytes), std::ranges::size(bytes)) {}
+
+  const std::byte* data() const noexcept { return static_cast<const std::byte*>(iovec_.iov_base); }
+  std::size_t size() const noexcept { return iovec_.iov_len; }
+  bool empty() const noexcept { return size() == 0; }
+
+  // REQUIRES: offset <= size().
+  ConstBuffer drop_front(std::size_t offset) const noexcept {
+    return {data() + offset, size() - offset};
+  }
+
+ private:
+  iovec iovec_{};
+};
+
+static_assert(sizeof(MutableBuffer) == sizeof(iovec) && sizeof(ConstBuffer) == sizeof(iovec));
+
+}  // namespace weft
+
+#endif  // WEFT_IO_BUFFER_H_

@@ -1,0 +1,95 @@
+#include "weft/io/dns.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "weft/fiber/future.h"
+#include "weft/fiber/this_fiber.h"
+#include "weft/io/error.h"
+#include "weft/sync/thread_pool.h"
+
+namespace weft {
+namespace {
+
+class ResolveCategory final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "weft.resolve"; }
+  std::string message(int code) const override { return gai_strerror(code); }
+};
+
+// The lane. It is never destroyed: a name server that does not answer may keep a thread for half a
+// minute, and nothing that it still does concerns anybody.
+ThreadPool& lane() {
+  static auto* const pool = new ThreadPool(ThreadPoolOptions{.threads = 2, .max_threads = 16});
+  return *pool;
+}
+
+std::string described(const std::string& host, const std::string& service) {
+  return "of \"" + host + "\", service \"" + service + "\"";
+}
+
+std::vector<Address> look_up(const std::string& host, const std::string& service) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  if (host.empty()) hints.ai_flags = AI_PASSIVE;
+  addrinfo* list = nullptr;
+  const int code =
+      getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
+  if (code == EAI_SYSTEM) fail(last_error(), "resolve", described(host, service));
+  if (code != 0) fail({code, resolve_category()}, "resolve", described(host, service));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
+  std::vector<Address> addresses;
+  for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
+    Address address;
+    if (entry->ai_addrlen > Address::kMaxSize) continue;
+    std::memcpy(address.data(), entry->ai_addr, entry->ai_addrlen);
+    addresses.push_back(address);
+  }
+  if (addresses.empty())
+    fail({EAI_NONAME, resolve_category()}, "resolve", described(host, service));
+  return addresses;
+}
+
+std::optional<std::uint16_t> port_number(std::string_view service) {
+  std::uint16_t port = 0;
+  const char* const end = service.data() + service.size();
+  const auto [stop, error] = std::from_chars(service.data(), end, port);
+  if (error != std::errc() || stop != end) return {};
+  return port;
+}
+
+}  // namespace
+
+const std::error_category& resolve_category() noexcept {
+  static const ResolveCategory category;
+  return category;
+}
+
+std::vector<Address> resolve(std::string_view host, std::string_view service) {
+  if (const auto port = port_number(service)) {
+    if (host.empty())
+      return {*Address::try_parse("", *port), *Address::try_parse("0.0.0.0", *port)};
+    if (const auto address = Address::try_parse(host, *port)) return {*address};
+  }
+  Scheduler::require_fiber("weft::resolve, for a name,");
+  // The job owns what it works on: the fiber may give up and go.
+  Promise<std::vector<Address>> promise;
+  const Future<std::vector<Address>> addresses = promise.future();
+  lane().post([promise = std::move(promise), host = std::string(host),
+               service = std::string(service)]() mutable {
+    try {
+      promise.set_value(look_up(host, service));
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+  });
+  const ExpectedEvent answer;
+  return addresses.get();
+}
+
+}  // namespace weft

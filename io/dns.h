@@ -1,0 +1,30 @@
+#ifndef WEFT_IO_DNS_H_
+#define WEFT_IO_DNS_H_
+
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "weft/io/address.h"
+
+namespace weft {
+
+// The addresses of a host, best first (RFC 6724), each with the service's port; never none.
+// `service` is a number or a name of /etc/services; an empty host is every address of this machine.
+//
+// Numbers are taken as they are, at once. Names are looked up by the system's getaddrinfo, on
+// threads that do nothing else, so that a slow name server holds up neither the calling fiber's
+// thread nor files. A cancellation point where it waits; a look-up that is given up is left to end
+// by itself.
+//
+// Throws std::system_error, naming both: with resolve_category() where the name is the matter.
+// Needs a fiber, unless both are numbers: throws std::logic_error.
+std::vector<Address> resolve(std::string_view host, std::string_view service);
+
+// Codes are those of getaddrinfo: EAI_NONAME and so on.
+const std::error_category& resolve_category() noexcept;
+
+}  // namespace weft
+
+#endif  // WEFT_IO_DNS_H_

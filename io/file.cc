@@ -1,0 +1,141 @@
+#include "weft/io/file.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "weft/io/error.h"
+#include "weft/sync/thread_pool.h"
+
+namespace weft {
+namespace {
+
+// read_all() of what has no size, such as a file of /proc, or grows meanwhile.
+constexpr std::size_t kLeastRoom = 16 * 1024;
+
+int open_retrying(const char* path, int flags, unsigned mode) {
+  for (;;) {
+    const int fd = open(path, flags, mode);
+    if (fd >= 0 || errno != EINTR) return fd;
+  }
+}
+
+// A read that EINTR does not end.
+template <class Call>
+ssize_t retrying(Call call) {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
+// Writes everything: write(first byte, how many) as often as it takes. -1, or what is written.
+template <class Write>
+ssize_t write_fully(ConstBuffer buffer, Write write) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ConstBuffer rest = buffer.drop_front(done);
+    const ssize_t size = retrying([&] { return write(rest, done); });
+    if (size < 0) return -1;
+    done += static_cast<std::size_t>(size);
+  }
+  return static_cast<ssize_t>(done);
+}
+
+ssize_t size_of(int fd) {
+  struct stat info {};
+  return fstat(fd, &info) == 0 ? ssize_t{info.st_size} : -1;
+}
+
+}  // namespace
+
+File::File(Fd fd, std::string_view path)
+    : fd_(std::make_shared<const Fd>(std::move(fd))), path_(path) {}
+
+// Runs call(fd) on a thread; throws what errno says if it returns -1.
+template <class Call>
+std::uint64_t File::run(const char* what, Call call) {
+  const std::shared_ptr<const Fd> fd = fd_;
+  if (!fd) fail(std::make_error_code(std::errc::bad_file_descriptor), what, path_);
+  const auto [result, reason] = run_in_executor([&] {
+    const ssize_t value = call(fd->get());
+    return std::pair(value, errno);
+  });
+  if (result < 0) fail({reason, std::generic_category()}, what, path_);
+  return static_cast<std::uint64_t>(result);
+}
+
+File File::open(std::string_view path, int flags, unsigned mode) {
+  const std::string name(path);
+  auto [fd, reason] = run_in_executor([&] {
+    Fd opened(open_retrying(name.c_str(), flags | O_CLOEXEC, mode));
+    int error = errno;
+    struct stat info {};
+    if (opened.get() >= 0 && fstat(opened.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
+      opened = Fd();
+      error = EISDIR;
+    }
+    return std::pair(std::move(opened), error);
+  });
+  if (fd.get() < 0) fail({reason, std::generic_category()}, "open", path);
+  return File(std::move(fd), path);
+}
+
+std::size_t File::read(MutableBuffer buffer) {
+  return run("read", [&](int fd) {
+    return retrying([&] { return ::read(fd, buffer.data(), buffer.size()); });
+  });
+}
+
+std::size_t File::pread(MutableBuffer buffer, std::uint64_t offset) {
+  return run("pread", [&](int fd) {
+    return retrying(
+        [&] { return ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset)); });
+  });
+}
+
+std::size_t File::write(ConstBuffer buffer) {
+  return run("write", [&](int fd) {
+    return write_fully(buffer, [&](ConstBuffer rest, std::size_t) {
+      return ::write(fd, rest.data(), rest.size());
+    });
+  });
+}
+
+std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
+  return run("pwrite", [&](int fd) {
+    return write_fully(buffer, [&](ConstBuffer rest, std::size_t done) {
+      return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+    });
+  });
+}
+
+std::string File::read_all() {
+  std::string content;
+  run("read", [&](int fd) {
+    const off_t position = lseek(fd, 0, SEEK_CUR);
+    const ssize_t all = size_of(fd);
+    std::size_t room = kLeastRoom;
+    // One more than there is, so that the end is found without growing.
+    if (position >= 0 && all > position) room = static_cast<std::size_t>(all - position) + 1;
+    std::size_t size = 0;
+    for (;;) {
+      content.resize(size + room);
+      const ssize_t count = retrying([&] { return ::read(fd, &content[size], room); });
+      size += static_cast<std::size_t>(count < 0 ? 0 : count);
+      content.resize(size);
+      if (count <= 0) return count;
+      room = kLeastRoom;
+    }
+  });
+  return content;
+}
+
+std::uint64_t File::size() { return run("size of", size_of); }
+
+void File::sync() {
+  run("fsync", [](int fd) { return ssize_t{fsync(fd)}; });
+}
+
+}  // namespace weft

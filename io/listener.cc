@@ -1,0 +1,72 @@
+#include "weft/io/listener.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "weft/fiber/this_fiber.h"
+
+namespace weft {
+namespace {
+
+// Out of descriptors: how long until the next try. Polling would spin, as the listener stays
+// readable, and nothing tells that some other part of the process has closed one.
+constexpr Duration kBackOff = std::chrono::milliseconds(10);
+
+// After so long without it a shortage is a new one, to be reported.
+constexpr Duration kEpisode = std::chrono::seconds(10);
+
+// What accept(2) says of a connection that is gone already, or of the network on its way.
+bool passes(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case EOPNOTSUPP:
+    case EPERM:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
+  error.clear();
+  for (;;) {
+    const ssize_t fd = socket_.attempt(Direction::kRead, "accept", error, [&] {
+      socklen_t room = size;
+      return ssize_t{accept4(socket_.fd(), address, &room, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    });
+    if (fd >= 0) return Fd(static_cast<int>(fd));
+    const int reason = error.value();
+    if (is_shortage(reason)) {
+      back_off(reason);
+      if (is_open()) continue;
+      error = std::make_error_code(std::errc::operation_canceled);
+    }
+    if (!passes(reason)) return Fd();
+  }
+}
+
+void Listener::back_off(int reason) {
+  const TimePoint now = Clock::now();
+  if (last_shortage_ == TimePoint() || now - last_shortage_ > kEpisode) {
+    std::fprintf(stderr, "weft: accept on %s: %s; trying again until there is room\n",
+                 name_.c_str(), std::strerror(reason));
+  }
+  last_shortage_ = now;
+  sleep_for(kBackOff);
+}
+
+}  // namespace weft

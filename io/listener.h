@@ -1,0 +1,41 @@
+#ifndef WEFT_IO_LISTENER_H_
+#define WEFT_IO_LISTENER_H_
+
+#include <sys/socket.h>
+
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "weft/fiber/time.h"
+#include "weft/io/fd.h"
+#include "weft/io/socket.h"
+
+namespace weft {
+
+// What TcpListener and UnixListener have in common: a listening socket, and accept().
+class Listener {
+ public:
+  Listener() = default;
+  // `fd` listens already. `name` is for messages.
+  Listener(Fd fd, std::string name) : socket_(std::move(fd)), name_(std::move(name)) {}
+
+  // The next connection, non-blocking, and its address as far as it fits `size`; -1 and an error.
+  Fd accept(sockaddr* address, socklen_t size, std::error_code& error);
+
+  void close() noexcept { socket_.close(); }
+  bool is_open() const noexcept { return socket_.is_open(); }
+  int fd() const noexcept { return socket_.fd(); }
+  const std::string& name() const noexcept { return name_; }
+
+ private:
+  void back_off(int reason);
+
+  Socket socket_;
+  std::string name_;
+  TimePoint last_shortage_{};  // of descriptors or memory
+};
+
+}  // namespace weft
+
+#endif  // WEFT_IO_LISTENER_H_

@@ -1,0 +1,182 @@
+#include "weft/io/readiness.h"
+
+#include <sys/epoll.h>
+
+#include <mutex>
+
+#include "weft/io/error.h"
+
+namespace weft {
+namespace {
+
+// One who waits for a socket. Woken by close(), it may not look at the socket's slot again.
+struct SocketWaiter : Waiter {
+  using Waiter::Waiter;
+  bool closed = false;
+};
+
+Fd new_epoll() {
+  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (epoll.get() < 0) fail(last_error(), "epoll_create1");
+  return epoll;
+}
+
+}  // namespace
+
+// ---- Readiness ----------------------------------------------------------------------------------
+
+void Readiness::used_up(Direction direction, const Look& look) noexcept {
+  const std::uint64_t bit = ready_bit(direction);
+  std::uint64_t word = look.word_;
+  // The other direction's bit may change meanwhile; an event leaves everything as it is.
+  while ((word | kFlags) == (look.word_ | kFlags) && (word & bit)) {
+    if (replace(word_, word, word & ~bit, std::memory_order_relaxed)) return;
+  }
+}
+
+Readiness::Wait Readiness::wait(Direction direction, TimePoint deadline, const char* what) {
+  WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
+  SocketWaiter waiter(what);
+  WaitQueue::Lock lock(queue);
+  // Whoever sets the bit takes the lock afterwards, to wake.
+  if (word_.load(std::memory_order_relaxed) & ready_bit(direction)) return Wait::kReady;
+  if (!queue.wait(lock, waiter, deadline)) return Wait::kTimedOut;
+  return waiter.closed ? Wait::kClosed : Wait::kReady;
+}
+
+void Readiness::note(std::uint32_t generation, std::uint32_t epoll_events) noexcept {
+  std::uint64_t flags = 0;
+  // Urgent data ends a read early, as the end does, though more may follow.
+  if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) flags |= kReadEnded | kReadable;
+  if (epoll_events & EPOLLIN) flags |= kReadable;
+  if (epoll_events & (EPOLLHUP | EPOLLERR)) flags |= kWriteEnded | kWritable;
+  if (epoll_events & EPOLLOUT) flags |= kWritable;
+
+  constexpr std::uint64_t kLower = (std::uint64_t{1} << kGenerationShift) - 1;
+  std::uint64_t word = word_.load(std::memory_order_relaxed);
+  std::uint64_t next = 0;
+  do {
+    if (word >> kGenerationShift != generation) return;
+    next = (word & ~kLower) | ((word + kEvent) & kLower) | flags;
+  } while (!replace(word_, word, next, std::memory_order_relaxed));
+
+  // Where a bit was set before nobody waits.
+  const std::uint64_t fresh = flags & ~word;
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    if (!(fresh & ready_bit(direction))) continue;
+    WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
+    WaitQueue::Lock lock(queue);
+    Claimed claimed;
+    queue.claim_all(lock, claimed);
+    lock.unlock();
+    claimed.resume();
+  }
+}
+
+bool Readiness::abandoned() const noexcept {
+  // Relaxed: who asks is on another thread only where it was handed the socket.
+  return registry_->closed_.load(std::memory_order_relaxed);
+}
+
+void Readiness::release(int fd) noexcept {
+  // The descriptor may have a duplicate in a child process, and then close() would not do it.
+  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+  // Relaxed: what is on its way for this generation finds another, or nobody who waits.
+  std::uint64_t word = word_.load(std::memory_order_relaxed);
+  while (!replace(word_, word, ((word >> kGenerationShift) + 1) << kGenerationShift,
+                  std::memory_order_relaxed)) {
+  }
+  for (WaitQueue& queue : queues_) {
+    WaitQueue::Lock lock(queue);
+    Claimed claimed;
+    while (Waiter* waiter = queue.claim(lock)) {
+      static_cast<SocketWaiter*>(waiter)->closed = true;
+      claimed.add(*waiter);
+    }
+    lock.unlock();
+    claimed.resume();
+  }
+  registry_->put(*this, fd);
+}
+
+// ---- Registry -----------------------------------------------------------------------------------
+
+Registry::Registry() : epoll_(new_epoll()) {}
+
+Readiness& Registry::take() {
+  {
+    const std::lock_guard lock(lock_);
+    if (Readiness* slot = free_) {
+      free_ = slot->next_free_;
+      return *slot;
+    }
+  }
+  auto chunk = std::make_unique<Readiness[]>(kChunk);
+  const auto first = static_cast<std::uint32_t>(chunks_.size()) * kChunk;
+  for (std::uint32_t i = 0; i < kChunk; ++i) {
+    chunk[i].index_ = first + i;
+    chunk[i].registry_ = this;
+    chunk[i].next_free_ = i + 1 < kChunk ? &chunk[i + 1] : nullptr;
+  }
+  Readiness& slot = chunk[0];
+  Readiness& second = chunk[1];
+  Readiness& last = chunk[kChunk - 1];
+  chunks_.push_back(std::move(chunk));
+  const std::lock_guard lock(lock_);
+  last.next_free_ = free_;
+  free_ = &second;
+  return slot;
+}
+
+Readiness* Registry::add(int fd, Direction missing, std::error_code& error) {
+  Readiness& slot = take();
+  // Relaxed: a slot that is free belongs to this thread; and the caller's reference keeps us.
+  users_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t generation =
+      slot.word_.load(std::memory_order_relaxed) >> Readiness::kGenerationShift;
+  const std::uint64_t flags =
+      missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable;
+  slot.word_.store(generation << Readiness::kGenerationShift | flags, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(lock_);
+    const auto place = static_cast<std::size_t>(fd);
+    if (owned_.size() <= place) owned_.resize(2 * place + 1);
+    owned_[place] = true;
+  }
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  event.data.u64 = generation << Readiness::kGenerationShift | slot.index_;
+  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    error = last_error();
+    put(slot, fd);
+    return nullptr;
+  }
+  return &slot;
+}
+
+void Registry::put(Readiness& slot, int fd) noexcept {
+  {
+    const std::lock_guard lock(lock_);
+    owned_[static_cast<std::size_t>(fd)] = false;
+    slot.next_free_ = free_;
+    free_ = &slot;
+  }
+  drop();
+}
+
+bool Registry::owns(int fd) const noexcept {
+  const std::lock_guard lock(lock_);
+  return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
+}
+
+void Registry::close() noexcept {
+  closed_.store(true, std::memory_order_relaxed);  // see Readiness::abandoned()
+  drop();
+}
+
+void Registry::drop() noexcept {
+  // Release: what was done to it comes before its end. Acquire: at the end everything is seen.
+  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace weft

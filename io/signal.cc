@@ -1,0 +1,140 @@
+#include "weft/io/signal.h"
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string>
+
+#include "weft/fiber/fiber.h"
+#include "weft/io/error.h"
+#include "weft/io/reactor.h"
+
+namespace weft {
+namespace {
+
+// How many sets of this thread have a signal, and whether it was blocked before the first.
+struct Blocked {
+  int sets = 0;
+  bool before = false;
+};
+thread_local Blocked blocked[NSIG];
+
+bool contains(const sigset_t& set, int signal) noexcept { return sigismember(&set, signal) == 1; }
+
+void block(const sigset_t& set) noexcept {
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if (contains(set, signal) && blocked[signal].sets++ == 0) {
+      blocked[signal].before = contains(before, signal);
+    }
+  }
+}
+
+void unblock(const sigset_t& set) noexcept {
+  sigset_t free;
+  sigemptyset(&free);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if (contains(set, signal) && --blocked[signal].sets == 0 && !blocked[signal].before) {
+      sigaddset(&free, signal);
+    }
+  }
+  pthread_sigmask(SIG_UNBLOCK, &free, nullptr);
+}
+
+sigset_t set_of(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) {
+    if (sigaddset(&set, signal) != 0) {
+      fail(last_error(), "SignalSet of signal", std::to_string(signal));
+    }
+  }
+  return set;
+}
+
+Fd new_signalfd(const sigset_t& set) {
+  Fd fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (fd.get() < 0) fail(last_error(), "signalfd");
+  return fd;
+}
+
+}  // namespace
+
+// ---- SignalSet ----------------------------------------------------------------------------------
+
+SignalSet::SignalSet(std::initializer_list<int> signals)
+    : set_(set_of(signals)), source_(new_signalfd(set_)) {
+  block(set_);
+}
+
+SignalSet::~SignalSet() { unblock(set_); }
+
+int SignalSet::wait() {
+  signalfd_siginfo info{};
+  std::error_code error;
+  source_.attempt(Direction::kRead, "weft::SignalSet::wait", error,
+                  [&] { return read(source_.fd(), &info, sizeof(info)); });
+  if (error) fail(error, "SignalSet::wait");
+  return static_cast<int>(info.ssi_signo);
+}
+
+// ---- CancelOnSignal -----------------------------------------------------------------------------
+
+// A handler, and no signalfd: it also comes through where a fiber does not let others run, or where
+// another thread gets the signal, and a child process has it no longer after exec.
+namespace {
+
+constexpr int kSignals[] = {SIGINT, SIGTERM};
+
+std::atomic<Fiber*> target{nullptr};
+std::atomic<int> handling{0};  // threads in the handler
+
+void set_handler(int signal, void (*handler)(int)) noexcept {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
+}
+
+bool has_handler(int signal, void (*handler)(int)) noexcept {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+         action.sa_handler == handler;
+}
+
+void replace_handlers(void (*from)(int), void (*to)(int)) noexcept {
+  for (const int signal : kSignals) {
+    if (has_handler(signal, from)) set_handler(signal, to);
+  }
+}
+
+// Does only what is safe in a handler: atomic operations, sigaction and a write to an eventfd.
+void on_signal(int) noexcept {
+  // Sequentially consistent, all of these: either the target is seen to be gone, or whoever takes
+  // it away sees this and waits.
+  handling.fetch_add(1);
+  replace_handlers(&on_signal, SIG_DFL);
+  if (Fiber* fiber = target.load()) fiber->request(Fiber::kCancel);
+  handling.fetch_sub(1);
+}
+
+}  // namespace
+
+CancelOnSignal::CancelOnSignal(Fiber& fiber) noexcept {
+  Fiber* nobody = nullptr;
+  if (getpid() != gettid() || !target.compare_exchange_strong(nobody, &fiber)) return;
+  active_ = true;
+  replace_handlers(SIG_DFL, &on_signal);
+}
+
+CancelOnSignal::~CancelOnSignal() {
+  if (!active_) return;
+  replace_handlers(&on_signal, SIG_DFL);
+  target.store(nullptr);
+  while (handling.load() != 0) let_others_run();
+}
+
+}  // namespace weft

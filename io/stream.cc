@@ -1,0 +1,151 @@
+#include "weft/io/stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "weft/io/error.h"
+
+namespace weft {
+namespace {
+
+constexpr std::size_t kFirstRoom = 4096;
+
+[[noreturn]] void fail_too_long(const char* call, std::size_t limit) {
+  fail(std::make_error_code(std::errc::message_size), call,
+       "found no end within " + std::to_string(limit) + " bytes");
+}
+
+[[noreturn]] void fail_ended(const char* call, std::size_t size) {
+  fail(std::make_error_code(std::errc::no_message_available), call,
+       "came to the end after " + std::to_string(size) + " bytes");
+}
+
+}  // namespace
+
+// Reads more behind what there is. Returns how much; 0 at the end.
+std::size_t BufferedReader::fill() {
+  if (begin_ == end_) begin_ = end_ = 0;
+  if (end_ == buffer_.size()) {
+    if (begin_ > buffer_.size() / 2) {
+      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    } else {
+      buffer_.resize(std::max(kFirstRoom, 2 * buffer_.size()));
+    }
+  }
+  const std::size_t size = read_(stream_, {buffer_.data() + end_, buffer_.size() - end_});
+  end_ += size;
+  return size;
+}
+
+// The offset of the delimiter in what is read ahead; nothing if the end comes without it.
+std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, const char* call) {
+  std::size_t searched = 0;
+  for (;;) {
+    const std::size_t found = buffered().find(delimiter, searched);
+    if (found != std::string_view::npos) {
+      if (found > limit_) fail_too_long(call, limit_);
+      return found;
+    }
+    const std::size_t size = buffered().size();
+    if (size >= limit_ + delimiter.size()) fail_too_long(call, limit_);
+    searched = size - std::min(size, delimiter.size() - 1);
+    if (fill() == 0) return {};
+  }
+}
+
+void BufferedReader::drop(std::size_t size) noexcept { begin_ += size; }
+
+bool BufferedReader::read_line(std::string& line) {
+  const std::optional<std::size_t> found = find("\n", "read_line");
+  if (!found && buffered().empty()) return false;
+  std::size_t size = found.value_or(buffered().size());
+  if (size > limit_) fail_too_long("read_line", limit_);
+  const std::size_t next = size + (found ? 1 : 0);
+  if (found && size > 0 && buffered()[size - 1] == '\r') --size;
+  line.assign(buffered().substr(0, size));
+  drop(next);
+  return true;
+}
+
+std::optional<std::string> BufferedReader::read_line() {
+  std::string line;
+  if (!read_line(line)) return {};
+  return line;
+}
+
+std::optional<std::string> BufferedReader::read_until(std::string_view delimiter) {
+  if (delimiter.empty()) {
+    fail(std::make_error_code(std::errc::invalid_argument), "read_until", "an empty delimiter");
+  }
+  const std::optional<std::size_t> found = find(delimiter, "read_until");
+  if (!found) {
+    if (buffered().empty()) return {};
+    fail_ended("read_until", buffered().size());
+  }
+  const std::size_t size = *found + delimiter.size();
+  std::string piece(buffered().substr(0, size));
+  drop(size);
+  return piece;
+}
+
+// Moves what is read ahead, as far as it fits.
+std::size_t BufferedReader::take(MutableBuffer buffer) noexcept {
+  const std::size_t size = std::min(buffer.size(), buffered().size());
+  if (size > 0) std::memcpy(buffer.data(), buffered().data(), size);
+  drop(size);
+  return size;
+}
+
+// So that whoever repeats a call that threw gets it again.
+void BufferedReader::put_back(MutableBuffer taken) {
+  if (taken.empty()) return;
+  const auto* const data = reinterpret_cast<const char*>(taken.data());
+  buffer_.assign(data, data + taken.size());
+  begin_ = 0;
+  end_ = taken.size();
+}
+
+void BufferedReader::read_exactly(MutableBuffer buffer) {
+  std::size_t done = take(buffer);
+  try {
+    while (done < buffer.size()) {
+      // Large pieces are read to where they belong, small ones with what comes behind them.
+      const MutableBuffer rest = buffer.drop_front(done);
+      const std::size_t size = rest.size() >= kFirstRoom ? read_(stream_, rest) : fill();
+      if (size == 0) fail_ended("read_exactly", done);
+      done += rest.size() >= kFirstRoom ? size : take(rest);
+    }
+  } catch (...) {
+    put_back({buffer.data(), done});
+    throw;
+  }
+}
+
+std::string BufferedReader::read_exactly(std::size_t size) {
+  std::string piece(size, '\0');
+  read_exactly(MutableBuffer(piece));
+  return piece;
+}
+
+std::size_t BufferedReader::read_some(MutableBuffer buffer) {
+  if (buffer.empty()) return 0;
+  if (buffered().empty()) {
+    if (buffer.size() >= kFirstRoom) return read_(stream_, buffer);
+    if (fill() == 0) return 0;
+  }
+  return take(buffer);
+}
+
+std::string BufferedReader::read_all() {
+  while (fill() > 0) {
+  }
+  std::string all(buffered());
+  drop(all.size());
+  return all;
+}
+
+bool BufferedReader::at_end() { return buffered().empty() && fill() == 0; }
+
+}  // namespace weft

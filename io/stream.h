@@ -1,0 +1,80 @@
+#ifndef WEFT_IO_STREAM_H_
+#define WEFT_IO_STREAM_H_
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weft/io/buffer.h"
+
+namespace weft {
+
+// Reads a stream in pieces that mean something: lines, messages of a known size. Over anything with
+// `std::size_t read_some(MutableBuffer)` that gives 0 at the end: TcpStream, UnixStream, File, or
+// another reader. It reads ahead, so read from the stream itself no more.
+//
+// Every call blocks, and is a cancellation point, where the stream's read_some() is; what that
+// throws comes through. Nothing is lost where a call throws: it may be repeated.
+//
+// Threads: one at a time. The stream must outlive it.
+class BufferedReader {
+ public:
+  // `limit`: the longest line, or piece up to a delimiter, in bytes. Memory grows to twice that.
+  template <class Stream>
+  explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
+      : read_([](void* object, MutableBuffer buffer) {
+          return static_cast<Stream*>(object)->read_some(buffer);
+        }),
+        stream_(&stream),
+        limit_(limit) {}
+  BufferedReader(BufferedReader&&) = default;
+  BufferedReader& operator=(BufferedReader&&) = default;
+
+  // The next line, without its \n or \r\n; nothing at the end. What comes after the last end of a
+  // line is a line, too. Throws std::system_error (message_size) if it is longer than the limit.
+  std::optional<std::string> read_line();
+  // The same into a string whose memory is used again; returns false at the end.
+  bool read_line(std::string& line);
+
+  // All up to and including the delimiter; nothing at the end. Throws std::system_error:
+  // message_size as above, no_message_available if the end comes without a delimiter,
+  // invalid_argument if that is empty.
+  std::optional<std::string> read_until(std::string_view delimiter);
+
+  // So many bytes; the limit does not apply. Throws std::system_error (no_message_available) if the
+  // end comes first. The latter fills the buffer.
+  std::string read_exactly(std::size_t size);
+  void read_exactly(MutableBuffer buffer);
+
+  // What there is, at least a byte; 0 at the end.
+  std::size_t read_some(MutableBuffer buffer);
+
+  // All up to the end.
+  std::string read_all();
+
+  // Whether nothing more comes: waits for the next byte or the end.
+  bool at_end();
+
+  // What has been read ahead, until the next call.
+  std::string_view buffered() const noexcept { return {buffer_.data() + begin_, end_ - begin_}; }
+
+ private:
+  std::size_t fill();
+  std::optional<std::size_t> find(std::string_view delimiter, const char* call);
+  std::size_t take(MutableBuffer buffer) noexcept;
+  void drop(std::size_t size) noexcept;
+  void put_back(MutableBuffer taken);
+
+  std::size_t (*read_)(void* stream, MutableBuffer buffer);
+  void* stream_;
+  std::size_t limit_;
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0;  // of what has been read ahead
+  std::size_t end_ = 0;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_IO_STREAM_H_

@@ -1,0 +1,154 @@
+#include "weft/io/tcp.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/timeout.h"
+#include "weft/io/dns.h"
+#include "weft/io/error.h"
+#include "weft/io/inet_socket.h"
+
+namespace weft {
+namespace {
+
+// What an address may take at least, while others wait for their turn.
+constexpr Duration kLeastShare = std::chrono::seconds(2);
+
+Fd new_socket(int family, std::error_code& error) {
+  Fd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) error = last_error();
+  return fd;
+}
+
+// A connection to a port of this machine that nobody serves may be one to itself, where the kernel
+// chose that very port for it (TCP's simultaneous open).
+bool is_connected_to_itself(int fd, const Address& peer) noexcept {
+  Address local;
+  socklen_t size = Address::kMaxSize;
+  return getsockname(fd, local.data(), &size) == 0 && local == peer;
+}
+
+Listener open_listener(const Address& address, const TcpListenerOptions& options,
+                       bool both_families) {
+  Fd fd = bound_socket(SOCK_STREAM, address,
+                       {.reuse_address = options.reuse_address,
+                        .reuse_port = options.reuse_port,
+                        .both_families = both_families});
+  const std::string name = address.to_string();
+  // Accepted sockets inherit it.
+  set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, name);
+  if (listen(fd.get(), options.backlog) != 0) fail(last_error(), "listen on", name);
+  std::string bound =
+      local_address_of(fd.get()).to_string();  // with the port that the kernel chose
+  return Listener(std::move(fd), std::move(bound));
+}
+
+}  // namespace
+
+// ---- TcpStream ----------------------------------------------------------------------------------
+
+TcpStream TcpStream::connect_until(const Address& address, TimePoint deadline,
+                                   const ConnectOptions& options, std::error_code& error) {
+  error.clear();
+  TcpStream stream(new_socket(address.family(), error), address);
+  if (error) return stream;
+  const int fd = stream.native_handle();
+  if (options.nodelay) stream.set_nodelay(true);
+  // Interrupted, it goes on by itself.
+  if (::connect(fd, address.data(), address.size()) != 0) {
+    if (errno != EINPROGRESS && errno != EINTR) {
+      error = last_error();
+      return stream;
+    }
+    if (!stream.socket_.wait(Direction::kWrite, deadline, "connect", error)) return stream;
+    int reason = 0;
+    socklen_t size = sizeof(reason);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &size);
+    if (reason != 0) error.assign(reason, std::generic_category());
+  }
+  if (!error && is_connected_to_itself(fd, address)) {
+    error = std::make_error_code(std::errc::connection_refused);
+  }
+  return stream;
+}
+
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
+  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  std::error_code error;
+  TcpStream stream = connect_until(address, deadline, options, error);
+  if (error) fail(error, "connect to", address.to_string());
+  return stream;
+}
+
+TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
+  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  const HostPort target = HostPort::split(host_and_port);
+  std::vector<Address> addresses;
+  try {
+    addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port); });
+  } catch (const TimeoutError&) {
+    fail(std::make_error_code(std::errc::timed_out), "look-up for connect to", host_and_port);
+  }
+  std::string tried;
+  std::error_code error;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    const TimePoint begin = now();
+    const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
+    const TimePoint until = std::min(deadline, begin + std::max(share, kLeastShare));
+    TcpStream stream = connect_until(addresses[i], until, options, error);
+    if (!error) return stream;
+    tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
+    if (now() >= deadline) break;
+  }
+  if (tried == host_and_port) fail(error, "connect to", tried);
+  fail(error, "connect to", std::string(host_and_port) + " (tried " + tried + ")");
+}
+
+Address TcpStream::local_address() const { return local_address_of(native_handle()); }
+
+void TcpStream::set_nodelay(bool nodelay) {
+  set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, nodelay, peer_name());
+}
+
+std::string TcpStream::peer_name() const { return peer_.to_string(); }
+
+// ---- TcpListener --------------------------------------------------------------------------------
+
+TcpListener::TcpListener(const Address& address, TcpListenerOptions options)
+    : listener_(open_listener(address, options, false)) {}
+
+TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions options) {
+  const HostPort place = HostPort::split(host_and_port);
+  const std::vector<Address> addresses = resolve(place.host, place.port);
+  for (std::size_t i = 0;; ++i) {
+    try {
+      // The first of those for an empty host is IPv6, and takes IPv4 along.
+      const bool both_families = place.host.empty() && addresses[i].is_v6();
+      listener_ = open_listener(addresses[i], options, both_families);
+      return;
+    } catch (const std::system_error&) {
+      if (i + 1 == addresses.size()) throw;
+    }
+  }
+}
+
+TcpStream TcpListener::accept(std::error_code& error) {
+  Address peer;
+  Fd fd = listener_.accept(peer.data(), Address::kMaxSize, error);
+  return TcpStream(std::move(fd), peer.unmapped());
+}
+
+TcpStream TcpListener::accept() {
+  std::error_code error;
+  TcpStream stream = accept(error);
+  if (error) fail(error, "accept on", listener_.name());
+  return stream;
+}
+
+Address TcpListener::local_address() const { return local_address_of(native_handle()); }
+
+}  // namespace weft

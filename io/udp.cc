@@ -1,0 +1,79 @@
+#include "weft/io/udp.h"
+
+#include <sys/socket.h>
+
+#include "weft/io/error.h"
+#include "weft/io/inet_socket.h"
+
+namespace weft {
+
+UdpSocket::UdpSocket(const Address& address, UdpSocketOptions options)
+    : UdpSocket(address, options, false) {}
+
+UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families)
+    : socket_(bound_socket(SOCK_DGRAM, address,
+                           {.reuse_address = options.reuse_address,
+                            .reuse_port = options.reuse_port,
+                            .both_families = both_families})),
+      name_(address.to_string()),
+      both_families_(both_families) {}
+
+UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
+  const Address address = Address::parse(text);
+  if (!HostPort::split(text).host.empty()) {
+    *this = UdpSocket(address, options, false);
+    return;
+  }
+  try {
+    *this = UdpSocket(address, options, true);
+  } catch (const std::system_error& error) {
+    // A machine without IPv6.
+    if (error.code() != std::errc::address_family_not_supported) throw;
+    *this = UdpSocket(Address::parse("0.0.0.0", address.port()), options, false);
+  }
+}
+
+void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
+  error.clear();
+  const Address target = both_families_ && !to.is_v6() ? to.mapped() : to;
+  socket_.attempt(Direction::kWrite, "send_to", error, [&] {
+    return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, target.data(),
+                  target.size());
+  });
+}
+
+void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
+  std::error_code error;
+  send_to(datagram, to, error);
+  if (error) fail(error, "send_to", to.to_string());
+}
+
+UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_code& error) {
+  error.clear();
+  Received received;
+  iovec part{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  const ssize_t size = socket_.attempt(Direction::kRead, "receive_from", error, [&] {
+    message.msg_name = received.from.data();
+    message.msg_namelen = Address::kMaxSize;
+    return recvmsg(socket_.fd(), &message, 0);
+  });
+  if (size < 0) return received;
+  received.size = static_cast<std::size_t>(size);
+  received.from = received.from.unmapped();
+  received.truncated = message.msg_flags & MSG_TRUNC;
+  return received;
+}
+
+UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
+  std::error_code error;
+  const Received received = receive_from(buffer, error);
+  if (error) fail(error, "receive_from on", name_);
+  return received;
+}
+
+Address UdpSocket::local_address() const { return local_address_of(native_handle()); }
+
+}  // namespace weft

@@ -1,0 +1,141 @@
+#include "weft/io/unix_socket.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "weft/fiber/this_fiber.h"
+#include "weft/io/error.h"
+
+namespace weft {
+namespace {
+
+// The kernel tells nobody when there is room in a backlog again.
+constexpr Duration kBackOff = std::chrono::milliseconds(1);
+
+struct UnixAddress {
+  sockaddr_un address{};
+  socklen_t size = 0;
+
+  const sockaddr* data() const noexcept { return reinterpret_cast<const sockaddr*>(&address); }
+  bool abstract() const noexcept { return address.sun_path[0] == '\0'; }
+};
+
+UnixAddress unix_address(std::string_view path, const char* call) {
+  UnixAddress result;
+  result.address.sun_family = AF_UNIX;
+  if (path.empty() || path.find('\0') != std::string_view::npos) {
+    fail(std::make_error_code(std::errc::invalid_argument), call, "\"" + std::string(path) + "\"");
+  }
+  if (path.size() >= sizeof(result.address.sun_path)) {
+    fail(std::make_error_code(std::errc::filename_too_long), call, path);
+  }
+  std::memcpy(result.address.sun_path, path.data(), path.size());
+  result.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  if (path.front() == '@') {
+    result.address.sun_path[0] = '\0';
+  } else {
+    ++result.size;
+  }
+  return result;
+}
+
+Fd new_socket(std::string_view path) {
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) fail(last_error(), "socket for", path);
+  return fd;
+}
+
+// Whether a socket file is there that nobody listens on.
+bool is_left_over(const UnixAddress& address, std::string_view path) {
+  struct stat info {};
+  if (address.abstract() || lstat(address.address.sun_path, &info) != 0) return false;
+  if (!S_ISSOCK(info.st_mode)) return false;
+  const Fd probe = new_socket(path);
+  return connect(probe.get(), address.data(), address.size) != 0 && errno == ECONNREFUSED;
+}
+
+}  // namespace
+
+// ---- UnixStream ---------------------------------------------------------------------------------
+
+UnixStream UnixStream::connect(std::string_view path) {
+  const UnixAddress address = unix_address(path, "connect to");
+  for (;;) {
+    UnixStream stream(new_socket(path), std::string(path));
+    if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
+    if (errno != EAGAIN) fail(last_error(), "connect to", path);
+    sleep_for(kBackOff);
+  }
+}
+
+std::pair<UnixStream, UnixStream> UnixStream::pair() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+    fail(last_error(), "socketpair");
+  }
+  return {UnixStream(Fd(ends[0]), "the other end of a pair"),
+          UnixStream(Fd(ends[1]), "the other end of a pair")};
+}
+
+// ---- UnixListener -------------------------------------------------------------------------------
+
+UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
+  const UnixAddress address = unix_address(path, "bind to");
+  Fd fd = new_socket(path);
+  int result = bind(fd.get(), address.data(), address.size);
+  if (result != 0 && errno == EADDRINUSE) {
+    if (is_left_over(address, path)) unlink(address.address.sun_path);
+    result = bind(fd.get(), address.data(), address.size);
+  }
+  if (result != 0) fail(last_error(), "bind to", path);
+  struct stat info {};
+  if (!address.abstract() && lstat(address.address.sun_path, &info) == 0) {
+    device_ = info.st_dev;
+    inode_ = info.st_ino;
+  }
+  if (listen(fd.get(), options.backlog) != 0) fail(last_error(), "listen on", path);
+  listener_ = Listener(std::move(fd), std::string(path));
+}
+
+UnixListener::UnixListener(UnixListener&& other) noexcept
+    : listener_(std::move(other.listener_)),
+      device_(other.device_),
+      inode_(std::exchange(other.inode_, 0)) {}
+
+UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
+  if (this == &other) return *this;
+  close();
+  listener_ = std::move(other.listener_);
+  device_ = other.device_;
+  inode_ = std::exchange(other.inode_, 0);
+  return *this;
+}
+
+void UnixListener::close() noexcept {
+  if (!is_open()) return;
+  struct stat info {};
+  // Somebody else may have put a file there meanwhile.
+  if (inode_ != 0 && lstat(path().c_str(), &info) == 0 && info.st_dev == device_ &&
+      info.st_ino == inode_) {
+    unlink(path().c_str());
+  }
+  listener_.close();
+}
+
+UnixStream UnixListener::accept(std::error_code& error) {
+  return UnixStream(listener_.accept(nullptr, 0, error), "a peer of " + path());
+}
+
+UnixStream UnixListener::accept() {
+  std::error_code error;
+  UnixStream stream = accept(error);
+  if (error) fail(error, "accept on", path());
+  return stream;
+}
+
+}  // namespace weft

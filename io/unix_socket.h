@@ -1,0 +1,83 @@
+#ifndef WEFT_IO_UNIX_SOCKET_H_
+#define WEFT_IO_UNIX_SOCKET_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "weft/io/listener.h"
+#include "weft/io/stream_socket.h"
+
+namespace weft {
+
+// A connection within this machine, by the path of a socket file, or by an abstract name, which is
+// written with an @ in front and has no file. What it does is in StreamSocket.
+class UnixStream final : public StreamSocket {
+ public:
+  // Not connected.
+  UnixStream() = default;
+
+  // Waits, without a limit of its own, while the listener's backlog is full. A cancellation point.
+  // Throws std::system_error, naming the path: connection_refused if nobody listens,
+  // no_such_file_or_directory, filename_too_long (107 bytes are the most).
+  static UnixStream connect(std::string_view path);
+
+  // Two ends that are connected to each other. Needs no fiber.
+  static std::pair<UnixStream, UnixStream> pair();
+
+ private:
+  friend class UnixListener;
+
+  // A read of less than there is may have stopped at descriptors that the peer passes along.
+  UnixStream(Fd fd, std::string name) noexcept
+      : StreamSocket(std::move(fd), false), name_(std::move(name)) {}
+
+  std::string peer_name() const override { return name_; }
+
+  std::string name_;
+};
+
+struct UnixListenerOptions {
+  int backlog = 4096;  // see TcpListenerOptions
+};
+
+// Accepts connections within this machine. Threads: as TcpListener.
+class UnixListener {
+ public:
+  // Not listening.
+  UnixListener() = default;
+
+  // Makes the socket file; one that is left from a listener that is gone, so that connecting to it
+  // is refused, is replaced. Needs no fiber. Throws std::system_error, naming the path:
+  // address_in_use if somebody listens there or it is something else, filename_too_long.
+  explicit UnixListener(std::string_view path, UnixListenerOptions options = {});
+
+  UnixListener(UnixListener&& other) noexcept;
+  UnixListener& operator=(UnixListener&& other) noexcept;
+  ~UnixListener() { close(); }
+
+  // As TcpListener::accept().
+  UnixStream accept();
+  UnixStream accept(std::error_code& error);
+
+  // As TcpListener::close(); removes the socket file, if it is still this listener's.
+  void close() noexcept;
+  bool is_open() const noexcept { return listener_.is_open(); }
+
+  // As it was given.
+  const std::string& path() const noexcept { return listener_.name(); }
+
+  int native_handle() const noexcept { return listener_.fd(); }
+
+ private:
+  Listener listener_;
+  dev_t device_ = 0;  // of the socket file, with
+  ino_t inode_ = 0;   // 0: there is none
+};
+
+}  // namespace weft
+
+#endif  // WEFT_IO_UNIX_SOCKET_H_
