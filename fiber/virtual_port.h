@@ -28,7 +28,7 @@ class VirtualPort final : public Port {
 
  private:
   Port& outside_;
-  static constexpr Duration kGrace = std::chrono::milliseconds(10);
+  static constexpr Duration kGrace = std::chrono::milliseconds(100);
 
   TimePoint now_{std::chrono::seconds(1)};
   int expected_ = 0;

@@ -25,7 +25,7 @@ struct RunOptions {
   std::size_t stack_size = 256 * 1024;
 
   // The clock stands still while a fiber can run, and jumps to the next deadline when none can.
-  // Where one waits for run_in_executor(), a jump waits for it, but for no more than 10 ms.
+  // Where one waits for run_in_executor(), a jump waits for it, but for no more than 100 ms.
   bool virtual_time = false;
 
   // Runs ready fibers in an order drawn from this seed: the same seed, the same order.

@@ -20,9 +20,8 @@ inline std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
-// Runs the body as a fiber on virtual time; no other fiber and no descriptor may be left.
-inline void run_case(const std::function<void()>& body, RunOptions options = {}) {
-  options.virtual_time = true;
+// Runs the body as a fiber; no other fiber and no descriptor may be left.
+inline void run_with(const std::function<void()>& body, RunOptions options) {
   const auto before = open_descriptors();
   weft::run(
       [&] {
@@ -31,6 +30,12 @@ inline void run_case(const std::function<void()>& body, RunOptions options = {})
       },
       options);
   BOOST_TEST(open_descriptors() == before, "a descriptor is left");
+}
+
+// On virtual time.
+inline void run_case(const std::function<void()>& body, RunOptions options = {}) {
+  options.virtual_time = true;
+  run_with(body, options);
 }
 
 // The same, under several orders of the ready fibers. A failure names its seed.
@@ -48,7 +53,13 @@ inline void run_shuffled(const std::function<void()>& body) {
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_case(&name##_body); } \
   static void name##_body()
 
-// The same for a fact that holds in whatever order ready fibers run.
+// By the machine's clock, for what waits for the kernel, which knows no virtual time.
+#define WEFT_REAL_TIME_TEST_CASE(name)                                     \
+  static void name##_body();                                               \
+  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_with(&name##_body, {}); } \
+  static void name##_body()
+
+// For a fact that holds in whatever order ready fibers run.
 #define WEFT_SHUFFLED_TEST_CASE(name)                                      \
   static void name##_body();                                               \
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_shuffled(&name##_body); } \
