@@ -40,11 +40,10 @@ HostPort HostPort::split(std::string_view text) {
   if (!host.empty() && host.front() == '[') {
     if (host.size() < 3 || host.back() != ']') fail_parse(text);
     host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string_view::npos) {
-    fail_parse(text);  // an IPv6 address without brackets: who knows where it ends
   }
-  // A zero would end the text too early for the system.
-  if (text.find('\0') != std::string_view::npos) fail_parse(text);
+  // Without brackets, who knows where an IPv6 address ends?
+  const bool bracketed = host.size() < colon;
+  if (host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) fail_parse(text);
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
@@ -64,6 +63,7 @@ Address Address::parse(std::string_view host, std::uint16_t port) {
 
 std::optional<Address> Address::try_parse(std::string_view host, std::uint16_t port) noexcept {
   if (host.empty()) host = "::";
+  if (host.find('\0') != std::string_view::npos) return {};  // the system would stop there
   const std::size_t percent = host.find('%');
   const std::string digits(host.substr(0, percent));
   sockaddr_in v4{};

@@ -20,10 +20,13 @@ template <class R>
 concept ByteRange = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
     ByteLike<std::remove_cv_t<std::ranges::range_value_t<R>>>;
 
+template <class T>
+concept Character = std::is_same_v < std::remove_cv_t<T>,
+char > || std::is_same_v<std::remove_cv_t<T>, char8_t>;
+
 template <class R>
-concept CharArray = std::is_array_v<std::remove_reference_t<R>> && std::is_same_v <
-                    std::remove_cv_t<std::remove_extent_t<std::remove_reference_t<R>>>,
-char > ;
+concept CharArray = std::is_array_v<std::remove_reference_t<R>> &&
+    Character<std::remove_extent_t<std::remove_reference_t<R>>>;
 
 // Where something is read to: a view of memory, which must live as long as the call. Made
 // implicitly from whatever holds bytes. An array of these is an array of iovec.
@@ -58,6 +61,7 @@ class ConstBuffer {
       : iovec_{const_cast<void*>(data), size} {}
   ConstBuffer(MutableBuffer buffer) noexcept : ConstBuffer(buffer.data(), buffer.size()) {}
   ConstBuffer(const char* text) noexcept : ConstBuffer(text, std::strlen(text)) {}
+  ConstBuffer(std::nullptr_t) = delete;
   template <std::size_t N>
   ConstBuffer(char (&)[N]) = delete;
   template <ByteRange R>

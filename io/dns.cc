@@ -16,6 +16,7 @@
 namespace weft {
 namespace {
 
+// Never destroyed, like all that the lane's threads use.
 class ResolveCategory final : public std::error_category {
  public:
   const char* name() const noexcept override { return "weft.resolve"; }
@@ -33,10 +34,14 @@ std::string described(const std::string& host, const std::string& service) {
   return "of \"" + host + "\", service \"" + service + "\"";
 }
 
+// Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
+std::vector<Address> everywhere(std::uint16_t port) {
+  return {Address::parse("::", port), Address::parse("0.0.0.0", port)};
+}
+
 std::vector<Address> look_up(const std::string& host, const std::string& service) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  if (host.empty()) hints.ai_flags = AI_PASSIVE;
   addrinfo* list = nullptr;
   const int code =
       getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
@@ -50,6 +55,7 @@ std::vector<Address> look_up(const std::string& host, const std::string& service
     std::memcpy(address.data(), entry->ai_addr, entry->ai_addrlen);
     addresses.push_back(address);
   }
+  if (host.empty() && !addresses.empty()) return everywhere(addresses.front().port());
   if (addresses.empty())
     fail({EAI_NONAME, resolve_category()}, "resolve", described(host, service));
   return addresses;
@@ -66,16 +72,22 @@ std::optional<std::uint16_t> port_number(std::string_view service) {
 }  // namespace
 
 const std::error_category& resolve_category() noexcept {
-  static const ResolveCategory category;
-  return category;
+  static const auto* const category = new ResolveCategory;
+  return *category;
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
+  const auto fail_with = [&](int code) {
+    fail({code, resolve_category()}, "resolve", described(std::string(host), std::string(service)));
+  };
   if (const auto port = port_number(service)) {
-    if (host.empty())
-      return {*Address::try_parse("", *port), *Address::try_parse("0.0.0.0", *port)};
+    if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
+  } else if (service == "*" || service.find_first_not_of("0123456789+- \t") == service.npos) {
+    fail_with(EAI_SERVICE);  // the system would take 65537 for 1
   }
+  if (host.find('\0') != host.npos) fail_with(EAI_NONAME);  // the system would stop there
+  if (service.find('\0') != service.npos) fail_with(EAI_SERVICE);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   Promise<std::vector<Address>> promise;

@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <optional>
 #include <utility>
 
+#include "weft/fiber/cancel.h"
 #include "weft/io/error.h"
 #include "weft/sync/thread_pool.h"
 
@@ -37,7 +39,8 @@ ssize_t write_fully(ConstBuffer buffer, Write write) {
   while (done < buffer.size()) {
     const ConstBuffer rest = buffer.drop_front(done);
     const ssize_t size = retrying([&] { return write(rest, done); });
-    if (size < 0) return -1;
+    if (size == 0) errno = EIO;  // or else this would go on for ever
+    if (size <= 0) return -1;
     done += static_cast<std::size_t>(size);
   }
   return static_cast<ssize_t>(done);
@@ -58,16 +61,25 @@ template <class Call>
 std::uint64_t File::run(const char* what, Call call) {
   const std::shared_ptr<const Fd> fd = fd_;
   if (!fd) fail(std::make_error_code(std::errc::bad_file_descriptor), what, path_);
-  const auto [result, reason] = run_in_executor([&] {
-    const ssize_t value = call(fd->get());
-    return std::pair(value, errno);
-  });
-  if (result < 0) fail({reason, std::generic_category()}, what, path_);
-  return static_cast<std::uint64_t>(result);
+  std::optional<ssize_t> result;
+  int reason = 0;
+  try {
+    run_in_executor([&] {
+      result = call(fd->get());
+      reason = errno;
+    });
+  } catch (const Cancelled&) {
+    if (!result) throw;  // else it has moved the file's position, and the next wait will throw
+  }
+  if (*result < 0) fail({reason, std::generic_category()}, what, path_);
+  return static_cast<std::uint64_t>(*result);
 }
 
 File File::open(std::string_view path, int flags, unsigned mode) {
   const std::string name(path);
+  if (path.find('\0') != std::string_view::npos) {
+    fail(std::make_error_code(std::errc::invalid_argument), "open", path);
+  }
   auto [fd, reason] = run_in_executor([&] {
     Fd opened(open_retrying(name.c_str(), flags | O_CLOEXEC, mode));
     int error = errno;

@@ -18,9 +18,9 @@ namespace weft {
 // A file on a disk. The kernel has no way to wait for one, so every call runs on a thread of
 // run_in_executor() while the fiber waits.
 //
-// Every call is a cancellation point; one that has begun is waited for first. Errors:
-// std::system_error, naming call and path; after a close() bad_file_descriptor. It needs a fiber of
-// a runtime: std::logic_error elsewhere.
+// Every call is a cancellation point until its thread has begun; from then on it ends, with its
+// result, and the next wait throws. Errors: std::system_error, naming call and path; after a
+// close() bad_file_descriptor. It needs a fiber of a runtime: std::logic_error elsewhere.
 //
 // Threads: as with a descriptor, any number of calls at once; those that use the file's position
 // move it one after the other. Moving and destroying: when no call is under way. close() at any
@@ -59,6 +59,9 @@ class File {
   // No effect twice. Does not wait: what was written is the kernel's.
   void close() noexcept { fd_.reset(); }
   bool is_open() const noexcept { return fd_ != nullptr; }
+
+  // For weft's own files: null after close().
+  std::shared_ptr<const Fd> descriptor() const noexcept { return fd_; }
 
   // -1 after close().
   int native_handle() const noexcept { return fd_ ? fd_->get() : -1; }

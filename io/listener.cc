@@ -42,13 +42,15 @@ bool is_shortage(int error) {
 }  // namespace
 
 Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
-  error.clear();
   for (;;) {
     const ssize_t fd = socket_.attempt(Direction::kRead, "accept", error, [&] {
       socklen_t room = size;
       return ssize_t{accept4(socket_.fd(), address, &room, SOCK_NONBLOCK | SOCK_CLOEXEC)};
     });
-    if (fd >= 0) return Fd(static_cast<int>(fd));
+    if (fd >= 0) {
+      error.clear();
+      return Fd(static_cast<int>(fd));
+    }
     const int reason = error.value();
     if (is_shortage(reason)) {
       back_off(reason);

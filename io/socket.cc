@@ -42,8 +42,13 @@ bool Socket::begin_slowly(std::error_code& error) {
 
 bool Socket::wait(Direction direction, TimePoint deadline, const char* what,
                   std::error_code& error) {
+  const auto closed = [&] {
+    error = std::make_error_code(std::errc::operation_canceled);
+    return false;
+  };
   Reactor& reactor = Reactor::require(what);
   streak_ = 0;
+  if (!is_open()) return closed();
   if (readiness_ && readiness_->abandoned()) {
     // It has outlived the runtime that it was used in first.
     std::exchange(readiness_, nullptr)->release(fd());
@@ -54,15 +59,14 @@ bool Socket::wait(Direction direction, TimePoint deadline, const char* what,
   }
   switch (readiness_->wait(direction, deadline, what)) {
     case Readiness::Wait::kReady:
-      return true;
+      return is_open() || closed();  // by another fiber that ran first
     case Readiness::Wait::kTimedOut:
       error = std::make_error_code(std::errc::timed_out);
       return false;
     case Readiness::Wait::kClosed:
       break;
   }
-  error = std::make_error_code(std::errc::operation_canceled);
-  return false;
+  return closed();
 }
 
 }  // namespace weft

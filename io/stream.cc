@@ -1,6 +1,7 @@
 #include "weft/io/stream.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "weft/io/error.h"
@@ -40,16 +41,17 @@ std::size_t BufferedReader::fill() {
 }
 
 // The offset of the delimiter in what is read ahead; nothing if the end comes without it.
-std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, const char* call) {
+std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, std::size_t limit,
+                                                const char* call) {
   std::size_t searched = 0;
   for (;;) {
     const std::size_t found = buffered().find(delimiter, searched);
     if (found != std::string_view::npos) {
-      if (found > limit_) fail_too_long(call, limit_);
+      if (found > limit) fail_too_long(call, limit_);
       return found;
     }
     const std::size_t size = buffered().size();
-    if (size >= limit_ + delimiter.size()) fail_too_long(call, limit_);
+    if (size > limit && size - limit >= delimiter.size()) fail_too_long(call, limit_);
     searched = size - std::min(size, delimiter.size() - 1);
     if (fill() == 0) return {};
   }
@@ -58,12 +60,14 @@ std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, cons
 void BufferedReader::drop(std::size_t size) noexcept { begin_ += size; }
 
 bool BufferedReader::read_line(std::string& line) {
-  const std::optional<std::size_t> found = find("\n", "read_line");
+  // One more, which may be the \r.
+  const std::size_t most = limit_ == SIZE_MAX ? limit_ : limit_ + 1;
+  const std::optional<std::size_t> found = find("\n", most, "read_line");
   if (!found && buffered().empty()) return false;
   std::size_t size = found.value_or(buffered().size());
-  if (size > limit_) fail_too_long("read_line", limit_);
   const std::size_t next = size + (found ? 1 : 0);
   if (found && size > 0 && buffered()[size - 1] == '\r') --size;
+  if (size > limit_) fail_too_long("read_line", limit_);
   line.assign(buffered().substr(0, size));
   drop(next);
   return true;
@@ -79,7 +83,7 @@ std::optional<std::string> BufferedReader::read_until(std::string_view delimiter
   if (delimiter.empty()) {
     fail(std::make_error_code(std::errc::invalid_argument), "read_until", "an empty delimiter");
   }
-  const std::optional<std::size_t> found = find(delimiter, "read_until");
+  const std::optional<std::size_t> found = find(delimiter, limit_, "read_until");
   if (!found) {
     if (buffered().empty()) return {};
     fail_ended("read_until", buffered().size());

@@ -21,7 +21,8 @@ namespace weft {
 // Threads: one at a time. The stream must outlive it.
 class BufferedReader {
  public:
-  // `limit`: the longest line, or piece up to a delimiter, in bytes. Memory grows to twice that.
+  // `limit`: the longest line, or piece up to a delimiter, in bytes, not counting its end. Memory
+  // grows to twice that.
   template <class Stream>
   explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
       : read_([](void* object, MutableBuffer buffer) {
@@ -62,7 +63,7 @@ class BufferedReader {
 
  private:
   std::size_t fill();
-  std::optional<std::size_t> find(std::string_view delimiter, const char* call);
+  std::optional<std::size_t> find(std::string_view delimiter, std::size_t limit, const char* call);
   std::size_t take(MutableBuffer buffer) noexcept;
   void drop(std::size_t size) noexcept;
   void put_back(MutableBuffer taken);

@@ -236,13 +236,14 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
   // become another's.
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) fail_with(last_error(), "sendfile to");
+  const std::shared_ptr<const Fd> source = file.descriptor();
   std::uint64_t done = 0;
   while (done < count) {
     const ssize_t size = socket_.attempt(Direction::kWrite, "sendfile", error, [&] {
       // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
       const auto [result, reason] = run_in_executor([&] {
         auto position = static_cast<off_t>(offset + done);
-        const ssize_t sent = ::sendfile(own.get(), file.native_handle(), &position,
+        const ssize_t sent = ::sendfile(own.get(), source ? source->get() : -1, &position,
                                         std::min(count - done, kSendfileChunk));
         return std::pair(sent, errno);
       });

@@ -32,9 +32,9 @@ class File;
 //
 // It models Boost.Asio's SyncReadStream and SyncWriteStream, so that Boost.Beast can drive it.
 //
-// Threads: one fiber may read while another one writes, of any scheduler. Moving, closing and
-// destroying: when no call of another thread is under way; and moving and destroying when none is
-// under way at all. It may outlive its runtime and be used in another one.
+// Threads: one fiber may read while another one writes, both of one scheduler. It may be handed
+// over to another scheduler, and outlive the runtime in which it was used first, while no call is
+// under way; that also goes for moving and destroying it.
 //
 // Cost: a call that does not wait is its system call and some 20 ns; one that has to wait knows
 // that in most cases without trying.

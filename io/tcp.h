@@ -72,8 +72,7 @@ struct TcpListenerOptions {
 
 // Accepts TCP connections.
 //
-// Threads: several fibers may accept at once, of any scheduler. Moving, closing and destroying: as
-// for StreamSocket.
+// Threads: several fibers of one scheduler may accept at once. Otherwise as StreamSocket.
 class TcpListener {
  public:
   // Not listening.

@@ -16,7 +16,7 @@ UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bo
                             .reuse_port = options.reuse_port,
                             .both_families = both_families})),
       name_(address.to_string()),
-      both_families_(both_families) {}
+      v6_(address.is_v6()) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
   const Address address = Address::parse(text);
@@ -35,7 +35,7 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
   error.clear();
-  const Address target = both_families_ && !to.is_v6() ? to.mapped() : to;
+  const Address target = v6_ && !to.is_v6() ? to.mapped() : to;
   socket_.attempt(Direction::kWrite, "send_to", error, [&] {
     return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, target.data(),
                   target.size());

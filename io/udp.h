@@ -24,8 +24,8 @@ struct UdpSocketOptions {
 // Errors: std::system_error, naming call and address; operation_canceled if another fiber closes
 // the socket meanwhile, bad_file_descriptor after a close().
 //
-// Threads: any number of fibers may send and receive at once, each a datagram of its own. Moving,
-// closing and destroying: as for StreamSocket.
+// Threads: any number of fibers of one scheduler may send and receive at once, each a datagram of
+// its own. Otherwise as StreamSocket.
 class UdpSocket {
  public:
   // What receive_from() got.
@@ -43,7 +43,7 @@ class UdpSocket {
   explicit UdpSocket(std::string_view address, UdpSocketOptions options = {});
   explicit UdpSocket(const Address& address, UdpSocketOptions options = {});
 
-  // Sends one datagram. An IPv4 address may be given to a socket that is bound to ":port".
+  // Sends one datagram. An IPv4 address may be given to an IPv6 socket that takes both.
   // message_size: it is larger than a datagram can be.
   void send_to(ConstBuffer datagram, const Address& to);
   void send_to(ConstBuffer datagram, const Address& to, std::error_code& error);
@@ -64,7 +64,7 @@ class UdpSocket {
 
   Socket socket_;
   std::string name_;  // for messages
-  bool both_families_ = false;
+  bool v6_ = false;
 };
 
 }  // namespace weft
