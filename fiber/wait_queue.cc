@@ -65,8 +65,15 @@ bool Waiter::claim_to_abort(State reason) noexcept {
   return true;
 }
 
+[[gnu::always_inline]] inline bool Waiter::outcome() const {
+  // Relaxed: see claim_to_wake().
+  const State state = state_.load(std::memory_order_relaxed);
+  if (state == State::kCancelled) throw_cancelled();
+  return state == State::kWoken;
+}
+
 // Returns true if it was woken, false if the time is over.
-inline bool Waiter::park_here(TimePoint deadline) {
+[[gnu::always_inline]] inline bool Waiter::park_here(TimePoint deadline) {
   if (!fiber_) return park_thread(deadline);
   fiber_->waiter = this;
   if (deadline != kForever) return park_until(deadline);
@@ -75,13 +82,6 @@ inline bool Waiter::park_here(TimePoint deadline) {
 }
 
 bool Waiter::park(TimePoint deadline) { return park_here(deadline); }
-
-inline bool Waiter::outcome() const {
-  // Relaxed: see claim_to_wake().
-  const State state = state_.load(std::memory_order_relaxed);
-  if (state == State::kCancelled) throw_cancelled();
-  return state == State::kWoken;
-}
 
 bool Waiter::park_until(TimePoint deadline) {
   struct Alarm : Timer {

@@ -12,6 +12,12 @@ namespace weft {
 
 inline std::error_code last_error() noexcept { return {errno, std::generic_category()}; }
 
+// Of a call's result, which is negative where it is an error.
+inline std::error_code error_of(long result) noexcept {
+  return result < 0 ? std::error_code(static_cast<int>(-result), std::generic_category())
+                    : std::error_code();
+}
+
 [[noreturn]] inline void fail(std::error_code error, std::string_view call,
                               std::string_view object = {}) {
   std::string what("weft: ");

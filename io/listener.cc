@@ -43,7 +43,7 @@ bool is_shortage(int error) {
 
 Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
   for (;;) {
-    const ssize_t fd = socket_.attempt(Direction::kRead, "accept", error, [&] {
+    const ssize_t fd = socket_.attempt(Direction::kRead, "accept", [&] {
       socklen_t room = size;
       return ssize_t{accept4(socket_.fd(), address, &room, SOCK_NONBLOCK | SOCK_CLOEXEC)};
     });
@@ -51,13 +51,16 @@ Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
       error.clear();
       return Fd(static_cast<int>(fd));
     }
-    const int reason = error.value();
+    int reason = static_cast<int>(-fd);
     if (is_shortage(reason)) {
       back_off(reason);
       if (is_open()) continue;
-      error = std::make_error_code(std::errc::operation_canceled);
+      reason = ECANCELED;
     }
-    if (!passes(reason)) return Fd();
+    if (!passes(reason)) {
+      error.assign(reason, std::generic_category());
+      return Fd();
+    }
   }
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <unordered_map>
 
 #include "weft/fiber/port.h"
@@ -41,10 +40,10 @@ class Reactor final : public Port {
 
   void wake() noexcept override;
 
+  const Registry& registry() const noexcept { return *registry_; }
+
   // See Registry::add().
-  Readiness* add(int fd, Direction missing, std::error_code& error) {
-    return registry_->add(fd, missing, error);
-  }
+  int add(int fd, Direction missing, Readiness*& slot) { return registry_->add(fd, missing, slot); }
 
   // wait_readable() and wait_writable().
   void wait_for_foreign(int fd, Direction direction, const char* what);

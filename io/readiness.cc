@@ -9,12 +9,6 @@
 namespace weft {
 namespace {
 
-// One who waits for a socket. Woken by close(), it may not look at the socket's slot again.
-struct SocketWaiter : Waiter {
-  using Waiter::Waiter;
-  bool closed = false;
-};
-
 Fd new_epoll() {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (epoll.get() < 0) fail(last_error(), "epoll_create1");
@@ -25,32 +19,26 @@ Fd new_epoll() {
 
 // ---- Readiness ----------------------------------------------------------------------------------
 
-void Readiness::used_up(Direction direction, const Look& look) noexcept {
-  const std::uint64_t bit = ready_bit(direction);
-  std::uint64_t word = look.word_;
-  // The other direction's bit may change meanwhile; an event leaves everything as it is.
-  while ((word | kFlags) == (look.word_ | kFlags) && (word & bit)) {
-    if (replace(word_, word, word & ~bit, std::memory_order_relaxed)) return;
+// Everybody who waits: one, but for listeners and datagrams.
+inline void Readiness::wake(Direction direction) noexcept {
+  WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
+  WaitQueue::Lock lock(queue);
+  while (Waiter* waiter = queue.claim(lock)) {
+    const bool last = queue.empty(lock);
+    lock.unlock();
+    waiter->resume();
+    if (last) return;
+    lock.lock();
   }
 }
 
-Readiness::Wait Readiness::wait(Direction direction, TimePoint deadline, const char* what) {
-  WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
-  SocketWaiter waiter(what);
-  WaitQueue::Lock lock(queue);
-  // Whoever sets the bit takes the lock afterwards, to wake.
-  if (word_.load(std::memory_order_relaxed) & ready_bit(direction)) return Wait::kReady;
-  if (!queue.wait(lock, waiter, deadline)) return Wait::kTimedOut;
-  return waiter.closed ? Wait::kClosed : Wait::kReady;
-}
-
-void Readiness::note(std::uint32_t generation, std::uint32_t epoll_events) noexcept {
-  std::uint64_t flags = 0;
-  // Urgent data ends a read early, as the end does, though more may follow.
-  if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) flags |= kReadEnded | kReadable;
-  if (epoll_events & EPOLLIN) flags |= kReadable;
-  if (epoll_events & (EPOLLHUP | EPOLLERR)) flags |= kWriteEnded | kWritable;
-  if (epoll_events & EPOLLOUT) flags |= kWritable;
+inline void Readiness::note(std::uint32_t generation, std::uint32_t epoll_events) noexcept {
+  std::uint64_t flags = epoll_events & (kReadable | kWritable);
+  if (epoll_events & ~std::uint32_t{EPOLLIN | EPOLLOUT}) [[unlikely]] {
+    // Urgent data stops a read early, as the end does, though more may follow.
+    flags |= kReadEnded | kReadable;
+    if (epoll_events & (EPOLLHUP | EPOLLERR)) flags |= kWriteEnded | kWritable;
+  }
 
   constexpr std::uint64_t kLower = (std::uint64_t{1} << kGenerationShift) - 1;
   std::uint64_t word = word_.load(std::memory_order_relaxed);
@@ -62,15 +50,8 @@ void Readiness::note(std::uint32_t generation, std::uint32_t epoll_events) noexc
 
   // Where a bit was set before nobody waits.
   const std::uint64_t fresh = flags & ~word;
-  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
-    if (!(fresh & ready_bit(direction))) continue;
-    WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
-    WaitQueue::Lock lock(queue);
-    Claimed claimed;
-    queue.claim_all(lock, claimed);
-    lock.unlock();
-    claimed.resume();
-  }
+  if (fresh & kReadable) wake(Direction::kRead);
+  if (fresh & kWritable) wake(Direction::kWrite);
 }
 
 bool Readiness::abandoned() const noexcept {
@@ -97,6 +78,12 @@ void Readiness::release(int fd) noexcept {
     claimed.resume();
   }
   registry_->put(*this, fd);
+}
+
+void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+  const auto index = static_cast<std::uint32_t>(tag);
+  chunks_[index / kChunk][index % kChunk].note(
+      static_cast<std::uint32_t>(tag >> Readiness::kGenerationShift), epoll_events);
 }
 
 // ---- Registry -----------------------------------------------------------------------------------
@@ -128,7 +115,7 @@ Readiness& Registry::take() {
   return slot;
 }
 
-Readiness* Registry::add(int fd, Direction missing, std::error_code& error) {
+int Registry::add(int fd, Direction missing, Readiness*& result) {
   Readiness& slot = take();
   // Relaxed: a slot that is free belongs to this thread; and the caller's reference keeps us.
   users_.fetch_add(1, std::memory_order_relaxed);
@@ -147,11 +134,12 @@ Readiness* Registry::add(int fd, Direction missing, std::error_code& error) {
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   event.data.u64 = generation << Readiness::kGenerationShift | slot.index_;
   if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    error = last_error();
+    const int error = -errno;
     put(slot, fd);
-    return nullptr;
+    return error;
   }
-  return &slot;
+  result = &slot;
+  return 0;
 }
 
 void Registry::put(Readiness& slot, int fd) noexcept {

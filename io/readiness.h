@@ -1,9 +1,10 @@
 #ifndef WEFT_IO_READINESS_H_
 #define WEFT_IO_READINESS_H_
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <vector>
 
 #include "weft/fiber/atomic.h"
@@ -57,13 +58,30 @@ class Readiness {
   }
 
   // A call found nothing left, unless an event has come since that look.
-  void used_up(Direction direction, const Look& look) noexcept;
+  void used_up(Direction direction, const Look& look) noexcept {
+    const std::uint64_t bit = ready_bit(direction);
+    std::uint64_t word = look.word_;
+    // The other direction's bit may change meanwhile; an event leaves everything as it is.
+    while ((word | kFlags) == (look.word_ | kFlags) && (word & bit)) {
+      if (replace(word_, word, word & ~bit, std::memory_order_relaxed)) return;
+    }
+  }
 
   // Waits until a call is worth trying. A cancellation point.
-  Wait wait(Direction direction, TimePoint deadline, const char* what);
+  Wait wait(Direction direction, TimePoint deadline, const char* what) {
+    WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
+    SocketWaiter waiter(what);
+    WaitQueue::Lock lock(queue);
+    // Whoever sets the bit takes the lock afterwards, to wake.
+    if (word_.load(std::memory_order_relaxed) & ready_bit(direction)) return Wait::kReady;
+    if (!queue.wait(lock, waiter, deadline)) return Wait::kTimedOut;
+    return waiter.closed ? Wait::kClosed : Wait::kReady;
+  }
 
   // An event. Stale ones, of another generation, have no effect. REQUIRES: the reactor's thread.
   void note(std::uint32_t generation, std::uint32_t epoll_events) noexcept;
+
+  const Registry& registry() const noexcept { return *registry_; }
 
   // The reactor is gone: nothing will be noted any more.
   bool abandoned() const noexcept;
@@ -82,9 +100,17 @@ class Readiness {
     return direction == Direction::kRead ? kReadEnded : kWriteEnded;
   }
 
-  static constexpr std::uint64_t kReadable = 1;
-  static constexpr std::uint64_t kWritable = 2;
-  static constexpr std::uint64_t kReadEnded = 4;
+  // One who waits for a socket. Woken by close(), it may not look at the socket's slot again.
+  struct SocketWaiter : Waiter {
+    using Waiter::Waiter;
+    bool closed = false;
+  };
+
+  void wake(Direction direction) noexcept;
+
+  static constexpr std::uint64_t kReadable = EPOLLIN;
+  static constexpr std::uint64_t kWritable = EPOLLOUT;
+  static constexpr std::uint64_t kReadEnded = 2;
   static constexpr std::uint64_t kWriteEnded = 8;
   static constexpr std::uint64_t kFlags = 15;
   static constexpr std::uint64_t kEvent = 16;  // counts events, in 28 bits
@@ -110,19 +136,15 @@ class Registry {
 
   int epoll() const noexcept { return epoll_.get(); }
 
-  // Registers a descriptor of ours; null, with an error, if the kernel does not take it. `missing`
-  // is the direction that a call found used up; the other one is worth trying.
-  Readiness* add(int fd, Direction missing, std::error_code& error);
+  // Registers a descriptor of ours: 0, or -errno if the kernel does not take it. `missing` is the
+  // direction that a call found used up; the other one is worth trying.
+  int add(int fd, Direction missing, Readiness*& slot);
 
   // Whether the descriptor is one of ours that is registered here.
   bool owns(int fd) const noexcept;
 
   // Takes an event to where it belongs.
-  void note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
-    const std::uint32_t index = static_cast<std::uint32_t>(tag);
-    chunks_[index / kChunk][index % kChunk].note(
-        static_cast<std::uint32_t>(tag >> Readiness::kGenerationShift), epoll_events);
-  }
+  void note(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 
   // The reactor ends.
   void close() noexcept;

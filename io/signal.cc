@@ -74,10 +74,9 @@ SignalSet::~SignalSet() { unblock(set_); }
 
 int SignalSet::wait() {
   signalfd_siginfo info{};
-  std::error_code error;
-  source_.attempt(Direction::kRead, "weft::SignalSet::wait", error,
-                  [&] { return read(source_.fd(), &info, sizeof(info)); });
-  if (error) fail(error, "SignalSet::wait");
+  const ssize_t result = source_.attempt(Direction::kRead, "weft::SignalSet::wait",
+                                         [&] { return read(source_.fd(), &info, sizeof(info)); });
+  if (result < 0) fail(error_of(result), "SignalSet::wait");
   return static_cast<int>(info.ssi_signo);
 }
 

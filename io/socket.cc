@@ -1,6 +1,5 @@
 #include "weft/io/socket.h"
 
-#include <string>
 #include <utility>
 
 #include "weft/fiber/this_fiber.h"
@@ -28,45 +27,41 @@ void Socket::close() noexcept {
   if (readiness_) std::exchange(readiness_, nullptr)->release(fd.get());
 }
 
-bool Socket::begin_slowly(std::error_code& error) {
-  if (!is_open()) {
-    error = std::make_error_code(std::errc::bad_file_descriptor);
-    return false;
-  }
+int Socket::begin_slowly() {
+  if (!is_open()) return -EBADF;
   streak_ = 0;
   yield();
-  if (is_open()) return true;
-  error = std::make_error_code(std::errc::operation_canceled);
-  return false;
+  return is_open() ? 0 : -ECANCELED;
 }
 
-bool Socket::wait(Direction direction, TimePoint deadline, const char* what,
-                  std::error_code& error) {
-  const auto closed = [&] {
-    error = std::make_error_code(std::errc::operation_canceled);
-    return false;
-  };
-  Reactor& reactor = Reactor::require(what);
+int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   streak_ = 0;
-  if (!is_open()) return closed();
-  if (readiness_ && readiness_->abandoned()) {
-    // It has outlived the runtime that it was used in first.
-    std::exchange(readiness_, nullptr)->release(fd());
-  }
-  if (!readiness_) {
-    readiness_ = reactor.add(fd(), direction, error);
-    if (!readiness_) return false;
+  const Reactor* const here = current_reactor;
+  if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
+    if (const int error = register_here(direction, what)) return error;
   }
   switch (readiness_->wait(direction, deadline, what)) {
     case Readiness::Wait::kReady:
-      return is_open() || closed();  // by another fiber that ran first
+      return is_open() ? 0 : -ECANCELED;  // by another fiber that ran first
     case Readiness::Wait::kTimedOut:
-      error = std::make_error_code(std::errc::timed_out);
-      return false;
+      return -ETIMEDOUT;
     case Readiness::Wait::kClosed:
       break;
   }
-  return closed();
+  return -ECANCELED;
+}
+
+// Where it is not registered, or not with this thread's reactor.
+[[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
+  Reactor& reactor = Reactor::require(what);
+  if (!is_open()) return -ECANCELED;
+  if (readiness_) {
+    // Where it has been handed over to another scheduler, its first one still wakes who waits. But
+    // that may be gone.
+    if (!readiness_->abandoned()) return 0;
+    std::exchange(readiness_, nullptr)->release(fd());
+  }
+  return reactor.add(fd(), direction, readiness_);
 }
 
 }  // namespace weft

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <system_error>
 #include <utility>
 
 #include "weft/fiber/time.h"
@@ -18,6 +17,8 @@ namespace weft {
 //
 // A call is tried at once, unless the reactor knows that it would be in vain. The descriptor is
 // registered with the reactor of the first fiber that has to wait.
+//
+// Errors are negative: -EPIPE. They become std::error_code where they leave weft.
 class Socket {
  public:
   Socket() = default;
@@ -34,18 +35,22 @@ class Socket {
   // Wakes everybody who waits, and closes. No effect twice.
   void close() noexcept;
 
-  // Runs call() until it succeeds, waiting while it would block, and returns its result; or -1,
-  // and `error` tells why: what errno says; operation_canceled if close() came meanwhile,
-  // bad_file_descriptor if it came before. A cancellation point where it waits, and now and then
-  // where it does not.
+  // Runs call() until it succeeds, waiting while it would block, and returns its result; or an
+  // error: that of the call; -ECANCELED if close() came meanwhile, -EBADF if it came before. A
+  // cancellation point where it waits, and now and then where it does not.
   //
   // `full`, if not zero, is what a stream's call at most transfers: one that transfers less has
   // used up what there was, so that the next one waits without a call in vain.
   // REQUIRES: call() returns -1 and sets errno, as system calls do.
+  //
+  // Inlined with what it calls, and everything rare apart from it: a return that follows a system
+  // call or a switch is one that the processor predicts wrong.
   template <class Call>
-  ssize_t attempt(Direction direction, const char* what, std::error_code& error, Call call,
-                  std::size_t full = 0) {
-    if (!begin(error)) return -1;
+  [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
+                                         std::size_t full = 0) {
+    if (!is_open() || ++streak_ >= kLongestStreak) [[unlikely]] {
+      if (const int error = begin_slowly()) return error;
+    }
     for (;;) {
       const Readiness::Look look = readiness_ ? readiness_->look(direction) : Readiness::Look();
       if (look.ready()) {
@@ -58,28 +63,21 @@ class Socket {
           return result;
         }
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) {
-          error.assign(errno, std::generic_category());
-          return -1;
-        }
+        if (errno != EAGAIN) return -errno;
         used_up(direction, look);
       }
-      if (!wait(direction, kForever, what, error)) return -1;
+      if (const int error = wait(direction, kForever, what)) return error;
     }
   }
 
-  // Waits until a call is worth trying. Else false, and an error: as above, or timed_out.
+  // Waits until a call is worth trying: 0, or an error as above, or -ETIMEDOUT.
   // Throws std::logic_error outside fibers.
-  bool wait(Direction direction, TimePoint deadline, const char* what, std::error_code& error);
+  int wait(Direction direction, TimePoint deadline, const char* what);
 
  private:
-  bool begin(std::error_code& error) {
-    if (is_open() && ++streak_ < kLongestStreak) [[likely]]
-      return true;
-    return begin_slowly(error);
-  }
-  bool begin_slowly(std::error_code& error);
-  void used_up(Direction direction, const Readiness::Look& look) noexcept {
+  int begin_slowly();
+  int register_here(Direction direction, const char* what);
+  [[gnu::always_inline]] void used_up(Direction direction, const Readiness::Look& look) noexcept {
     if (readiness_) readiness_->used_up(direction, look);
   }
 

@@ -1,7 +1,9 @@
 #ifndef WEFT_IO_STREAM_SOCKET_H_
 #define WEFT_IO_STREAM_SOCKET_H_
 
-#include <array>
+#include <sys/types.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -114,10 +116,21 @@ class StreamSocket {
  private:
   class Turn;
 
-  ssize_t receive(MutableBuffer buffer, std::error_code& error);
-  ssize_t send(ConstBuffer buffer, std::error_code& error);
-  ssize_t send(std::span<const ConstBuffer> buffers, std::size_t skip, std::error_code& error);
-  [[noreturn]] void fail_with(std::error_code error, const char* call) const;
+  // As the public ones of these names, but for errors, which are negative.
+  ssize_t read_once(MutableBuffer buffer);
+  ssize_t read_once(std::span<const MutableBuffer> buffers);
+  ssize_t write_once(ConstBuffer buffer);
+  ssize_t write_once(std::span<const ConstBuffer> buffers);
+  std::size_t read_fully(MutableBuffer buffer, int& error);
+  std::size_t write_fully(ConstBuffer buffer, int& error);
+  std::size_t write_fully(std::span<const ConstBuffer> buffers, int& error);
+
+  // Without a turn.
+  ssize_t receive(MutableBuffer buffer);
+  ssize_t send(ConstBuffer buffer);
+  ssize_t send(std::span<const ConstBuffer> buffers, std::size_t skip);
+
+  [[noreturn]] void fail_with(int error, const char* call) const;
 
   bool drained_by_short_reads_ = false;
   bool busy_[2] = {};  // by direction: a call is under way
@@ -140,7 +153,7 @@ std::size_t StreamSocket::read_some(const Buffers& buffers) {
   const AsioViews<MutableBuffer> views(buffers);
   const std::size_t size = read_some(views.span());
   if (size == 0 && !views.span().empty()) {
-    fail_with(std::make_error_code(std::errc::no_message_available), "read from");
+    fail_with(-ENODATA, "read from");
   }
   return size;
 }

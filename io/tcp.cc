@@ -64,7 +64,8 @@ TcpStream TcpStream::connect_until(const Address& address, TimePoint deadline,
       error = last_error();
       return stream;
     }
-    if (!stream.socket_.wait(Direction::kWrite, deadline, "connect", error)) return stream;
+    error = error_of(stream.socket_.wait(Direction::kWrite, deadline, "connect"));
+    if (error) return stream;
     int reason = 0;
     socklen_t size = sizeof(reason);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &size);

@@ -34,12 +34,12 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
-  error.clear();
   const Address target = v6_ && !to.is_v6() ? to.mapped() : to;
-  socket_.attempt(Direction::kWrite, "send_to", error, [&] {
+  const ssize_t result = socket_.attempt(Direction::kWrite, "send_to", [&] {
     return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, target.data(),
                   target.size());
   });
+  error = error_of(result);
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
@@ -49,18 +49,18 @@ void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
 }
 
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_code& error) {
-  error.clear();
   Received received;
   iovec part{buffer.data(), buffer.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  const ssize_t size = socket_.attempt(Direction::kRead, "receive_from", error, [&] {
+  const ssize_t size = socket_.attempt(Direction::kRead, "receive_from", [&] {
     message.msg_name = received.from.data();
     message.msg_namelen = Address::kMaxSize;
     return recvmsg(socket_.fd(), &message, 0);
   });
-  if (size < 0) return received;
+  error = error_of(size);
+  if (error) return received;
   received.size = static_cast<std::size_t>(size);
   received.from = received.from.unmapped();
   received.truncated = message.msg_flags & MSG_TRUNC;
