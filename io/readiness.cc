@@ -1,7 +1,5 @@
 #include "weft/io/readiness.h"
 
-#include <sys/epoll.h>
-
 #include <mutex>
 
 #include "weft/io/error.h"
@@ -32,41 +30,25 @@ inline void Readiness::wake(Direction direction) noexcept {
   }
 }
 
-inline void Readiness::note(std::uint32_t generation, std::uint32_t epoll_events) noexcept {
-  std::uint64_t flags = epoll_events & (kReadable | kWritable);
+inline void Readiness::note(std::uint32_t epoll_events) noexcept {
+  std::uint32_t now = epoll_events & (kReadable | kWritable);
   if (epoll_events & ~std::uint32_t{EPOLLIN | EPOLLOUT}) [[unlikely]] {
     // Urgent data stops a read early, as the end does, though more may follow.
-    flags |= kReadEnded | kReadable;
-    if (epoll_events & (EPOLLHUP | EPOLLERR)) flags |= kWriteEnded | kWritable;
+    now |= kReadEnded | kReadable;
+    if (epoll_events & (EPOLLHUP | EPOLLERR)) now |= kWriteEnded | kWritable;
   }
-
-  constexpr std::uint64_t kLower = (std::uint64_t{1} << kGenerationShift) - 1;
-  std::uint64_t word = word_.load(std::memory_order_relaxed);
-  std::uint64_t next = 0;
-  do {
-    if (word >> kGenerationShift != generation) return;
-    next = (word & ~kLower) | ((word + kEvent) & kLower) | flags;
-  } while (!replace(word_, word, next, std::memory_order_relaxed));
-
-  // Where a bit was set before nobody waits.
-  const std::uint64_t fresh = flags & ~word;
+  const std::uint32_t before = flags();
+  set_flags(before | now);
+  // Where a bit was set before, nobody waits.
+  const std::uint32_t fresh = now & ~before;
   if (fresh & kReadable) wake(Direction::kRead);
   if (fresh & kWritable) wake(Direction::kWrite);
 }
 
-bool Readiness::abandoned() const noexcept {
-  // Relaxed: who asks is on another thread only where it was handed the socket.
-  return registry_->closed_.load(std::memory_order_relaxed);
-}
-
 void Readiness::release(int fd) noexcept {
-  // The descriptor may have a duplicate in a child process, and then close() would not do it.
+  // The descriptor may have a duplicate in a child process, and then close() would not do it. What
+  // has been fetched already finds nobody who waits, or another generation.
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
-  // Relaxed: what is on its way for this generation finds another, or nobody who waits.
-  std::uint64_t word = word_.load(std::memory_order_relaxed);
-  while (!replace(word_, word, ((word >> kGenerationShift) + 1) << kGenerationShift,
-                  std::memory_order_relaxed)) {
-  }
   for (WaitQueue& queue : queues_) {
     WaitQueue::Lock lock(queue);
     Claimed claimed;
@@ -80,15 +62,15 @@ void Readiness::release(int fd) noexcept {
   registry_->put(*this, fd);
 }
 
-void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
-  const auto index = static_cast<std::uint32_t>(tag);
-  chunks_[index / kChunk][index % kChunk].note(
-      static_cast<std::uint32_t>(tag >> Readiness::kGenerationShift), epoll_events);
-}
-
 // ---- Registry -----------------------------------------------------------------------------------
 
 Registry::Registry() : epoll_(new_epoll()) {}
+
+void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+  const auto index = static_cast<std::uint32_t>(tag);
+  Readiness& slot = chunks_[index / kChunk][index % kChunk];
+  if (slot.generation_ == tag >> 32) slot.note(epoll_events);
+}
 
 Readiness& Registry::take() {
   {
@@ -117,13 +99,10 @@ Readiness& Registry::take() {
 
 int Registry::add(int fd, Direction missing, Readiness*& result) {
   Readiness& slot = take();
-  // Relaxed: a slot that is free belongs to this thread; and the caller's reference keeps us.
+  // Relaxed: the reactor itself is a user.
   users_.fetch_add(1, std::memory_order_relaxed);
-  const std::uint64_t generation =
-      slot.word_.load(std::memory_order_relaxed) >> Readiness::kGenerationShift;
-  const std::uint64_t flags =
-      missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable;
-  slot.word_.store(generation << Readiness::kGenerationShift | flags, std::memory_order_relaxed);
+  ++slot.generation_;
+  slot.set_flags(missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable);
   {
     const std::lock_guard lock(lock_);
     const auto place = static_cast<std::size_t>(fd);
@@ -132,7 +111,7 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
   }
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-  event.data.u64 = generation << Readiness::kGenerationShift | slot.index_;
+  event.data.u64 = std::uint64_t{slot.generation_} << 32 | slot.index_;
   if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0) {
     const int error = -errno;
     put(slot, fd);
@@ -155,11 +134,6 @@ void Registry::put(Readiness& slot, int fd) noexcept {
 bool Registry::owns(int fd) const noexcept {
   const std::lock_guard lock(lock_);
   return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
-}
-
-void Registry::close() noexcept {
-  closed_.store(true, std::memory_order_relaxed);  // see Readiness::abandoned()
-  drop();
 }
 
 void Registry::drop() noexcept {

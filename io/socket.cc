@@ -51,16 +51,12 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   return -ECANCELED;
 }
 
-// Where it is not registered, or not with this thread's reactor.
+// Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has
+// outlived one.
 [[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
   Reactor& reactor = Reactor::require(what);
   if (!is_open()) return -ECANCELED;
-  if (readiness_) {
-    // Where it has been handed over to another scheduler, its first one still wakes who waits. But
-    // that may be gone.
-    if (!readiness_->abandoned()) return 0;
-    std::exchange(readiness_, nullptr)->release(fd());
-  }
+  if (readiness_) std::exchange(readiness_, nullptr)->release(fd());
   return reactor.add(fd(), direction, readiness_);
 }
 

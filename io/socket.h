@@ -16,7 +16,7 @@ namespace weft {
 // A socket of weft's own, non-blocking. What all kinds have in common: waiting, and the end.
 //
 // A call is tried at once, unless the reactor knows that it would be in vain. The descriptor is
-// registered with the reactor of the first fiber that has to wait.
+// registered when a fiber first has to wait, and anew when that is one of another scheduler.
 //
 // Errors are negative: -EPIPE. They become std::error_code where they leave weft.
 class Socket {
@@ -52,19 +52,18 @@ class Socket {
       if (const int error = begin_slowly()) return error;
     }
     for (;;) {
-      const Readiness::Look look = readiness_ ? readiness_->look(direction) : Readiness::Look();
-      if (look.ready()) {
+      if (!readiness_ || readiness_->ready(direction)) {
         const ssize_t result = call();
         if (result >= 0) [[likely]] {
-          // Of the end there may be no second event.
-          if (static_cast<std::size_t>(result) < full && result > 0 && !look.ended()) {
-            used_up(direction, look);
+          if (static_cast<std::size_t>(result) < full && result > 0 && readiness_ &&
+              !readiness_->ended(direction)) {
+            readiness_->used_up(direction);
           }
           return result;
         }
         if (errno == EINTR) continue;
         if (errno != EAGAIN) return -errno;
-        used_up(direction, look);
+        if (readiness_) readiness_->used_up(direction);
       }
       if (const int error = wait(direction, kForever, what)) return error;
     }
@@ -77,9 +76,6 @@ class Socket {
  private:
   int begin_slowly();
   int register_here(Direction direction, const char* what);
-  [[gnu::always_inline]] void used_up(Direction direction, const Readiness::Look& look) noexcept {
-    if (readiness_) readiness_->used_up(direction, look);
-  }
 
   // After so many calls without a wait a fiber lets others run: its peer may never make it wait.
   static constexpr unsigned kLongestStreak = 32;
