@@ -19,8 +19,11 @@ def weft_dependencies():
 
     _boost("boost.context", target = "boost.context", library = "boost_context")
 
+    # For a test: headers alone.
+    _boost("boost.asio", target = "boost.asio", library = "boost_context")
+    _boost("boost.beast", target = "boost.beast", library = "boost_context")
+
     # For a benchmark that is built only where it is asked for.
-    _boost("boost.asio", target = "boost.asio", library = "boost_context")  # headers alone
     _boost("boost.fiber", target = "boost.fiber", library = "boost_fiber", deps = ["@boost.context"])
 
     _boost("boost.test", target = "unit_test_main", library = "boost_unit_test_framework")

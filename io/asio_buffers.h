@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <system_error>
 
 #include "weft/io/buffer.h"
 
@@ -67,7 +68,15 @@ class AsioViews {
   std::size_t size_ = 0;
 };
 
-// asio::error::eof. ErrorCode is boost::system::error_code.
+// An error of the system's as asio has it: asio::error::connection_reset and so on are not equal to
+// the same in std::generic_category(). ErrorCode is boost::system::error_code, whose own category
+// without an error is system_category().
+template <class ErrorCode>
+ErrorCode asio_error(std::error_code error) {
+  return ErrorCode(error.value(), ErrorCode().category());
+}
+
+// asio::error::eof.
 template <class ErrorCode>
 ErrorCode asio_eof() {
   return ErrorCode(2, boost::asio::error::get_misc_category());

@@ -143,7 +143,7 @@ std::size_t StreamSocket::read_some(const Buffers& buffers, ErrorCode& error) {
   const AsioViews<MutableBuffer> views(buffers);
   std::error_code failure;
   const std::size_t size = read_some(views.span(), failure);
-  error = failure;
+  error = asio_error<ErrorCode>(failure);
   if (size == 0 && !failure && !views.span().empty()) error = asio_eof<ErrorCode>();
   return size;
 }
@@ -162,7 +162,7 @@ template <AsioConstBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::write_some(const Buffers& buffers, ErrorCode& error) {
   std::error_code failure;
   const std::size_t size = write_some(AsioViews<ConstBuffer>(buffers).span(), failure);
-  error = failure;
+  error = asio_error<ErrorCode>(failure);
   return size;
 }
 

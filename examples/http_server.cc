@@ -1,0 +1,251 @@
+// An HTTP server: a fiber for each connection, which reads, answers and waits as plain code does.
+// Run it: ./bazelw run -c opt //examples:http_server -- [--idle SECONDS] [ADDRESS [FOLDER-OR-FILE]]
+// Then: curl -v http://127.0.0.1:8080/hello
+//
+// It keeps connections alive, takes requests that come before the last one is answered, and answers
+// those that came together with one write. SIGINT or SIGTERM ends it in order: what it has begun to
+// answer is answered. A second one ends it at once.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "examples/http.h"
+#include "weft/weft.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t kMaxHead = 16 * 1024;   // of a request
+constexpr std::size_t kMaxBody = 64 * 1024;   // of one; it is read only for what comes behind it
+constexpr std::uint64_t kPiece = 256 * 1024;  // of a file
+
+struct Settings {
+  std::string address = "127.0.0.1:8080";
+  // How long a client may take to send a request, to read a piece of the answer, or to be silent.
+  weft::Duration idle = 15s;
+  std::filesystem::path folder;  // of which files are served; empty: none
+  std::string only;              // if not empty, no other file than this one
+};
+
+struct Counts {
+  long connections = 0;
+  long requests = 0;
+};
+
+struct Page {
+  std::string_view path;
+  std::string_view body;
+};
+
+constexpr Page kPages[] = {
+    {"/", "This is weft's http_server.\n"},
+    {"/hello", "Hello, world!\n"},
+};
+
+class Connection {
+ public:
+  Connection(weft::TcpStream stream, const Settings& settings, Counts& counts)
+      : settings_(settings), counts_(counts), stream_(std::move(stream)) {}
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Answers until the client has had enough, or what it sends makes no sense.
+  void serve() {
+    int refusal = 0;
+    try {
+      while (serve_one()) continue;
+    } catch (const weft::TimeoutError&) {
+      if (reader_.buffered().empty()) return;  // it asks for nothing
+      refusal = 408;
+    } catch (const std::system_error& e) {
+      if (e.code() == std::errc::message_size) {
+        refusal = 431;  // read_until() found no end
+      } else if (e.code() == std::errc::no_message_available) {
+        refusal = 400;  // the client ended before its request
+      } else {
+        return;  // the client is gone
+      }
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "with %s: %s\n", stream_.peer_address().to_string().c_str(), e.what());
+      refusal = 500;
+    }
+    finish(refusal);
+  }
+
+  // For the reader, which wants more when nothing is left to be answered. So the answers to all
+  // that came together go together.
+  std::size_t read_some(weft::MutableBuffer buffer) {
+    flush();
+    return stream_.read_some(buffer);
+  }
+
+ private:
+  // Returns whether there may be another one.
+  bool serve_one() {
+    const std::optional<std::string> head =
+        weft::with_timeout(settings_.idle, [this] { return reader_.read_until("\r\n\r\n"); });
+    if (!head) return false;
+    ++counts_.requests;
+    http::Request request = http::parse(*head);
+    if (request.refusal == 0 && request.content_length > kMaxBody) request.refusal = 413;
+    if (request.refusal != 0) {
+      request.keep_alive = false;
+      answer_status(request, request.refusal);
+      return false;
+    }
+    if (request.content_length > 0) {
+      weft::with_timeout(settings_.idle, [&] { reader_.read_exactly(request.content_length); });
+    }
+    answer(request);
+    return request.keep_alive;
+  }
+
+  void answer(const http::Request& request) {
+    if (request.method != "GET" && request.method != "HEAD") return answer_status(request, 405);
+    for (const Page& page : kPages) {
+      if (request.path == page.path) return answer_text(request, 200, page.body);
+    }
+    const auto name = http::file_name(request.path);
+    const bool served =
+        !settings_.folder.empty() && name && (settings_.only.empty() || settings_.only == *name);
+    if (!served) return answer_status(request, 404);
+    weft::shield([&] { answer_file(request, *name); });  // also if the server ends meanwhile
+  }
+
+  void answer_file(const http::Request& request, const std::string& name) {
+    weft::File file;
+    try {
+      // Of a pipe, the other end is not waited for.
+      file = weft::File::open((settings_.folder / name).native(), O_RDONLY | O_NONBLOCK);
+    } catch (const std::system_error& e) {
+      return answer_status(request, e.code() == std::errc::too_many_files_open ? 503 : 404);
+    }
+    struct stat info {};
+    if (fstat(file.native_handle(), &info) != 0 || !S_ISREG(info.st_mode)) {
+      return answer_status(request, 404);
+    }
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    http::add_head(answers_, request, 200, http::type_of(name), size);
+    if (request.method == "HEAD") return;
+    flush();
+    for (std::uint64_t sent = 0; sent < size;) {
+      const std::uint64_t rest = std::min(size - sent, kPiece);
+      std::uint64_t piece = 0;
+      write([&] { piece = stream_.sendfile(file, sent, rest); });
+      // It is shorter than it was. All that is left is to hang up.
+      if (piece == 0) throw std::system_error(std::make_error_code(std::errc::io_error));
+      sent += piece;
+    }
+  }
+
+  void answer_status(const http::Request& request, int status) {
+    std::string text(http::reason(status));
+    answer_text(request, status, text += '\n');
+  }
+
+  void answer_text(const http::Request& request, int status, std::string_view text) {
+    http::add_head(answers_, request, status, "text/plain", text.size());
+    if (request.method != "HEAD") answers_ += text;
+  }
+
+  void flush() {
+    if (answers_.empty()) return;
+    weft::shield([this] { write([this] { stream_.write_all(answers_); }); });
+    answers_.clear();
+  }
+
+  // Runs what writes. A client that takes too long to read is as good as gone.
+  template <class F>
+  void write(F f) {
+    try {
+      weft::with_timeout(settings_.idle, f);
+    } catch (const weft::TimeoutError&) {
+      throw std::system_error(std::make_error_code(std::errc::timed_out));
+    }
+  }
+
+  // Closing at once, while the client still sends, would be a reset, and the last answer lost.
+  void finish(int refusal) try {
+    if (refusal != 0) answer_status(http::Request(), refusal);
+    flush();
+    stream_.shutdown_write();
+    weft::with_timeout(std::min<weft::Duration>(settings_.idle, 1s), [this] {
+      std::array<char, 4096> rest;
+      while (stream_.read_some(rest) > 0) continue;
+    });
+  } catch (const std::exception&) {
+    // It does not listen.
+  }
+
+  const Settings& settings_;
+  Counts& counts_;
+  weft::TcpStream stream_;
+  weft::BufferedReader reader_{*this, kMaxHead};
+  std::string answers_;  // not written yet
+};
+
+void serve(const Settings& settings, Counts& counts) {
+  weft::TaskGroup connections;  // its destructor cancels them, and waits for what is shielded
+  weft::TcpListener listener(settings.address);
+  std::printf("serving on http://%s\n", listener.local_address().to_string().c_str());
+  std::fflush(stdout);
+  for (;;) {
+    weft::TcpStream stream = listener.accept();
+    ++counts.connections;
+    try {
+      connections.spawn([&, stream = std::move(stream)]() mutable {
+        Connection(std::move(stream), settings, counts).serve();
+      });
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "no fiber for a connection: %s\n", e.what());
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  Settings settings;
+  int next = 1;
+  if (next + 1 < argc && std::string_view(argv[next]) == "--idle") {
+    const std::chrono::duration<double> seconds(std::atof(argv[next + 1]));
+    if (!(seconds.count() > 0)) throw std::invalid_argument("--idle takes seconds");
+    settings.idle = std::chrono::duration_cast<weft::Duration>(seconds);
+    next += 2;
+  }
+  if (next < argc) settings.address = argv[next++];
+  if (next < argc) {
+    settings.folder = std::filesystem::canonical(argv[next]);
+    if (!std::filesystem::is_directory(settings.folder)) {
+      settings.only = settings.folder.filename();
+      settings.folder.remove_filename();
+    }
+  }
+  Counts counts;
+  try {
+    weft::run([&] { serve(settings, counts); });
+  } catch (const weft::TaskCancelled&) {
+    // SIGINT or SIGTERM: it is over.
+  }
+  std::printf("%ld connections, %ld requests\n", counts.connections, counts.requests);
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "http_server: %s\n", e.what());
+  return 1;
+}
