@@ -28,7 +28,8 @@ std::optional<Integer> number(std::string_view text) {
 
 // The number of an interface, given by number or name; 0: there is none.
 std::uint32_t scope_id(const std::string& scope) {
-  return number<std::uint32_t>(scope).value_or(if_nametoindex(scope.c_str()));
+  const auto index = number<std::uint32_t>(scope);
+  return index ? *index : if_nametoindex(scope.c_str());
 }
 
 }  // namespace

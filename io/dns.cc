@@ -41,10 +41,13 @@ std::vector<Address> everywhere(std::uint16_t port) {
 
 std::vector<Address> look_up(const std::string& host, const std::string& service) {
   addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
-  const int code =
-      getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
+  int code = EAI_SERVICE;
+  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {  // some services are of UDP only
+    if (code != EAI_SERVICE) break;
+    hints.ai_socktype = type;
+    code = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
+  }
   if (code == EAI_SYSTEM) fail(last_error(), "resolve", described(host, service));
   if (code != 0) fail({code, resolve_category()}, "resolve", described(host, service));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
@@ -86,7 +89,8 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   } else if (service == "*" || service.find_first_not_of("0123456789+- \t") == service.npos) {
     fail_with(EAI_SERVICE);  // the system would take 65537 for 1
   }
-  if (host.find('\0') != host.npos) fail_with(EAI_NONAME);  // the system would stop there
+  // The system would stop at a zero, and take * for this machine.
+  if (host == "*" || host.find('\0') != host.npos) fail_with(EAI_NONAME);
   if (service.find('\0') != service.npos) fail_with(EAI_SERVICE);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.

@@ -63,6 +63,9 @@ class File {
   // For weft's own files: null after close().
   std::shared_ptr<const Fd> descriptor() const noexcept { return fd_; }
 
+  // As it was given.
+  const std::string& path() const noexcept { return path_; }
+
   // -1 after close().
   int native_handle() const noexcept { return fd_ ? fd_->get() : -1; }
 

@@ -79,18 +79,24 @@ std::optional<std::string> BufferedReader::read_line() {
   return line;
 }
 
-std::optional<std::string> BufferedReader::read_until(std::string_view delimiter) {
+bool BufferedReader::read_until(std::string_view delimiter, std::string& piece) {
   if (delimiter.empty()) {
     fail(std::make_error_code(std::errc::invalid_argument), "read_until", "an empty delimiter");
   }
   const std::optional<std::size_t> found = find(delimiter, limit_, "read_until");
   if (!found) {
-    if (buffered().empty()) return {};
+    if (buffered().empty()) return false;
     fail_ended("read_until", buffered().size());
   }
   const std::size_t size = *found + delimiter.size();
-  std::string piece(buffered().substr(0, size));
+  piece.assign(buffered().substr(0, size));
   drop(size);
+  return true;
+}
+
+std::optional<std::string> BufferedReader::read_until(std::string_view delimiter) {
+  std::string piece;
+  if (!read_until(delimiter, piece)) return {};
   return piece;
 }
 

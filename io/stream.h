@@ -43,6 +43,7 @@ class BufferedReader {
   // message_size as above, no_message_available if the end comes without a delimiter,
   // invalid_argument if that is empty.
   std::optional<std::string> read_until(std::string_view delimiter);
+  bool read_until(std::string_view delimiter, std::string& piece);
 
   // So many bytes; the limit does not apply. Throws std::system_error (no_message_available) if the
   // end comes first. The latter fills the buffer.

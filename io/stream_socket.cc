@@ -278,14 +278,15 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) fail_with(-errno, "sendfile to");
   const std::shared_ptr<const Fd> source = file.descriptor();
+  if (!source) fail(error_of(-EBADF), "sendfile of", file.path());
   std::uint64_t done = 0;
   while (done < count) {
     const ssize_t size = socket_.attempt(Direction::kWrite, "sendfile", [&] {
       // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
       const auto [result, reason] = run_in_executor([&] {
         auto position = static_cast<off_t>(offset + done);
-        const ssize_t sent = ::sendfile(own.get(), source ? source->get() : -1, &position,
-                                        std::min(count - done, kSendfileChunk));
+        const ssize_t sent =
+            ::sendfile(own.get(), source->get(), &position, std::min(count - done, kSendfileChunk));
         return std::pair(sent, errno);
       });
       errno = reason;
@@ -294,6 +295,7 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
     if (size < 0) fail_with(static_cast<int>(size), "sendfile to");
     if (size == 0) break;
     done += static_cast<std::uint64_t>(size);
+    if (!socket_.is_open()) fail_with(-ECANCELED, "sendfile to");
   }
   return done;
 }

@@ -15,7 +15,7 @@ UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bo
                            {.reuse_address = options.reuse_address,
                             .reuse_port = options.reuse_port,
                             .both_families = both_families})),
-      name_(address.to_string()),
+      name_(local_address_of(socket_.fd()).to_string()),
       v6_(address.is_v6()) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
