@@ -146,18 +146,37 @@ void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   waiter.park_here(deadline);
 }
 
-Waiter* WaitQueue::claim_first(Lock&) noexcept {
+inline Waiter* WaitQueue::take_first() noexcept {
   Waiter& waiter = *waiters_.pop_front();
   if (!waiter.notify_) return waiter.claim_to_wake() ? &waiter : nullptr;
   waiter.notify_(waiter);
   return nullptr;
 }
 
-Waiter* WaitQueue::claim(Lock& lock) noexcept {
+Waiter* WaitQueue::claim_first(Lock&) noexcept { return take_first(); }
+
+Waiter* WaitQueue::claim(Lock&) noexcept {
   while (!waiters_.empty()) {
-    if (Waiter* waiter = claim_first(lock)) return waiter;
+    if (Waiter* waiter = take_first()) return waiter;
   }
   return nullptr;
+}
+
+void WaitQueue::wake_all(Lock& lock) noexcept {
+  Waiter* const first = waiters_.empty() ? nullptr : take_first();
+  if (!waiters_.empty()) [[unlikely]]
+    return wake_all(lock, first);
+  lock.unlock();
+  if (first) first->wake();
+}
+
+// Where there are several. `first` may be null.
+[[gnu::noinline]] void WaitQueue::wake_all(Lock& lock, Waiter* first) noexcept {
+  Claimed claimed;
+  if (first) claimed.add(*first);
+  claim_all(lock, claimed);
+  lock.unlock();
+  claimed.resume();
 }
 
 void WaitQueue::claim_all(Lock& lock, Claimed& claimed) noexcept {

@@ -159,6 +159,10 @@ class WaitQueue {
   // The same for all, in their order. Those that only watch are called.
   void claim_all(Lock&, Claimed& claimed) noexcept;
 
+  // claim_all(), unlock and resume: for those who wait to look again. Releases the lock; the queue
+  // may be gone when this returns.
+  void wake_all(Lock& lock) noexcept;
+
   // For those whose turn depends on who they are: the first waiter, or null; and the claim of that
   // one and no other, null if its wait has just ended. It is off the queue then, too.
   Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
@@ -183,6 +187,8 @@ class WaitQueue {
   friend class Waiter;
 
   void add(Lock& lock, Waiter& waiter);  // enqueue(), to be inlined
+  Waiter* take_first() noexcept;         // claim_first(), to be inlined
+  void wake_all(Lock& lock, Waiter* first) noexcept;
 
   SpinLock lock_;
   IntrusiveList<Waiter> waiters_;

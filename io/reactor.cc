@@ -171,10 +171,7 @@ std::uint32_t Reactor::Foreign::wanted() noexcept {
 void Reactor::Foreign::wake(Direction direction) noexcept {
   WaitQueue& queue = queues[static_cast<unsigned>(direction)];
   WaitQueue::Lock lock(queue);
-  Claimed claimed;
-  queue.claim_all(lock, claimed);
-  lock.unlock();
-  claimed.resume();
+  queue.wake_all(lock);
 }
 
 // Asks for one event. Returns false, with errno, if the kernel does not take it.

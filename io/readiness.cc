@@ -17,17 +17,10 @@ Fd new_epoll() {
 
 // ---- Readiness ----------------------------------------------------------------------------------
 
-// Everybody who waits: one, but for listeners and datagrams.
 inline void Readiness::wake(Direction direction) noexcept {
   WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
   WaitQueue::Lock lock(queue);
-  while (Waiter* waiter = queue.claim(lock)) {
-    const bool last = queue.empty(lock);
-    lock.unlock();
-    waiter->resume();
-    if (last) return;
-    lock.lock();
-  }
+  queue.wake_all(lock);
 }
 
 inline void Readiness::note(std::uint32_t epoll_events) noexcept {
