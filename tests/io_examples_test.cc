@@ -1,0 +1,162 @@
+// The examples that talk to the outside, run beside the test as a reader would, on real time.
+
+#include <sys/socket.h>
+
+#include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/program.h"
+#include "weft/weft.h"
+
+BOOST_AUTO_TEST_SUITE(io_examples)
+
+using namespace std::chrono_literals;
+using weft::test::check_lines;
+using weft::test::check_refused;
+using weft::test::Program;
+using weft::test::run_program;
+
+namespace {
+
+// An example that listens, on a port of the kernel's choice.
+struct Server : Program {
+  explicit Server(const std::string& name) : Program("examples/" + name, {"127.0.0.1:0"}) {
+    constexpr std::string_view kFirst = "listening on ";
+    const std::string line = read_line();
+    BOOST_REQUIRE(line.starts_with(kFirst));
+    address = line.substr(kFirst.size());
+  }
+  std::string address;
+};
+
+// Where nobody listens.
+std::string free_address() { return weft::TcpListener("127.0.0.1:0").local_address().to_string(); }
+
+// Runs the body as a fiber, for as long as a program may take.
+void as_client(const std::function<void()>& body) {
+  weft::run([&] { weft::with_timeout(Program::kPatience, body); });
+}
+
+}  // namespace
+
+// ---- echo_server and echo_load ------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(echo_server_sends_back_what_it_gets_until_the_half_close) {
+  Server server("echo_server");
+  std::string text;
+  for (int i = 0; text.size() < 50'000; ++i) text += "line " + std::to_string(i) + "\n";
+  const auto socat = run_program("socat", {"-t10", "-", "tcp:" + server.address}, text);
+  BOOST_TEST(socat.exit_code == 0, socat.err);
+  BOOST_TEST((socat.out == text), "it sent back something else");
+  BOOST_TEST(server.stop().exit_code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(echo_server_told_to_end_finishes_what_is_begun) {
+  Server server("echo_server");
+  Program socat("socat", {"-t10", "-", "tcp:" + server.address});
+  socat.write("before\n");
+  BOOST_TEST(socat.read_line() == "before");
+  server.signal(SIGTERM);
+  server.await_text("draining\n");
+
+  const auto late = run_program("socat", {"-", "tcp:" + server.address});
+  BOOST_TEST(late.exit_code != 0, "it still accepts");
+
+  socat.write("after\n");
+  BOOST_TEST(socat.read_line() == "after");
+  socat.close_input();
+  BOOST_TEST(socat.wait().exit_code == 0);
+  const auto end = server.wait();
+  BOOST_TEST(end.exit_code == 0);
+  BOOST_TEST(end.out ==
+             "draining\n"
+             "served: connections 1, of these failed 0, reads 2, bytes 13\n");
+  BOOST_TEST(end.err == "");
+}
+
+BOOST_AUTO_TEST_CASE(echo_server_survives_a_reset) {
+  Server server("echo_server");
+  as_client([&] {
+    auto stream = weft::TcpStream::connect(server.address);
+    stream.write_all("x");
+    char byte;
+    stream.read_exactly({&byte, 1});
+    const linger at_once{1, 0};
+    setsockopt(stream.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    stream.close();
+  });
+  BOOST_TEST(run_program("socat", {"-t10", "-", "tcp:" + server.address}, "there?").out ==
+             "there?");
+  check_lines(server.stop(SIGINT).out,
+              {
+                  "draining",
+                  "served: connections 2, of these failed 1, reads 2, bytes 7",
+              });
+}
+
+BOOST_AUTO_TEST_CASE(echo_load_tells_how_fast_the_server_is) {
+  Server server("echo_server");
+  const auto load = run_program("examples/echo_load", {"--connections", "3", "--seconds", "0.3",
+                                                       "--size", "1000", server.address});
+  BOOST_TEST(load.exit_code == 0);
+  BOOST_TEST(load.err == "");
+  const std::size_t histogram = load.out.find("  <");
+  BOOST_REQUIRE(histogram != std::string::npos);
+  check_lines(load.out.substr(0, histogram),
+              {
+                  "3 connections to 127.0.0.1:* for 0.3 s, 1000 bytes a request",
+                  "",
+                  "  requests   *[1-9]*",
+                  "  errors                0",
+                  "  requests/s *[1-9]*",
+                  "",
+                  "  p50 * ?*.??? ms",
+                  "  p90 * ?*.??? ms",
+                  "  p99 * ?*.??? ms",
+                  "  p99.9 * ?*.??? ms",
+                  "  max * ?*.??? ms",
+                  "",
+              });
+  BOOST_TEST(load.out.find("  " + std::string(50, '#') + "\n") != std::string::npos, load.out);
+  BOOST_TEST(server.stop().exit_code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(echo_load_says_that_nobody_listens) {
+  check_refused(run_program("examples/echo_load", {free_address()}),
+                "weft: connect to 127.0.0.1:*: Connection refused");
+}
+
+BOOST_AUTO_TEST_CASE(echo_load_counts_what_ends_early) {
+  // A server that hangs up on everybody.
+  as_client([] {
+    weft::TcpListener listener("127.0.0.1:0");
+    auto server = weft::spawn([&] {
+      for (;;) listener.accept().close();
+    });
+    const auto load = weft::run_in_executor([&] {
+      return run_program("examples/echo_load",
+                         {"--connections", "4", listener.local_address().to_string()});
+    });
+    BOOST_TEST(load.exit_code == 0);
+    BOOST_TEST(load.out.find("  errors                4\n") != std::string::npos, load.out);
+    BOOST_TEST(load.err.starts_with("the first error: weft: "), load.err);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(echo_load_explains_its_arguments) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{}, {"--size"}, {"--size", "0", "localhost:1"}, {"--what", "1"}}) {
+    const auto load = run_program("examples/echo_load", arguments);
+    BOOST_TEST(load.exit_code == 1);
+    BOOST_TEST(load.err.starts_with("usage: echo_load ["), load.err);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
