@@ -159,4 +159,62 @@ BOOST_AUTO_TEST_CASE(echo_load_explains_its_arguments) {
   }
 }
 
+// ---- fetch --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(fetch_gets_a_hundred_answers_at_once) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto fetch = run_program("examples/fetch");
+  BOOST_TEST((std::chrono::steady_clock::now() - start < 5s), "one after another?");
+  BOOST_TEST(fetch.exit_code == 0);
+  BOOST_TEST(fetch.err == "");
+  check_lines(fetch.out, {
+                             "100 requests at once, each for 1 s at most",
+                             "  25 of 100 done",
+                             "  50 of 100 done",
+                             "  75 of 100 done",
+                             "  100 of 100 done",
+                             "",
+                             "  ok *[1-9]*",
+                             "  failed *[1-9]*",
+                             "    * x status 503 Service Unavailable",
+                             "    * x the answer ends early",
+                             "  timed out *[1-9]*",
+                             "  bytes *[1-9]*000",
+                             "",
+                             "  together *?.?? s",
+                             "  one after another *??.?? s",
+                         });
+}
+
+BOOST_AUTO_TEST_CASE(fetch_reads_bodies_of_every_length) {
+  // What the server says behind the status line, and the size of the body that the client sees.
+  as_client([] {
+    weft::TcpListener listener("127.0.0.1:0");
+    auto server = weft::spawn([&] {
+      for (const char* answer : {"content-length: 3\r\n\r\nabc and more", "\r\nto the end",
+                                 "Transfer-Encoding: chunked\r\n\r\n"
+                                 "4\r\nwith\r\nA;x=y\r\n out length\r\n0\r\n\r\n"}) {
+        auto stream = listener.accept();
+        weft::BufferedReader(stream).read_until("\r\n\r\n");
+        stream.write_all({"HTTP/1.1 200 OK\r\n", answer});
+      }
+    });
+    const std::string url = "http://" + listener.local_address().to_string();
+    for (const char* bytes : {" 3\n", " 10\n", " 14\n"}) {
+      const auto fetch = weft::run_in_executor([&] {
+        return run_program("examples/fetch", {"--count", "1", "--timeout", "5", url});
+      });
+      const std::size_t line = fetch.out.find("  bytes ");
+      BOOST_REQUIRE(line != std::string::npos);
+      BOOST_TEST(fetch.out.substr(line, fetch.out.find('\n', line) + 1 - line).ends_with(bytes),
+                 fetch.out);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(fetch_refuses_what_is_no_url) {
+  check_refused(run_program("examples/fetch", {"ftp://localhost/"}),
+                "fetch: not an http:// URL: ftp://localhost/");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
