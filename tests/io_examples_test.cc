@@ -217,4 +217,101 @@ BOOST_AUTO_TEST_CASE(fetch_refuses_what_is_no_url) {
                 "fetch: not an http:// URL: ftp://localhost/");
 }
 
+// ---- chat ---------------------------------------------------------------------------------------
+
+namespace {
+
+struct Guest {
+  Guest(const Server& server, const std::string& its_name)
+      : name(its_name), stream(weft::TcpStream::connect(server.address)), reader(stream) {
+    BOOST_TEST(hear() == "* what is your name?");
+    say(name);
+    BOOST_TEST(hear() == "* " + name + " joins");
+  }
+
+  void say(const std::string& line) { stream.write_all(line + "\n"); }
+  std::string hear() { return reader.read_line().value_or("(the end)"); }
+
+  const std::string name;
+  weft::TcpStream stream;
+  weft::BufferedReader reader;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(chat_passes_on_what_is_said_to_all_others) {
+  Server server("chat");
+  as_client([&] {
+    Guest ada(server, "Ada");
+    Guest bob(server, "Bob");
+    BOOST_TEST(ada.hear() == "* Bob joins");
+    {
+      Guest eve(server, "Eve");
+      for (Guest* guest : {&ada, &bob}) BOOST_TEST(guest->hear() == "* Eve joins");
+      ada.say("hello");
+      for (Guest* guest : {&bob, &eve}) BOOST_TEST(guest->hear() == "Ada: hello");
+      bob.say("\033[2Jhi\r");
+      for (Guest* guest : {&ada, &eve}) BOOST_TEST(guest->hear() == "Bob: [2Jhi");
+    }
+    for (Guest* guest : {&ada, &bob}) BOOST_TEST(guest->hear() == "* Eve leaves");
+    ada.say(std::string(5000, 'a'));
+    for (const std::size_t size : {4096u, 904u}) {
+      BOOST_TEST(bob.hear() == "Ada: " + std::string(size, 'a'));
+    }
+    server.signal(SIGTERM);
+    for (Guest* guest : {&ada, &bob}) {
+      BOOST_TEST(guest->hear() == "* the chat ends");
+      BOOST_TEST(guest->hear() == "(the end)");
+    }
+  });
+  BOOST_TEST(server.wait().exit_code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(chat_is_not_held_up_by_one_who_does_not_read) {
+  // More than the kernel and the client's queue hold.
+  constexpr int kMessages = 2000;
+  constexpr int kAtOnce = 50;
+  const std::string rest(4000, '.');
+  Server server("chat");
+  as_client([&] {
+    Guest slow(server, "Slow");
+    Guest bob(server, "Bob");
+    Guest eve(server, "Eve");
+    BOOST_TEST(bob.hear() == "* Eve joins");
+    Guest ada(server, "Ada");
+    for (Guest* guest : {&bob, &eve}) BOOST_TEST(guest->hear() == "* Ada joins");
+    const Guest stuck(server, "Stuck");  // does not read to the end
+    for (Guest* guest : {&ada, &bob, &eve}) BOOST_TEST(guest->hear() == "* Stuck joins");
+    int heard = 0;
+    for (int i = 0; i < kMessages; i += kAtOnce) {
+      for (int j = 0; j < kAtOnce; ++j) ada.say(std::to_string(i + j) + rest);
+      for (int j = 0; j < kAtOnce; ++j) {
+        const std::string line = "Ada: " + std::to_string(i + j) + rest;
+        for (Guest* guest : {&bob, &eve}) heard += guest->hear() == line;
+      }
+    }
+    BOOST_TEST(heard == 2 * kMessages);
+
+    // The slow one gets what has room, and is told of the others.
+    for (const char* name : {"Bob", "Eve", "Ada", "Stuck"}) {
+      BOOST_TEST(slow.hear() == std::string("* ") + name + " joins");
+    }
+    int next = 0;
+    int missed = 0;
+    while (next < kMessages) {
+      const std::string line = slow.hear();
+      if (int count = 0; std::sscanf(line.c_str(), "* you have missed %d messages", &count) == 1) {
+        missed += count;
+        next += count;
+      } else {
+        BOOST_REQUIRE(line == "Ada: " + std::to_string(next) + rest);
+        ++next;
+      }
+    }
+    BOOST_TEST(missed > 0);
+    BOOST_TEST(next == kMessages);
+    BOOST_TEST(server.stop().exit_code == 0);
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()
