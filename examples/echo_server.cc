@@ -1,0 +1,74 @@
+// A TCP server with a fiber per connection, which sends back what it gets. On SIGINT or SIGTERM it
+// accepts no more, gives the connections 5 s to end, and tells what it has served.
+// Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777
+// Talk to it: socat - tcp:127.0.0.1:7777
+
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "weft/weft.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Served {
+  long connections = 0, failed = 0, reads = 0, bytes = 0;
+};
+
+void echo(weft::TcpStream stream, Served& served) {
+  ++served.connections;
+  try {
+    char buffer[16 * 1024];
+    while (const std::size_t size = stream.read_some(buffer)) {
+      stream.write_all(std::span(buffer, size));
+      ++served.reads;
+      served.bytes += static_cast<long>(size);
+    }
+  } catch (const std::system_error&) {  // such as a reset: the end of this connection only
+    ++served.failed;
+  }
+}
+
+void serve(const char* address) {
+  weft::SignalSet signals({SIGINT, SIGTERM});
+  weft::TcpListener listener(address);
+  std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+  std::fflush(stdout);
+
+  Served served;
+  weft::TaskGroup connections;
+  auto stop = weft::spawn([&] {
+    signals.wait();
+    listener.close();
+    std::puts("draining");
+    std::fflush(stdout);
+    weft::sleep_for(5s);
+    connections.cancel();
+  });
+  std::error_code error;
+  for (;;) {
+    weft::TcpStream stream = listener.accept(error);
+    if (error) break;
+    connections.spawn(
+        [&served, stream = std::move(stream)]() mutable { echo(std::move(stream), served); });
+  }
+  connections.join();
+  std::printf("served: connections %ld, of these failed %ld, reads %ld, bytes %ld\n",
+              served.connections, served.failed, served.reads, served.bytes);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  weft::run([&] { serve(argc > 1 ? argv[1] : "127.0.0.1:7777"); });
+} catch (const std::exception& error) {  // such as an address in use
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}
