@@ -84,13 +84,8 @@ std::string connections_text(std::size_t connections) {
 
 // ---- Throughput and latency ---------------------------------------------------------------------
 
-// Long enough for the answers that waited since the last round to be through.
 constexpr double kWarmUp = 0.03;
-
-LoadResult run_load(Trial& trial, double seconds) {
-  trial.load().run(kWarmUp);
-  return trial.load().run(seconds);
-}
+constexpr double kSeconds = 0.12;
 
 double thousands_per_second(const LoadResult& result) {
   return static_cast<double>(result.requests) / result.seconds * 1e-3;
@@ -109,7 +104,7 @@ void measure_requests(Bench& bench, std::size_t connections) {
     std::map<std::string, Trial> trials;
     comparison.run(15, [&](const EchoServer& server) {
       Trial& trial = trials.try_emplace(server.name, server, connections).first->second;
-      const LoadResult result = run_load(trial, 0.12);
+      const LoadResult result = trial.load().run(kWarmUp, kSeconds);
       return std::vector{thousands_per_second(result), result.latencies.quantile(0.5) * 1e-3,
                          result.latencies.quantile(0.99) * 1e-3};
     });
@@ -125,7 +120,7 @@ void measure_spin(Bench& bench) {
             .kind = Goal::kAtLeast}},
           bench.rounds(), [](const EchoServer& server) {
             Trial trial(server, 1, true);
-            return std::vector{thousands_per_second(run_load(trial, 0.12))};
+            return std::vector{thousands_per_second(trial.load().run(kWarmUp, kSeconds))};
           });
 }
 
@@ -147,7 +142,7 @@ void measure_cpu(Bench& bench) {
         .kind = Goal::kFigureAtMost}},
       kRounds, [&](const EchoServer& server) {
         Trial trial(server, kBusyConnections);
-        trial.load().run(seconds);
+        trial.load().run(0, seconds);
         const double us_per_request = 1e-3 / static_cast<double>(trial.load().answered());
         const CpuTime time = trial.end();
         return std::vector{(time.user + time.kernel) * us_per_request, time.user * us_per_request};
@@ -168,11 +163,12 @@ void measure_calls(Bench& bench) {
           bench.rounds(), [](const EchoServer& server) {
             const Shared<SystemCalls> calls;
             Trial trial(server, kBusyConnections, false, calls.get());
-            trial.load().run(kWarmUp);
+            trial.load().run(0, kWarmUp);
+            const std::uint64_t answered = trial.load().answered();
             const std::uint64_t count = calls->count;
             const std::uint64_t ticks = calls->ticks_between;
-            const LoadResult result = trial.load().run(0.2);
-            const auto requests = static_cast<double>(result.requests);
+            trial.load().run(0, 2 * kSeconds);
+            const auto requests = static_cast<double>(trial.load().answered() - answered);
             return std::vector{
                 static_cast<double>(calls->ticks_between - ticks) / ticks_per_us() / requests,
                 static_cast<double>(calls->count - count) / requests};
@@ -202,7 +198,7 @@ void measure_instructions(Bench& bench) {
   }
   compare(bench, {{.what = "100 connections, instructions per request", .unit = ""}},
           bench.long_rounds(), [&](const EchoServer& server) {
-            return std::vector{instructions_per_request(server, 500)};
+            return std::vector{instructions_per_request(server, 200)};
           });
 }
 

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <ctime>
 #include <stdexcept>
-#include <utility>
 
 #include "bench/echo.h"
 
@@ -29,6 +28,8 @@ std::uint64_t now_ns() noexcept {
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
          static_cast<std::uint64_t>(time.tv_nsec);
 }
+
+std::uint64_t to_ns(double seconds) noexcept { return static_cast<std::uint64_t>(seconds * 1e9); }
 
 Fd connect_to(std::uint16_t port) {
   Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -102,25 +103,32 @@ Load::~Load() {
   }
 }
 
-LoadResult Load::run(double seconds) {
-  constexpr int kEvents = 1024;
+LoadResult Load::run(double warm_up_seconds, double seconds) {
+  goes_on_ = true;
+  for (Connection& connection : connections_) send_request(connection, now_ns());
+  const std::uint64_t warm_at = now_ns() + to_ns(warm_up_seconds);
   LoadResult result;
+  while (now_ns() < warm_at) turn(result);
+  result = {};
   const std::uint64_t begin = now_ns();
-  const std::uint64_t end = begin + static_cast<std::uint64_t>(seconds * 1e9);
-  if (!std::exchange(started_, true)) {
-    for (Connection& connection : connections_) send_request(connection, now_ns());
-  }
+  const std::uint64_t end = begin + to_ns(seconds);
   std::uint64_t now = begin;
-  while (now < end) {
-    epoll_event events[kEvents];
-    const int count = epoll_wait(epoll_.get(), events, kEvents, 1000);
-    for (int i = 0; i < count; ++i) {
-      receive(*static_cast<Connection*>(events[i].data.ptr), result);
-    }
-    now = now_ns();
-  }
+  for (; now < end; now = now_ns()) turn(result);
   result.seconds = static_cast<double>(now - begin) * 1e-9;
+  goes_on_ = false;
+  for (LoadResult late; under_way_ > 0;) turn(late);
   return result;
+}
+
+void Load::turn(LoadResult& result) {
+  constexpr int kEvents = 1024;
+  constexpr int kPatience = 10'000;  // milliseconds
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, kPatience);
+  if (count == 0) throw std::runtime_error("the server has stopped to answer");
+  for (int i = 0; i < count; ++i) {
+    receive(*static_cast<Connection*>(events[i].data.ptr), result);
+  }
 }
 
 // A request is so short that it is sent whole or not at all.
@@ -129,6 +137,7 @@ void Load::send_request(Connection& connection, std::uint64_t now) {
     throw std::runtime_error("the server has broken a connection");
   }
   connection.sent_at = now;
+  ++under_way_;
 }
 
 // One read per edge is enough: the server owes no more than one answer.
@@ -144,8 +153,9 @@ void Load::receive(Connection& connection, LoadResult& result) {
   result.latencies.add(now - connection.sent_at);
   ++result.requests;
   ++answered_;
+  --under_way_;
   if (published_) published_->store(answered_, std::memory_order_relaxed);
-  send_request(connection, now);
+  if (goes_on_) send_request(connection, now);
 }
 
 }  // namespace weft::bench

@@ -49,9 +49,10 @@ class Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  // What is under way at the end goes on at the next call. Throws std::runtime_error if the server
-  // closes a connection.
-  LoadResult run(double seconds);
+  // What is answered before the warm-up is over does not count, nor what is after the end; when
+  // this returns nothing is under way. Throws std::runtime_error if the server closes a connection
+  // or does not answer.
+  LoadResult run(double warm_up_seconds, double seconds);
 
   // Requests that were answered so far, since the first connection.
   std::uint64_t answered() const noexcept { return answered_; }
@@ -66,12 +67,15 @@ class Load {
     std::uint64_t sent_at = 0;
   };
 
+  // One turn of the loop.
+  void turn(LoadResult& result);
   void send_request(Connection& connection, std::uint64_t now);
   void receive(Connection& connection, LoadResult& result);
 
   std::vector<Connection> connections_;
   const Fd epoll_;
-  bool started_ = false;
+  bool goes_on_ = true;  // an answer is followed by the next request
+  std::size_t under_way_ = 0;
   std::uint64_t answered_ = 0;
   std::atomic<std::uint64_t>* published_ = nullptr;
 };

@@ -40,7 +40,7 @@ namespace {
   try {
     Load load(port, connections);
     load.publish(answered);
-    for (;;) load.run(3600);
+    for (;;) load.run(0, 3600);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "the load: %s\n", error.what());
   }

@@ -38,8 +38,9 @@ void add(std::atomic<std::uint64_t>& sum, std::uint64_t more) noexcept {
 // threads, which nothing here cancels.
 template <class Result, class... Arguments>
 Result forward(long number, Arguments... arguments) noexcept {
-  if (!counts) [[likely]]
+  if (!counts) [[likely]] {
     return static_cast<Result>(syscall(number, arguments...));
+  }
   on_call();
   const auto result = static_cast<Result>(syscall(number, arguments...));
   returned_at = __rdtsc();
