@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kWhatWidth = 45;
 constexpr int kFigureWidth = 25;
+constexpr int kGoalWidth = 14;
 
 std::string number(double value) {
   char text[32];
@@ -39,8 +40,29 @@ std::string spread(const Samples& samples) {
   return text;
 }
 
+// What the goal of a row is about.
+Samples judged(const Row& row) {
+  const bool alone = row.raw.empty() || row.kind == Goal::kFigureAtMost;
+  if (row.kind == Goal::kAboveRawAtMost) return differences(row.weft, row.raw);
+  return alone ? row.weft : ratios(row.weft, row.raw);
+}
+
+// The goal of a row that has one.
+std::string goal_text(const Row& row) {
+  const std::string value = number(*row.goal);
+  if (row.kind == Goal::kAboveRawAtMost) return "<= raw + " + value;
+  const bool alone = row.raw.empty() || row.kind == Goal::kFigureAtMost;
+  return (row.kind == Goal::kAtLeast ? ">= " : "<= ") + value +
+         (alone ? std::string(" ") + row.unit : " x");
+}
+
+bool is_met(const Row& row) {
+  const double median = judged(row).median();
+  return row.kind == Goal::kAtLeast ? median >= *row.goal : median <= *row.goal;
+}
+
 // The value of a "key : value" line.
-std::string look_up(const char* file, std::string_view key) {
+std::string look_up(const std::string& file, std::string_view key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
     const std::size_t colon = line.find(':');
@@ -68,6 +90,12 @@ Samples ratios(const Samples& weft, const Samples& raw) {
   return all;
 }
 
+Samples differences(const Samples& weft, const Samples& raw) {
+  Samples all;
+  for (std::size_t i = 0; i < std::min(weft.size(), raw.size()); ++i) all.add(weft[i] - raw[i]);
+  return all;
+}
+
 Bench::Bench(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
@@ -89,17 +117,12 @@ bool Bench::wants(std::string_view name) const {
 }
 
 void Bench::print(const Row& row) {
-  const Samples ratio = ratios(row.weft, row.raw);
-  const Samples& judged = ratio.empty() ? row.weft : ratio;
-  std::string goal;
-  const char* met = "";
-  if (row.goal) {
-    goal = "<= " + number(*row.goal) + (ratio.empty() ? std::string(" ") + row.unit : " x");
-    met = judged.median() <= *row.goal ? "yes" : "NO";
-  }
-  std::printf("%-*s %4s %-*s %-*s %-*s %-12s %s\n", kWhatWidth, row.what.c_str(), row.unit,
+  const std::string goal = row.goal ? goal_text(row) : "";
+  const char* met = !row.goal ? "" : is_met(row) ? "yes" : "NO";
+  std::printf("%-*s %4s %-*s %-*s %-*s %-*s %s\n", kWhatWidth, row.what.c_str(), row.unit,
               kFigureWidth, spread(row.weft).c_str(), kFigureWidth, spread(row.raw).c_str(),
-              kFigureWidth, spread(ratio).c_str(), goal.c_str(), met);
+              kFigureWidth, spread(ratios(row.weft, row.raw)).c_str(), kGoalWidth, goal.c_str(),
+              met);
   std::fflush(stdout);
 }
 
@@ -129,8 +152,8 @@ void Bench::print_machine() {
   std::printf("NOT OPTIMIZED: run with -c opt\n");
 #endif
   std::printf("Medians of the rounds, with quartiles (extremes where there are few rounds).\n\n");
-  std::printf("%-*s %4s %-*s %-*s %-*s %-12s %s\n", kWhatWidth, "what", "unit", kFigureWidth,
-              "weft", kFigureWidth, "raw", kFigureWidth, "ratio", "goal", "met");
+  std::printf("%-*s %4s %-*s %-*s %-*s %-*s %s\n", kWhatWidth, "what", "unit", kFigureWidth, "weft",
+              kFigureWidth, "raw", kFigureWidth, "ratio", kGoalWidth, "goal", "met");
 }
 
 OnCore::OnCore(Which which) {
@@ -209,8 +232,9 @@ double kernel_seconds() {
 
 double page_faults() { return static_cast<double>(usage_so_far().ru_minflt); }
 
-double status_bytes(std::string_view key) {
-  return std::strtod(look_up("/proc/self/status", key).c_str(), nullptr) * 1024;
+double status_bytes(std::string_view key, pid_t process) {
+  const std::string of = process == 0 ? "self" : std::to_string(process);
+  return std::strtod(look_up("/proc/" + of + "/status", key).c_str(), nullptr) * 1024;
 }
 
 }  // namespace weft::bench

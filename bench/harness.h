@@ -3,6 +3,7 @@
 #define WEFT_BENCH_HARNESS_H_
 
 #include <sched.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <functional>
@@ -33,17 +34,27 @@ class Samples {
   std::vector<double> values_;
 };
 
-// Each weft value divided by the raw one of the same round.
+// Each weft value divided by the raw one of the same round, and less that one.
 Samples ratios(const Samples& weft, const Samples& raw);
+Samples differences(const Samples& weft, const Samples& raw);
 
-// A line of the table. The goal is a most: of the ratio where there is a raw figure, else of
-// weft's.
+// What a goal says. Where there is a raw figure the first two are about the ratio, else about
+// weft's figure.
+enum class Goal {
+  kAtMost,
+  kAtLeast,
+  kFigureAtMost,   // of weft's figure, though there is a raw one
+  kAboveRawAtMost  // of the difference
+};
+
+// A line of the table.
 struct Row {
   std::string what;
   const char* unit = "ns";
   Samples weft = {};
   Samples raw = {};
   std::optional<double> goal = {};
+  Goal kind = Goal::kAtMost;
 };
 
 // What the command line asks for, and the table on stdout.
@@ -51,6 +62,8 @@ class Bench {
  public:
   // Prints the usage and exits where the arguments make no sense.
   Bench(int argc, char** argv);
+
+  bool quick() const noexcept { return quick_; }
 
   // Whether a figure of this name is wanted.
   bool wants(std::string_view name) const;
@@ -112,8 +125,9 @@ std::vector<double> in_child(const std::function<std::vector<double>()>& f);
 double kernel_seconds();
 double page_faults();
 
-// A line of /proc/self/status, such as "VmRSS", in bytes.
-double status_bytes(std::string_view key);
+// A line of a process's /proc/<pid>/status, such as "VmRSS", in bytes: of this one's if the id is
+// 0.
+double status_bytes(std::string_view key, pid_t process = 0);
 
 }  // namespace weft::bench
 
