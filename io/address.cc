@@ -12,9 +12,9 @@
 namespace weft {
 namespace {
 
-[[noreturn]] void fail_parse(std::string_view text) {
-  fail(std::make_error_code(std::errc::invalid_argument), "address",
-       "\"" + std::string(text) + "\"");
+[[noreturn]] void fail_parse(std::string_view text, std::string_view why) {
+  std::string object = "\"" + std::string(text) + "\"";
+  fail(std::make_error_code(std::errc::invalid_argument), "address", (object += ", ").append(why));
 }
 
 template <class Integer>
@@ -36,29 +36,32 @@ std::uint32_t scope_id(const std::string& scope) {
 
 HostPort HostPort::split(std::string_view text) {
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon + 1 == text.size()) fail_parse(text);
+  if (colon == std::string_view::npos || colon + 1 == text.size()) fail_parse(text, "has no port");
   std::string_view host = text.substr(0, colon);
-  if (!host.empty() && host.front() == '[') {
-    if (host.size() < 3 || host.back() != ']') fail_parse(text);
+  const bool bracketed = !host.empty() && host.front() == '[';
+  if (bracketed) {
+    if (host.size() < 3 || host.back() != ']') fail_parse(text, "has no host in its brackets");
     host = host.substr(1, host.size() - 2);
   }
   // Without brackets, who knows where an IPv6 address ends?
-  const bool bracketed = host.size() < colon;
-  if (host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) fail_parse(text);
+  if (host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) {
+    fail_parse(text, "is neither host:port nor [IPv6]:port");
+  }
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
 Address Address::parse(std::string_view text) {
   const HostPort parts = HostPort::split(text);
   const auto port = number<std::uint16_t>(parts.port);
-  const auto address = port ? try_parse(parts.host, *port) : std::nullopt;
-  if (!address) fail_parse(text);
+  if (!port) fail_parse(text, "has a port that is none");
+  const auto address = try_parse(parts.host, *port);
+  if (!address) fail_parse(text, "has a host that is no number");
   return *address;
 }
 
 Address Address::parse(std::string_view host, std::uint16_t port) {
   const auto address = try_parse(host, port);
-  if (!address) fail_parse(host);
+  if (!address) fail_parse(host, "is no number");
   return *address;
 }
 

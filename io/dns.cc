@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <optional>
 
@@ -98,11 +99,14 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   const Future<std::vector<Address>> addresses = promise.future();
   lane().post([promise = std::move(promise), host = std::string(host),
                service = std::string(service)]() mutable {
+    std::exception_ptr failure;
     try {
       promise.set_value(look_up(host, service));
     } catch (...) {
-      promise.set_exception(std::current_exception());
+      failure = std::current_exception();
     }
+    // Behind the handler, which holds the exception, too: the last one to let it go is who gets it.
+    if (failure) promise.set_exception(std::move(failure));
   });
   const ExpectedEvent answer;
   return addresses.get();
