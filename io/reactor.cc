@@ -111,6 +111,18 @@ void Reactor::wake() noexcept {
   errno = saved;
 }
 
+int Reactor::add(int fd, Direction missing, Readiness*& slot) {
+  if (!foreign_.empty()) [[unlikely]] {
+    // Whoever took it for a descriptor of somebody else would wait in vain from now on.
+    const auto found = foreign_.find(fd);
+    if (found != foreign_.end()) {
+      found->second.wake(Direction::kRead);
+      found->second.wake(Direction::kWrite);
+    }
+  }
+  return registry_->add(fd, missing, slot);
+}
+
 // ---- Descriptors of others ----------------------------------------------------------------------
 
 // One fiber's stay in an entry. Its end may find the descriptor closed, or another one in its

@@ -43,7 +43,7 @@ class Reactor final : public Port {
   const Registry& registry() const noexcept { return *registry_; }
 
   // See Registry::add().
-  int add(int fd, Direction missing, Readiness*& slot) { return registry_->add(fd, missing, slot); }
+  int add(int fd, Direction missing, Readiness*& slot);
 
   // wait_readable() and wait_writable().
   void wait_for_foreign(int fd, Direction direction, const char* what);

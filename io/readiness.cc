@@ -105,7 +105,9 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   event.data.u64 = std::uint64_t{slot.generation_} << 32 | slot.index_;
-  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0) {
+  // It may be there already, by wait_readable().
+  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0 &&
+      (errno != EEXIST || epoll_ctl(epoll(), EPOLL_CTL_MOD, fd, &event) != 0)) {
     const int error = -errno;
     put(slot, fd);
     return error;
