@@ -134,6 +134,18 @@ WEFT_REAL_TIME_TEST_CASE(a_file_is_sent_whole_though_it_is_closed_meanwhile) {
   sender.get();
 }
 
+WEFT_REAL_TIME_TEST_CASE(a_reader_that_is_gone_is_an_error) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "fifo";
+  BOOST_REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  Fd reader(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  File writer = File::open(path, O_WRONLY);
+  writer.write("x");
+  reader = Fd();
+  BOOST_CHECK_EXCEPTION(writer.write("x"), std::system_error,
+                        is(std::errc::broken_pipe, "write", path));
+}
+
 WEFT_REAL_TIME_TEST_CASE(moving_takes_the_file_along) {
   const TemporaryDirectory directory;
   std::ofstream(directory / "file") << "content";
