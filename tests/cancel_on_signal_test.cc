@@ -126,6 +126,22 @@ BOOST_AUTO_TEST_CASE(it_comes_from_other_processes) {
   BOOST_TEST(end.exit_code == 7, described(end));
 }
 
+BOOST_AUTO_TEST_CASE(any_thread_may_get_it) {
+  const ChildEnd end = in_child([] {
+    for (int i = 0; i < 20; ++i) {
+      std::thread thread;
+      const bool cancelled = is_cancelled([&] {
+        thread = std::thread([] { raise(SIGTERM); });
+        wait_for_ever();
+      });
+      thread.join();
+      if (!cancelled) return 1;
+    }
+    return 7;
+  });
+  BOOST_TEST(end.exit_code == 7, described(end));
+}
+
 BOOST_AUTO_TEST_CASE(busy_fibers_do_not_keep_it) {
   const ChildEnd end = in_child([] {
     bool cancelled = is_cancelled([] {

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -177,10 +178,11 @@ WEFT_REAL_TIME_TEST_CASE(a_cancelled_call_that_has_begun_is_waited_for) {
 WEFT_REAL_TIME_TEST_CASE(a_timeout_ends_a_call_that_has_not_begun) {
   Fifo fifo;
   fifo.put("text");
-  // All threads of the executor have something to do, and grow to no more than 64 or so.
+  // All threads of the executor, and all that it may grow by, have something to do.
+  const unsigned jobs = 4 * std::thread::hardware_concurrency() + 100;
   std::vector<Task<void>> busy;
   Event release;
-  for (int i = 0; i < 2000; ++i) {
+  for (unsigned i = 0; i < jobs; ++i) {
     busy.push_back(spawn([&] { run_in_executor([&] { release.wait(); }); }, {.eager = true}));
   }
   BOOST_CHECK_THROW(with_timeout(5ms, [&] { read(fifo.file, 100); }), TimeoutError);
