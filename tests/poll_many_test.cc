@@ -95,6 +95,30 @@ BOOST_AUTO_TEST_CASE(the_directions_are_apart) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(who_waits_in_one_direction_does_not_keep_who_waits_in_the_other) {
+  run_orders([] {
+    for (const bool reader_first : {true, false}) {
+      const Ends ends;
+      const int fd = ends.first.get();
+      const std::string bytes(4096, 'x');
+      while (write(fd, bytes.data(), bytes.size()) > 0) {
+      }
+      Task<void> reader, writer;
+      if (reader_first) reader = reader_of(fd);
+      writer = writer_of(fd);
+      if (!reader_first) reader = reader_of(fd);
+      BOOST_TEST(write(ends.second.get(), "x", 1) == 1);
+      reader.get();
+      BOOST_TEST(!writer.done());
+      std::string room(100'000, '?');
+      while (read(ends.second.get(), room.data(), room.size()) > 0) {
+      }
+      writer.get();
+      BOOST_TEST(registrations(fd) == 0);
+    }
+  });
+}
+
 BOOST_AUTO_TEST_CASE(many_descriptors_may_be_waited_for) {
   run_orders([] {
     std::vector<Pipe> pipes(100);
