@@ -3,6 +3,7 @@
 #define WEFT_TESTS_FIXTURE_H_
 
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +14,17 @@
 
 namespace weft::test {
 
+// Waits until something holds; false if that takes longer than any machine is slow.
+template <class Condition>
+bool eventually(Condition condition) {
+  const TimePoint end = Clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (Clock::now() > end) return false;
+    sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
 // Lets all other fibers run until each of them waits: virtual time passes only then.
 inline void run_until_blocked() { sleep_for(Duration(1)); }
 
@@ -21,7 +33,7 @@ inline std::ptrdiff_t open_descriptors() {
 }
 
 // Runs the body as a fiber; no other fiber and no descriptor may be left.
-inline void run_with(const std::function<void()>& body, RunOptions options) {
+inline void run_and_check(const std::function<void()>& body, const RunOptions& options) {
   const auto before = open_descriptors();
   weft::run(
       [&] {
@@ -32,10 +44,16 @@ inline void run_with(const std::function<void()>& body, RunOptions options) {
   BOOST_TEST(open_descriptors() == before, "a descriptor is left");
 }
 
-// On virtual time.
+// The same on virtual time.
 inline void run_case(const std::function<void()>& body, RunOptions options = {}) {
   options.virtual_time = true;
-  run_with(body, options);
+  run_and_check(body, options);
+}
+
+// The same on the machine's time, for what waits for the kernel or for other processes.
+inline void run_real_time_case(const std::function<void()>& body, RunOptions options = {}) {
+  options.virtual_time = false;
+  run_and_check(body, options);
 }
 
 // The same, under several orders of the ready fibers. A failure names its seed.
@@ -53,16 +71,16 @@ inline void run_shuffled(const std::function<void()>& body) {
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_case(&name##_body); } \
   static void name##_body()
 
-// By the machine's clock, for what waits for the kernel, which knows no virtual time.
-#define WEFT_REAL_TIME_TEST_CASE(name)                                     \
-  static void name##_body();                                               \
-  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_with(&name##_body, {}); } \
-  static void name##_body()
-
-// For a fact that holds in whatever order ready fibers run.
+// The same for a fact that holds in whatever order ready fibers run.
 #define WEFT_SHUFFLED_TEST_CASE(name)                                      \
   static void name##_body();                                               \
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_shuffled(&name##_body); } \
+  static void name##_body()
+
+// A test case whose body is a fiber on the machine's time.
+#define WEFT_REAL_TIME_TEST_CASE(name)                                           \
+  static void name##_body();                                                     \
+  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_real_time_case(&name##_body); } \
   static void name##_body()
 
 #endif  // WEFT_TESTS_FIXTURE_H_

@@ -243,7 +243,7 @@ WEFT_REAL_TIME_TEST_CASE(a_second_fiber_that_reads_is_told_so_and_takes_nothing)
   BOOST_TEST((error_of([&] { pair.server.read_some(other); }, "another fiber") ==
               std::errc::device_or_resource_busy));
   pair.client.write_all("ab");
-  wait_until([&] { return unread(pair.server) == 0; });
+  BOOST_REQUIRE(eventually([&] { return unread(pair.server) == 0; }));
   std::error_code error;
   BOOST_TEST(pair.server.read_exactly(other, error) == 0u);
   BOOST_TEST((error == std::errc::device_or_resource_busy));

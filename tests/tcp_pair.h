@@ -8,7 +8,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "weft/weft.h"
+#include "tests/fixture.h"
 
 namespace weft::test {
 
@@ -52,25 +52,16 @@ std::error_code error_of(F f, const std::string& object = "") {
   return {};
 }
 
-// Lets others run until something is true.
-template <class Condition>
-void wait_until(Condition condition) {
-  const TimePoint end = now() + std::chrono::seconds(10);
-  while (!condition()) {
-    BOOST_REQUIRE_MESSAGE(now() < end, "what is waited for does not come");
-    sleep_for(std::chrono::microseconds(100));
-  }
-}
-
 // Lets others run until a task waits in this call.
 template <class T>
 void wait_until_blocked(const Task<T>& task, std::string_view call) {
-  wait_until([&] {
+  const bool blocked = eventually([&] {
     for (const TaskInfo& info : all_tasks()) {
       if (info.id == task.id() && info.waiting_for == call) return true;
     }
     return false;
   });
+  BOOST_REQUIRE_MESSAGE(blocked, "no task waits in " << call);
 }
 
 }  // namespace weft::test

@@ -196,7 +196,7 @@ WEFT_REAL_TIME_TEST_CASE(listeners_share_a_port_that_all_of_them_want_to_share) 
   auto other = spawn([&] { count(second); });
   std::vector<TcpStream> clients;
   for (int i = 0; i < 40; ++i) clients.push_back(TcpStream::connect(first.local_address()));
-  wait_until([&] { return accepted == 40; });
+  BOOST_REQUIRE(eventually([&] { return accepted == 40; }));
   first.close();
   second.close();
 }

@@ -1,0 +1,195 @@
+#include "weft/io/poll.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "tests/fixture.h"
+#include "tests/pipe.h"
+#include "tests/scheduler_thread.h"
+#include "tests/temporary_directory.h"
+
+BOOST_AUTO_TEST_SUITE(poll)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+auto is(std::errc code, std::string word) {
+  return [=](const std::system_error& error) {
+    return error.code() == code && std::string(error.what()).find(word) != std::string::npos;
+  };
+}
+
+Task<void> reader_of(int fd) {
+  return spawn([fd] { wait_readable(fd); }, {.eager = true});
+}
+
+Task<void> writer_of(int fd) {
+  return spawn([fd] { wait_writable(fd); }, {.eager = true});
+}
+
+}  // namespace
+
+// ---- What it waits for --------------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_something_to_read) {
+  const Pipe pipe;
+  for (int i = 0; i < 3; ++i) {
+    auto reader = reader_of(pipe.in());
+    for (int turn = 0; turn < 10; ++turn) yield();
+    BOOST_TEST(!reader.done());
+    i % 2 ? pipe.put("text") : run_in_executor([&] { pipe.put("text"); });
+    reader.get();
+    wait_readable(pipe.in());  // as long as it is not read
+    BOOST_TEST(pipe.take() == "text");
+  }
+  BOOST_TEST((fcntl(pipe.in(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_room_to_write) {
+  const Pipe pipe(O_NONBLOCK);
+  wait_writable(pipe.out());
+  for (int i = 0; i < 3; ++i) {
+    pipe.fill();
+    auto writer = writer_of(pipe.out());
+    for (int turn = 0; turn < 10; ++turn) yield();
+    BOOST_TEST(!writer.done());
+    while (!pipe.take(100'000).empty()) {
+    }
+    writer.get();
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(an_end_ends_a_wait) {
+  Pipe pipe(O_NONBLOCK), full(O_NONBLOCK);
+  full.fill();
+  auto reader = reader_of(pipe.in());
+  auto writer = writer_of(full.out());
+  pipe.write_end = Fd();
+  full.read_end = Fd();
+  reader.get();
+  writer.get();
+  wait_readable(pipe.in());
+  wait_writable(full.out());
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_peer_that_has_shut_down_ends_a_wait) {
+  const Ends ends;
+  auto reader = reader_of(ends.first.get());
+  shutdown(ends.second.get(), SHUT_WR);
+  reader.get();
+  wait_writable(ends.first.get());
+}
+
+WEFT_REAL_TIME_TEST_CASE(standard_input_may_be_waited_for) {
+  const Pipe pipe;
+  const Fd before(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+  dup2(pipe.in(), STDIN_FILENO);
+  auto reader = reader_of(STDIN_FILENO);
+  pipe.put("text");
+  reader.get();
+  char byte = '?';
+  BOOST_TEST(read(STDIN_FILENO, &byte, 1) == 1);
+  BOOST_TEST(byte == 't');
+  before.get() >= 0 ? dup2(before.get(), STDIN_FILENO) : close(STDIN_FILENO);
+}
+
+WEFT_REAL_TIME_TEST_CASE(what_is_always_ready_is_not_waited_for) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "file") << "content";
+  auto other = spawn([] { BOOST_ERROR("it ran"); });
+  for (const std::string& path : {directory / "file", directory.path(), std::string("/dev/null")}) {
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    wait_readable(fd.get());
+    wait_writable(fd.get());
+    BOOST_TEST(registrations(fd.get()) == 0);
+  }
+  other.cancel();
+}
+
+WEFT_REAL_TIME_TEST_CASE(other_kinds_of_descriptors_will_do) {
+  const Fd counter(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  wait_writable(counter.get());
+  auto reader = reader_of(counter.get());
+  BOOST_TEST(eventfd_write(counter.get(), 1) == 0);
+  reader.get();
+}
+
+WEFT_TEST_CASE(a_timeout_on_virtual_time_is_one) {
+  const Pipe pipe;
+  const TimePoint start = now();
+  BOOST_CHECK_THROW(with_timeout(1h, [&] { wait_readable(pipe.in()); }), TimeoutError);
+  BOOST_TEST((now() == start + 1h));
+  pipe.put("text");
+  with_timeout(1h, [&] { wait_readable(pipe.in()); });
+  BOOST_TEST((now() == start + 1h));
+}
+
+// ---- Errors -------------------------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(what_is_no_descriptor_is_an_error_that_names_it) {
+  int closed = -1;
+  {
+    const Pipe pipe;
+    closed = pipe.in();
+  }
+  for (const int fd : {-1, -2, closed, 1'000'000, INT32_MAX}) {
+    const std::string number = " " + std::to_string(fd);
+    const auto bad = is(std::errc::bad_file_descriptor, number);
+    BOOST_CHECK_EXCEPTION(wait_readable(fd), std::system_error, bad);
+    BOOST_CHECK_EXCEPTION(wait_writable(fd), std::system_error, bad);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(it_needs_a_fiber_of_a_runtime) {
+  const Pipe pipe;
+  BOOST_CHECK_THROW(wait_readable(pipe.in()), std::logic_error);
+  BOOST_CHECK_THROW(wait_writable(pipe.out()), std::logic_error);
+  SchedulerThread other;
+  auto task = spawn([&] { wait_readable(pipe.in()); }, {.on = other.get()});
+  BOOST_CHECK_THROW(task.get(), std::logic_error);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused) {
+  auto ends = UnixStream::pair();
+  auto reader =
+      spawn([&] { BOOST_TEST(BufferedReader(ends.first).read_all() == "text"); }, {.eager = true});
+  const auto busy =
+      is(std::errc::device_or_resource_busy, " " + std::to_string(ends.first.native_handle()));
+  BOOST_CHECK_EXCEPTION(wait_readable(ends.first.native_handle()), std::system_error, busy);
+  BOOST_CHECK_EXCEPTION(wait_writable(ends.first.native_handle()), std::system_error, busy);
+  ends.second.write_all("text");
+  ends.second.close();
+  reader.get();
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused_also_if_nobody_waited_for_it) {
+  auto ends = UnixStream::pair();
+  const auto wait = [&] {
+    with_timeout(100ms, [&] { wait_readable(ends.first.native_handle()); });
+  };
+  BOOST_CHECK_EXCEPTION(wait(), std::system_error, is(std::errc::device_or_resource_busy, ""));
+}
+
+// Whatever becomes of whoever waits for it past weft.
+WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_works_whoever_waits_for_it) {
+  auto ends = UnixStream::pair();
+  auto stranger = spawn([&] { wait_readable(ends.first.native_handle()); }, {.eager = true});
+  auto reader = spawn([&] { return BufferedReader(ends.first).read_all(); }, {.eager = true});
+  ends.second.write_all("text");
+  ends.second.close();
+  BOOST_CHECK_NO_THROW(reader.get());
+  stranger.cancel();
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,243 @@
+// SignalSet.
+
+#include "weft/io/signal.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "tests/child_process.h"
+#include "tests/fixture.h"
+
+BOOST_AUTO_TEST_SUITE(signal_set)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool is_blocked(int signal) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  return sigismember(&blocked, signal) == 1;
+}
+
+void send(int signal) { kill(getpid(), signal); }
+
+}  // namespace
+
+// ---- Waiting ------------------------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(a_wait_gives_the_signals_number) {
+  SignalSet signals({SIGUSR1, SIGUSR2, SIGHUP});
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGHUP, SIGUSR1}) {
+    send(signal);
+    BOOST_TEST(signals.wait() == signal);
+    raise(signal);
+    BOOST_TEST(signals.wait() == signal);
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_signal_wakes_who_waits) {
+  SignalSet signals({SIGUSR1});
+  for (int i = 0; i < 3; ++i) {
+    auto waiter = spawn([&] { return signals.wait(); }, {.eager = true});
+    yield();
+    BOOST_TEST(!waiter.done());
+    i % 2 ? send(SIGUSR1) : run_in_executor([] { send(SIGUSR1); });
+    BOOST_TEST(waiter.get() == SIGUSR1);
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(several_signals_are_given_one_by_one) {
+  SignalSet signals({SIGUSR1, SIGUSR2});
+  for (int i = 0; i < 3; ++i) send(SIGUSR1);
+  send(SIGUSR2);
+  BOOST_TEST(signals.wait() + signals.wait() == SIGUSR1 + SIGUSR2);
+  // What came twice before it was waited for counts once.
+  BOOST_CHECK_THROW(with_timeout(5ms, [&] { signals.wait(); }), TimeoutError);
+}
+
+WEFT_REAL_TIME_TEST_CASE(of_several_who_wait_one_gets_it) {
+  SignalSet first({SIGUSR1}), second({SIGUSR1, SIGUSR2});
+  int got = 0;
+  std::vector<Task<void>> waiters;
+  for (SignalSet* set : {&first, &first, &second, &second}) {
+    waiters.push_back(spawn(
+        [&got, set] {
+          BOOST_TEST(set->wait() == SIGUSR1);
+          ++got;
+        },
+        {.eager = true}));
+  }
+  for (int i = 1; i <= 4; ++i) {
+    send(SIGUSR1);
+    BOOST_TEST(eventually([&] { return got == i; }));
+    for (int turn = 0; turn < 20; ++turn) yield();
+    BOOST_TEST(got == i);
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_timeout_or_a_cancellation_loses_nothing) {
+  SignalSet signals({SIGUSR1});
+  for (int i = 0; i < 3; ++i) {
+    BOOST_CHECK_THROW(with_timeout(1ms, [&] { signals.wait(); }), TimeoutError);
+    auto waiter = spawn([&] { signals.wait(); }, {.eager = true});
+    send(SIGUSR1);
+    waiter.cancel();
+    BOOST_CHECK_THROW(waiter.get(), TaskCancelled);
+    BOOST_TEST(signals.wait() == SIGUSR1);
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(the_end_of_a_child_process_is_a_signal) {
+  SignalSet signals({SIGCHLD});
+  const pid_t child = fork();
+  if (child == 0) _exit(7);
+  BOOST_TEST(signals.wait() == SIGCHLD);
+  int status = 0;
+  BOOST_TEST(waitpid(child, &status, 0) == child);
+  BOOST_TEST(WEXITSTATUS(status) == 7);
+}
+
+BOOST_AUTO_TEST_CASE(it_may_be_made_before_run_and_outlive_it) {
+  SignalSet signals({SIGUSR1});
+  BOOST_CHECK_THROW(signals.wait(), std::logic_error);
+  for (int i = 0; i < 3; ++i) {
+    send(SIGUSR1);
+    run([&] { BOOST_TEST(signals.wait() == SIGUSR1); });
+    run([&] {
+      auto waiter = spawn([&] { return signals.wait(); }, {.eager = true});
+      send(SIGUSR1);
+      BOOST_TEST(waiter.get() == SIGUSR1);
+    });
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(it_may_be_empty) {
+  SignalSet none({});
+  BOOST_CHECK_THROW(with_timeout(1ms, [&] { none.wait(); }), TimeoutError);
+}
+
+WEFT_REAL_TIME_TEST_CASE(busy_fibers_do_not_keep_it_from_whoever_waits) {
+  SignalSet signals({SIGUSR1});
+  bool stop = false;
+  TaskGroup group;
+  for (int i = 0; i < 10; ++i) {
+    group.spawn([&] {
+      while (!stop) yield();
+    });
+  }
+  for (int i = 0; i < 10; ++i) {
+    auto waiter = spawn([&] { return signals.wait(); }, {.eager = true});
+    send(SIGUSR1);
+    BOOST_TEST(waiter.get() == SIGUSR1);
+  }
+  stop = true;
+  group.join();
+}
+
+// ---- The thread's mask --------------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(the_signals_are_blocked_while_a_set_lives) {
+  BOOST_TEST(!is_blocked(SIGUSR1));
+  {
+    SignalSet first({SIGUSR1});
+    BOOST_TEST(is_blocked(SIGUSR1));
+    BOOST_TEST(!is_blocked(SIGUSR2));
+    {
+      SignalSet second({SIGUSR1, SIGUSR2});
+      BOOST_TEST(is_blocked(SIGUSR2));
+    }
+    BOOST_TEST(is_blocked(SIGUSR1));
+    BOOST_TEST(!is_blocked(SIGUSR2));
+  }
+  BOOST_TEST(!is_blocked(SIGUSR1));
+}
+
+WEFT_REAL_TIME_TEST_CASE(sets_may_go_in_any_order) {
+  auto first = std::make_unique<SignalSet>(std::initializer_list<int>{SIGUSR1});
+  auto second = std::make_unique<SignalSet>(std::initializer_list<int>{SIGUSR1});
+  first.reset();
+  BOOST_TEST(is_blocked(SIGUSR1));
+  send(SIGUSR1);
+  BOOST_TEST(second->wait() == SIGUSR1);
+  second.reset();
+  BOOST_TEST(!is_blocked(SIGUSR1));
+}
+
+WEFT_REAL_TIME_TEST_CASE(what_was_blocked_before_stays_blocked) {
+  sigset_t mine, before;
+  sigemptyset(&mine);
+  sigaddset(&mine, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &mine, &before);
+  for (int i = 0; i < 2; ++i) {
+    SignalSet first({SIGUSR1, SIGUSR2});
+    SignalSet second({SIGUSR1});
+  }
+  BOOST_TEST(is_blocked(SIGUSR1));
+  BOOST_TEST(!is_blocked(SIGUSR2));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+WEFT_REAL_TIME_TEST_CASE(what_is_no_signal_is_refused_by_its_number) {
+  const auto before = open_descriptors();
+  for (const int number : {0, -1, 65, 1000}) {
+    BOOST_CHECK_EXCEPTION(
+        SignalSet({SIGUSR1, number}), std::system_error, [&](const std::system_error& error) {
+          return error.code() == std::errc::invalid_argument &&
+                 std::string(error.what()).find(std::to_string(number)) != std::string::npos;
+        });
+    BOOST_TEST(!is_blocked(SIGUSR1));
+  }
+  BOOST_TEST(open_descriptors() == before);
+}
+
+// ---- What is left -------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(what_nobody_waited_for_does_what_it_would_have) {
+  const ChildEnd end = run_in_child([] {
+    run([] {
+      SignalSet signals({SIGUSR1});
+      send(SIGUSR1);
+      sleep_for(1ms);
+    });
+    return 7;
+  });
+  BOOST_TEST(end.signal == SIGUSR1);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_waited_for_does_nothing_more) {
+  const ChildEnd end = run_in_child([] {
+    run([] {
+      SignalSet signals({SIGUSR1});
+      send(SIGUSR1);
+      signals.wait();
+    });
+    return 7;
+  });
+  BOOST_TEST(end.exit_code == 7, end.said);
+}
+
+BOOST_AUTO_TEST_CASE(without_a_set_a_signal_does_what_it_does) {
+  const ChildEnd end = run_in_child([] {
+    run([] {
+      { SignalSet signals({SIGUSR1}); }
+      send(SIGUSR1);
+      sleep_for(1h);
+    });
+    return 7;
+  });
+  BOOST_TEST(end.signal == SIGUSR1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
