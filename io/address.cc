@@ -37,6 +37,7 @@ std::uint32_t scope_id(const std::string& scope) {
 HostPort HostPort::split(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size()) fail_parse(text, "has no port");
+  if (text.find('\0') != std::string_view::npos) fail_parse(text, "has a zero in it");
   std::string_view host = text.substr(0, colon);
   const bool bracketed = !host.empty() && host.front() == '[';
   if (bracketed) {

@@ -20,13 +20,17 @@ template <class R>
 concept ByteRange = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
     ByteLike<std::remove_cv_t<std::ranges::range_value_t<R>>>;
 
-template <class T>
-concept Character = std::is_same_v < std::remove_cv_t<T>,
-char > || std::is_same_v<std::remove_cv_t<T>, char8_t>;
-
 template <class R>
-concept CharArray = std::is_array_v<std::remove_reference_t<R>> &&
-    Character<std::remove_extent_t<std::remove_reference_t<R>>>;
+concept MutableByteRange =
+    ByteRange<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+
+template <class T>
+inline constexpr bool kIsCharacter = std::is_same_v<T, char> || std::is_same_v<T, char8_t>;
+
+// Arrays of characters may be text, up to a zero.
+template <class R>
+concept NoTextRange =
+    ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<std::ranges::range_value_t<R>>);
 
 // Where something is read to: a view of memory, which must live as long as the call. Made
 // implicitly from whatever holds bytes. An array of these is an array of iovec.
@@ -34,10 +38,8 @@ class MutableBuffer {
  public:
   MutableBuffer() = default;
   MutableBuffer(void* data, std::size_t size) noexcept : iovec_{data, size} {}
-  template <ByteRange R>
-  requires(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>)
-      MutableBuffer(R&& bytes)
-  noexcept : iovec_{std::ranges::data(bytes), std::ranges::size(bytes)} {}
+  template <MutableByteRange R>
+  MutableBuffer(R&& bytes) noexcept : iovec_{std::ranges::data(bytes), std::ranges::size(bytes)} {}
 
   std::byte* data() const noexcept { return static_cast<std::byte*>(iovec_.iov_base); }
   std::size_t size() const noexcept { return iovec_.iov_len; }
@@ -61,12 +63,13 @@ class ConstBuffer {
       : iovec_{const_cast<void*>(data), size} {}
   ConstBuffer(MutableBuffer buffer) noexcept : ConstBuffer(buffer.data(), buffer.size()) {}
   ConstBuffer(const char* text) noexcept : ConstBuffer(text, std::strlen(text)) {}
+  ConstBuffer(const char8_t* text) noexcept : ConstBuffer(reinterpret_cast<const char*>(text)) {}
   ConstBuffer(std::nullptr_t) = delete;
   template <std::size_t N>
   ConstBuffer(char (&)[N]) = delete;
-  template <ByteRange R>
-  requires(!CharArray<R>) ConstBuffer(const R& bytes)
-  noexcept : ConstBuffer(std::ranges::data(bytes), std::ranges::size(bytes)) {}
+  template <NoTextRange R>
+  ConstBuffer(const R& bytes) noexcept
+      : ConstBuffer(std::ranges::data(bytes), std::ranges::size(bytes)) {}
 
   const std::byte* data() const noexcept { return static_cast<const std::byte*>(iovec_.iov_base); }
   std::size_t size() const noexcept { return iovec_.iov_len; }
