@@ -41,7 +41,8 @@ class Socket {
   //
   // `full`, if not zero, is what a stream's call at most transfers: one that transfers less has
   // used up what there was, so that the next one waits without a call in vain.
-  // REQUIRES: call() returns -1 and sets errno, as system calls do.
+  // REQUIRES: call() returns -1 and sets errno, as system calls do; and the fiber does not stop
+  // between what finds EAGAIN and call()'s return.
   //
   // Inlined with what it calls, and everything rare apart from it: a return that follows a system
   // call or a switch is one that the processor predicts wrong.

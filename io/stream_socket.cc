@@ -1,6 +1,7 @@
 #include "weft/io/stream_socket.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -290,6 +291,9 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
         return std::pair(sent, errno);
       });
       errno = reason;
+      // It is some time ago that there was no room: the event that tells of it may have come since.
+      pollfd now{socket_.fd(), POLLOUT, 0};
+      if (result < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
       return result;
     });
     if (size < 0) fail_with(static_cast<int>(size), "sendfile to");

@@ -128,7 +128,6 @@ BOOST_AUTO_TEST_CASE(a_zero_inside_is_refused) {
   for (const std::string& text :
        {"127.0.0.1\0:80"s, "127.0.0.1\0x:80"s, "[::1\0]:80"s, "127.0.0.1:80\0"s, "\0:80"s}) {
     BOOST_CHECK_EXCEPTION(Address::parse(text), std::system_error, is_invalid);
-    BOOST_CHECK_EXCEPTION(HostPort::split(text), std::system_error, is_invalid);
   }
   for (const std::string& host : {"127.0.0.1\0"s, "127.0.0.1\0x"s, "::1\0"s, "fe80::1%1\0"s}) {
     BOOST_CHECK_EXCEPTION(Address::parse(host, 80), std::system_error, is_invalid);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -354,6 +355,31 @@ WEFT_REAL_TIME_TEST_CASE(what_is_not_allowed_is_an_error_that_names_call_and_pat
                         is(std::errc::no_space_on_device, "write", "/dev/full"));
   BOOST_CHECK_EXCEPTION(File::open("/proc/self/stat").sync(), std::system_error,
                         is(std::errc::invalid_argument, "fsync", "/proc/self/stat"));
+}
+
+BOOST_AUTO_TEST_CASE(what_can_be_written_in_part_only_is_an_error) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "file";
+  const ChildEnd end = run_in_child([&] {
+    const rlimit limit{1000, 1000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    return run([&] {
+      File file = File::open(path, O_WRONLY | O_CREAT);
+      int errors = 0;
+      const auto fails = [&](const std::string& call, const std::function<void()>& f) {
+        try {
+          f();
+        } catch (const std::system_error& error) {
+          errors += is(std::errc::file_too_large, call, path)(error);
+        }
+      };
+      fails("pwrite", [&] { file.pwrite(std::string(900, 'x'), 500); });
+      fails("write", [&] { file.write(std::string(1500, 'y')); });
+      return errors == 2 ? 7 : 1;
+    });
+  });
+  BOOST_TEST(end.exit_code == 7, end.said);
+  BOOST_TEST((content_of(path) == std::string(1000, 'y')));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -173,14 +173,6 @@ WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused) {
   reader.get();
 }
 
-WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused_also_if_nobody_waited_for_it) {
-  auto ends = UnixStream::pair();
-  const auto wait = [&] {
-    with_timeout(100ms, [&] { wait_readable(ends.first.native_handle()); });
-  };
-  BOOST_CHECK_EXCEPTION(wait(), std::system_error, is(std::errc::device_or_resource_busy, ""));
-}
-
 // Whatever becomes of whoever waits for it past weft.
 WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_works_whoever_waits_for_it) {
   auto ends = UnixStream::pair();

@@ -26,6 +26,7 @@ class Chunks {
 
   std::size_t read_some(MutableBuffer buffer) {
     ++calls;
+    most_room = std::max(most_room, buffer.size());
     const std::size_t size = std::min({chunk_, buffer.size(), text_.size() - position_});
     if (size > 0) std::memcpy(buffer.data(), text_.data() + position_, size);
     position_ += size;
@@ -33,6 +34,7 @@ class Chunks {
   }
 
   int calls = 0;
+  std::size_t most_room = 0;
 
  private:
   const std::string text_;
@@ -215,6 +217,17 @@ BOOST_AUTO_TEST_CASE(a_line_without_an_end_is_not_read_for_ever) {
     BOOST_CHECK_THROW(reader.read_line(), std::system_error);
     BOOST_TEST(reader.buffered().size() <= 2 * 5000 + 4096u);
   }
+}
+
+BOOST_AUTO_TEST_CASE(memory_does_not_grow_with_the_stream) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += "a line that never ends where a chunk does\n";
+  Chunks stream(text, 1'000'000);
+  BufferedReader reader(stream);
+  int lines = 0;
+  while (reader.read_line()) ++lines;
+  BOOST_TEST(lines == 20'000);
+  BOOST_TEST(stream.most_room <= 8192u);
 }
 
 BOOST_AUTO_TEST_CASE(the_limit_is_for_what_comes_before_the_delimiter) {

@@ -3,18 +3,16 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -277,6 +275,42 @@ WEFT_REAL_TIME_TEST_CASE(a_stream_may_be_closed_while_a_thread_sends_a_file) {
   ends.first.close();
   BOOST_CHECK_EXCEPTION(sender.get(), std::system_error,
                         is(std::errc::operation_canceled, "sendfile", "pair"));
+}
+
+// The thread found none, and the event that tells of it comes before the fiber hears of that.
+WEFT_REAL_TIME_TEST_CASE(room_that_comes_while_a_thread_sends_is_noticed) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "file") << std::string(1000, 'x');
+  const File file = File::open(directory / "file");
+  auto ends = UnixStream::pair();
+  const auto drain = [&] {
+    std::string room(1'000'000, '?');
+    while (recv(ends.second.native_handle(), room.data(), room.size(), MSG_DONTWAIT) > 0) {
+    }
+  };
+  // Once somebody has waited, events are told.
+  fill(ends.first);
+  auto writer = spawn([&] { ends.first.write_all("x"); }, {.eager = true});
+  drain();
+  writer.get();
+  fill(ends.first);
+  // So many that the scheduler looks for events while it has fibers to run.
+  bool stop = false;
+  TaskGroup busy;
+  for (int i = 0; i < 300; ++i) {
+    busy.spawn([&] {
+      while (!stop) yield();
+    });
+  }
+  for (int i = 0; i < 5; ++i) yield();
+  auto sender = spawn([&] { return ends.first.sendfile(file, 0, 1000); }, {.eager = true});
+  // The thread comes back from its job while this one does not look.
+  std::this_thread::sleep_for(20ms);
+  drain();
+  for (int i = 0; i < 100; ++i) yield();
+  stop = true;
+  busy.join();
+  BOOST_CHECK_NO_THROW(with_timeout(2s, [&] { BOOST_TEST(sender.get() == 1000u); }));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
