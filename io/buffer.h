@@ -67,6 +67,8 @@ class ConstBuffer {
   ConstBuffer(std::nullptr_t) = delete;
   template <std::size_t N>
   ConstBuffer(char (&)[N]) = delete;
+  template <std::size_t N>
+  ConstBuffer(char8_t (&)[N]) = delete;
   template <NoTextRange R>
   ConstBuffer(const R& bytes) noexcept
       : ConstBuffer(std::ranges::data(bytes), std::ranges::size(bytes)) {}

@@ -85,7 +85,7 @@ static_assert(kReadable<const MutableBuffer&>);
 // Is it text, or all of it?
 static_assert(!kReadable<char (&)[4]>);
 static_assert(!std::is_constructible_v<ConstBuffer, char (&)[4]>);
-static_assert(!kReadable<const char8_t (&)[4]>);
+static_assert(kReadable<const char8_t (&)[4]>);
 static_assert(!kReadable<char8_t (&)[4]>);
 static_assert(!kReadable<std::nullptr_t>);
 static_assert(!kReadable<const void*>);
