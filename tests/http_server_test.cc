@@ -6,10 +6,8 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -26,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/program.h"
 #include "weft/io/fd.h"
 
 BOOST_AUTO_TEST_SUITE(http_server)
@@ -49,26 +48,11 @@ bool readable(const weft::Fd& fd) {
 // The example as a child process, which serves a folder or a file. `idle` is in seconds.
 class Server {
  public:
-  explicit Server(const fs::path& served = {}, const std::string& idle = "15") {
-    int ends[2];
-    BOOST_REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-    pid_ = fork();
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      dup2(ends[1], STDOUT_FILENO);
-      const char* program = "examples/http_server";
-      execl(program, program, "--idle", idle.c_str(), "127.0.0.1:0",
-            served.empty() ? nullptr : served.c_str(), nullptr);
-      _exit(127);
-    }
-    close(ends[1]);
-    output_ = weft::Fd(ends[0]);
-    const std::string line = read_output();
+  explicit Server(const fs::path& served = {}, const std::string& idle = "15")
+      : program_("examples/http_server", arguments(served, idle)) {
+    const std::string line = program_.read_line();
     BOOST_REQUIRE_MESSAGE(line.starts_with("serving on http://127.0.0.1:"), "it said: " << line);
     port_ = std::stoi(line.substr(line.rfind(':') + 1));
-  }
-  ~Server() {
-    if (pid_ > 0) end();
   }
 
   int port() const { return port_; }
@@ -76,30 +60,24 @@ class Server {
 
   // Once: a second signal would end it at once.
   void tell_to_end() {
-    if (!std::exchange(told_, true)) kill(pid_, SIGTERM);
+    if (!std::exchange(told_, true)) program_.signal(SIGTERM);
   }
 
   // Ends it; returns its last words, or how it failed.
   std::string end() {
     tell_to_end();
-    const std::string words = read_output();
-    const bool ended = readable(output_);  // the end of its output
-    if (!ended) kill(pid_, SIGKILL);
-    int status = 0;
-    waitpid(std::exchange(pid_, -1), &status, 0);
-    BOOST_TEST(ended, "the server does not end");
-    return status == 0 ? words : "status " + std::to_string(status) + ", " + words;
+    const weft::test::Program::End end = program_.wait();
+    return end.exit_code == 0 ? end.out : "it failed: " + end.err;
   }
 
  private:
-  std::string read_output() const {
-    char text[256];
-    const ssize_t size = readable(output_) ? read(output_.get(), text, sizeof(text)) : 0;
-    return std::string(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+  static std::vector<std::string> arguments(const fs::path& served, const std::string& idle) {
+    std::vector<std::string> all{"--idle", idle, "127.0.0.1:0"};
+    if (!served.empty()) all.push_back(served);
+    return all;
   }
 
-  pid_t pid_ = -1;
-  weft::Fd output_;
+  weft::test::Program program_;
   int port_ = 0;
   bool told_ = false;
 };
