@@ -131,8 +131,11 @@ TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions opti
       const bool both_families = place.host.empty() && addresses[i].is_v6();
       listener_ = open_listener(addresses[i], options, both_families);
       return;
-    } catch (const std::system_error&) {
-      if (i + 1 == addresses.size()) throw;
+    } catch (const std::system_error& error) {
+      // A machine without IPv6, say.
+      const bool not_here = error.code() == std::errc::address_family_not_supported ||
+                            error.code() == std::errc::address_not_available;
+      if (!not_here || i + 1 == addresses.size()) throw;
     }
   }
 }

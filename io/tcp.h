@@ -79,7 +79,8 @@ class TcpListener {
   TcpListener() = default;
 
   // Listens on "127.0.0.1:8080", "[::1]:8080", "localhost:8080", or ":8080", every address of this
-  // machine, IPv4 and IPv6; for port 0 the kernel chooses one. Needs no fiber, but for names.
+  // machine, IPv4 and IPv6; for port 0 the kernel chooses one. Needs no fiber, but for names, of
+  // whose addresses it takes the first that this machine has.
   // Throws std::system_error, naming the address: address_in_use and so on.
   explicit TcpListener(std::string_view host_and_port, TcpListenerOptions options = {});
   explicit TcpListener(const Address& address, TcpListenerOptions options = {});
