@@ -14,7 +14,7 @@ namespace {
 
 [[noreturn]] void fail_parse(std::string_view text, std::string_view why) {
   std::string object = "\"" + std::string(text) + "\"";
-  fail(std::make_error_code(std::errc::invalid_argument), "address", (object += ", ").append(why));
+  fail(std::make_error_code(std::errc::invalid_argument), "address", (object += " ").append(why));
 }
 
 template <class Integer>

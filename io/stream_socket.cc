@@ -80,8 +80,8 @@ class StreamSocket::Turn {
 
 [[gnu::cold]] void StreamSocket::fail_with(int error, const char* call) const {
   std::string object = peer_name();
-  if (error == kBusy) object += ", where another fiber is at it,";
-  if (error == kEnded) object += ", which ended early,";
+  if (error == kBusy) object += " (another fiber is at it)";
+  if (error == kEnded) object += " (it ended early)";
   fail(error_of(error), call, object);
 }
 

@@ -89,7 +89,8 @@ class StreamSocket {
   int native_handle() const noexcept { return socket_.fd(); }
 
   // ---- For Boost.Asio's read(), write() and for Beast ----
-  // At the end they report asio::error::eof where the others return 0.
+  // At the end they report asio::error::eof where the others return 0; those without an error code
+  // throw std::system_error (no_message_available).
   template <AsioMutableBuffers Buffers, class ErrorCode>
   std::size_t read_some(const Buffers& buffers, ErrorCode& error);
   template <AsioMutableBuffers Buffers>
