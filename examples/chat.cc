@@ -56,8 +56,20 @@ struct Client {
 
 class Room {
  public:
-  void enter(Client& client) { clients_.push_back(&client); }
-  void leave(Client& client) { std::erase(clients_, &client); }
+  // A client's stay.
+  class Stay {
+   public:
+    Stay(Room& room, Client& client) : room_(room), client_(client) {
+      room_.clients_.push_back(&client_);
+    }
+    ~Stay() { std::erase(room_.clients_, &client_); }
+    Stay(const Stay&) = delete;
+    Stay& operator=(const Stay&) = delete;
+
+   private:
+    Room& room_;
+    Client& client_;
+  };
 
   // To all who have told their names.
   void say(const std::string& line, const Client* speaker = nullptr) {
@@ -103,12 +115,11 @@ void read(Client& client, Room& room) {
 void talk(weft::TcpStream stream, Room& room) {
   Client client{std::move(stream)};
   auto writer = weft::spawn([&] { client.write(); });
-  room.enter(client);
   try {
+    const Room::Stay stay(room, client);
     read(client, room);
   } catch (const std::system_error&) {  // such as a reset
   }
-  room.leave(client);
   if (!client.name.empty()) room.say("* " + client.name + " leaves");
   client.messages.close();
   writer.wait_for(1s);  // for what is still to be written; then it is cancelled

@@ -3,12 +3,14 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <optional>
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/io/error.h"
@@ -95,10 +97,13 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   if (service.find('\0') != service.npos) fail_with(EAI_SERVICE);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
+  const auto wanted = std::make_shared<std::atomic<bool>>(true);
   Promise<std::vector<Address>> promise;
   const Future<std::vector<Address>> addresses = promise.future();
-  lane().post([promise = std::move(promise), host = std::string(host),
+  lane().post([wanted, promise = std::move(promise), host = std::string(host),
                service = std::string(service)]() mutable {
+    // Relaxed: a hint. Who has given up has left the future as well.
+    if (!wanted->load(std::memory_order_relaxed)) return;
     std::exception_ptr failure;
     try {
       promise.set_value(look_up(host, service));
@@ -109,7 +114,12 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
     if (failure) promise.set_exception(std::move(failure));
   });
   const ExpectedEvent answer;
-  return addresses.get();
+  try {
+    return addresses.get();
+  } catch (const Cancelled&) {
+    wanted->store(false, std::memory_order_relaxed);
+    throw;
+  }
 }
 
 }  // namespace weft

@@ -16,14 +16,20 @@ namespace {
 // read_all() of what has no size, such as a file of /proc, or grows meanwhile.
 constexpr std::size_t kLeastRoom = 16 * 1024;
 
-int open_retrying(const char* path, int flags, unsigned mode) {
-  for (;;) {
-    const int fd = open(path, flags, mode);
-    if (fd >= 0 || errno != EINTR) return fd;
+// Runs call() on a thread. Cancelled when that has begun, it still gives the result, which else
+// would be lost, with what was opened or read: the next wait throws.
+template <class Call>
+auto in_executor(Call call) {
+  std::optional<decltype(call())> result;
+  try {
+    run_in_executor([&] { result.emplace(call()); });
+  } catch (const Cancelled&) {
+    if (!result) throw;
   }
+  return std::move(*result);
 }
 
-// A read that EINTR does not end.
+// A call that EINTR does not end.
 template <class Call>
 ssize_t retrying(Call call) {
   for (;;) {
@@ -61,18 +67,12 @@ template <class Call>
 std::uint64_t File::run(const char* what, Call call) {
   const std::shared_ptr<const Fd> fd = fd_;
   if (!fd) fail(std::make_error_code(std::errc::bad_file_descriptor), what, path_);
-  std::optional<ssize_t> result;
-  int reason = 0;
-  try {
-    run_in_executor([&] {
-      result = call(fd->get());
-      reason = errno;
-    });
-  } catch (const Cancelled&) {
-    if (!result) throw;  // else it has moved the file's position, and the next wait will throw
-  }
-  if (*result < 0) fail({reason, std::generic_category()}, what, path_);
-  return static_cast<std::uint64_t>(*result);
+  const auto [result, reason] = in_executor([&] {
+    const ssize_t value = call(fd->get());
+    return std::pair(value, errno);
+  });
+  if (result < 0) fail({reason, std::generic_category()}, what, path_);
+  return static_cast<std::uint64_t>(result);
 }
 
 File File::open(std::string_view path, int flags, unsigned mode) {
@@ -80,8 +80,9 @@ File File::open(std::string_view path, int flags, unsigned mode) {
   if (path.find('\0') != std::string_view::npos) {
     fail(std::make_error_code(std::errc::invalid_argument), "open", path);
   }
-  auto [fd, reason] = run_in_executor([&] {
-    Fd opened(open_retrying(name.c_str(), flags | O_CLOEXEC, mode));
+  auto [fd, reason] = in_executor([&] {
+    Fd opened(static_cast<int>(
+        retrying([&] { return ssize_t{::open(name.c_str(), flags | O_CLOEXEC, mode)}; })));
     int error = errno;
     struct stat info {};
     if (opened.get() >= 0 && fstat(opened.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
@@ -131,14 +132,16 @@ std::string File::read_all() {
     std::size_t room = kLeastRoom;
     // One more than there is, so that the end is found without growing.
     if (position >= 0 && all > position) room = static_cast<std::size_t>(all - position) + 1;
-    std::size_t size = 0;
-    for (;;) {
-      content.resize(size + room);
-      const ssize_t count = retrying([&] { return ::read(fd, &content[size], room); });
-      size += static_cast<std::size_t>(count < 0 ? 0 : count);
-      content.resize(size);
-      if (count <= 0) return count;
-      room = kLeastRoom;
+    content.resize(room);
+    for (std::size_t size = 0;;) {
+      if (size == content.size()) content.resize(size + kLeastRoom);
+      const ssize_t count =
+          retrying([&] { return ::read(fd, &content[size], content.size() - size); });
+      if (count <= 0) {
+        content.resize(size);
+        return count;
+      }
+      size += static_cast<std::size_t>(count);
     }
   });
   return content;

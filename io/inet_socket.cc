@@ -26,7 +26,8 @@ Fd bound_socket(int type, const Address& address, const BindOptions& options) {
 Address local_address_of(int fd) {
   Address address;
   socklen_t size = Address::kMaxSize;
-  if (getsockname(fd, address.data(), &size) != 0) fail(last_error(), "local_address", "of a closed socket");
+  if (getsockname(fd, address.data(), &size) != 0)
+    fail(last_error(), "local_address", "of a closed socket");
   return address;
 }
 

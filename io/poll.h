@@ -12,9 +12,9 @@ namespace weft {
 // only the next read or write is sure not to block.
 //
 // A cancellation point where they wait. Throw std::system_error (bad_file_descriptor) if there is
-// no such descriptor, and std::logic_error outside fibers. weft's own sockets are not for this: where
-// one has had to wait before, it is refused (device_or_resource_busy), and else the wait may end
-// early. Two system calls a wait.
+// no such descriptor, and std::logic_error outside fibers. weft's own sockets are not for this:
+// where one has had to wait before, it is refused (device_or_resource_busy), and else the wait may
+// end early. Two system calls a wait.
 void wait_readable(int fd);
 void wait_writable(int fd);
 

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "weft/fiber/sanitizers.h"
 #include "weft/io/error.h"
 
 namespace weft {
@@ -25,7 +26,7 @@ constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
 constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
 
 // What else each direction is told of.
-constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI;
+constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
 constexpr std::uint32_t kWriteEvents = EPOLLOUT;
 constexpr std::uint32_t kBoth = EPOLLERR | EPOLLHUP;
 
@@ -37,7 +38,12 @@ Fd new_eventfd() {
 
 // epoll_wait with a timeout in nanoseconds; null waits for ever.
 int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
+  // Of TSan's the one that it knows: a handler for signals runs when such a call returns.
+#if defined(WEFT_TSAN)
+  static std::atomic<bool> has_pwait2{false};
+#else
   static std::atomic<bool> has_pwait2{true};
+#endif
   // Relaxed: both ways are right.
   if (has_pwait2.load(std::memory_order_relaxed)) {
     const int count = epoll_pwait2(epoll, events, kEvents, timeout, nullptr);
@@ -116,6 +122,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
     // Whoever took it for a descriptor of somebody else would wait in vain from now on.
     const auto found = foreign_.find(fd);
     if (found != foreign_.end()) {
+      found->second.serial = 0;
       found->second.wake(Direction::kRead);
       found->second.wake(Direction::kWrite);
     }
@@ -125,8 +132,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
-// One fiber's stay in an entry. Its end may find the descriptor closed, or another one in its
-// place, which may even be ours.
+// One fiber's stay in an entry.
 class Reactor::ForeignWait {
  public:
   ForeignWait(Reactor& reactor, int fd)
@@ -135,11 +141,8 @@ class Reactor::ForeignWait {
   }
   ~ForeignWait() {
     if (--foreign_.waiting > 0) return;
-    const bool armed = foreign_.serial != 0;
+    reactor_.disarm(fd_, foreign_);
     reactor_.foreign_.erase(fd_);
-    if (armed && !reactor_.registry_->owns(fd_)) {
-      epoll_ctl(reactor_.registry_->epoll(), EPOLL_CTL_DEL, fd_, nullptr);
-    }
   }
   ForeignWait(const ForeignWait&) = delete;
   ForeignWait& operator=(const ForeignWait&) = delete;
@@ -214,9 +217,14 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexce
     foreign.wake(Direction::kRead);  // their own calls will tell them what is wrong
     foreign.wake(Direction::kWrite);
   }
-  // Done with it before a fiber can run, and close it.
+  disarm(fd, foreign);  // before a fiber can run, and close it
+}
+
+// Its owner may have closed it meanwhile, and the number may even be that of one of ours.
+void Reactor::disarm(int fd, Foreign& foreign) noexcept {
+  if (foreign.serial == 0) return;
   foreign.serial = 0;
-  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+  if (!registry_->owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 }  // namespace weft

@@ -91,16 +91,19 @@ Readiness& Registry::take() {
 }
 
 int Registry::add(int fd, Direction missing, Readiness*& result) {
+  {
+    const std::lock_guard lock(lock_);
+    const auto place = static_cast<std::size_t>(fd);
+    if (owned_.size() <= place) owned_.resize(2 * place + 1);
+  }
   Readiness& slot = take();
-  // Relaxed: the reactor itself is a user.
+  // From here on nothing throws. Relaxed: the reactor itself is a user.
   users_.fetch_add(1, std::memory_order_relaxed);
   ++slot.generation_;
   slot.set_flags(missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable);
   {
     const std::lock_guard lock(lock_);
-    const auto place = static_cast<std::size_t>(fd);
-    if (owned_.size() <= place) owned_.resize(2 * place + 1);
-    owned_[place] = true;
+    owned_[static_cast<std::size_t>(fd)] = true;
   }
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;

@@ -31,9 +31,9 @@ class TcpStream final : public StreamSocket {
   // Connects to "host:port": "127.0.0.1:80", "[::1]:80", "localhost:http". Tries the addresses of
   // the host in the order of resolve() until one answers.
   //
-  // A cancellation point. Throws std::system_error, naming what it tried: timed_out, or what the
-  // last address failed with; invalid_argument for a text that is no host and port; as resolve()
-  // does. std::logic_error outside fibers, std::invalid_argument for a negative timeout.
+  // A cancellation point where it waits. Throws std::system_error, naming what it tried: timed_out,
+  // or what the last address failed with; invalid_argument for a text that is no host and port; as
+  // resolve() does. std::logic_error outside fibers, std::invalid_argument for a negative timeout.
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
   static TcpStream connect(const Address& address, ConnectOptions options = {});
 

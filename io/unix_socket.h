@@ -20,8 +20,8 @@ class UnixStream final : public StreamSocket {
   // Not connected.
   UnixStream() = default;
 
-  // Waits, without a limit of its own, while the listener's backlog is full. A cancellation point.
-  // Throws std::system_error, naming the path: connection_refused if nobody listens,
+  // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
+  // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
   // no_such_file_or_directory, filename_too_long (107 bytes are the most).
   static UnixStream connect(std::string_view path);
 
@@ -51,8 +51,9 @@ class UnixListener {
   UnixListener() = default;
 
   // Makes the socket file; one that is left from a listener that is gone, so that connecting to it
-  // is refused, is replaced. Needs no fiber. Throws std::system_error, naming the path:
-  // address_in_use if somebody listens there or it is something else, filename_too_long.
+  // is refused, is replaced; one that is there is tried for that, by a connection. Needs no fiber.
+  // Throws std::system_error, naming the path: address_in_use if somebody listens there or it is
+  // something else, filename_too_long.
   explicit UnixListener(std::string_view path, UnixListenerOptions options = {});
 
   UnixListener(UnixListener&& other) noexcept;
