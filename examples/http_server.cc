@@ -135,7 +135,11 @@ class Connection {
       // Of a pipe, the other end is not waited for.
       file = weft::File::open((settings_.folder / name).native(), O_RDONLY | O_NONBLOCK);
     } catch (const std::system_error& e) {
-      return answer_status(request, e.code() == std::errc::too_many_files_open ? 503 : 404);
+      const bool missing =
+          e.code() == std::errc::no_such_file_or_directory ||
+          e.code() == std::errc::not_a_directory || e.code() == std::errc::is_a_directory ||
+          e.code() == std::errc::permission_denied || e.code() == std::errc::filename_too_long;
+      return answer_status(request, missing ? 404 : 503);
     }
     struct stat info {};
     if (fstat(file.native_handle(), &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -226,7 +230,9 @@ int main(int argc, char** argv) try {
   int next = 1;
   if (next + 1 < argc && std::string_view(argv[next]) == "--idle") {
     const std::chrono::duration<double> seconds(std::atof(argv[next + 1]));
-    if (!(seconds.count() > 0)) throw std::invalid_argument("--idle takes seconds");
+    if (!(seconds.count() > 0 && seconds.count() <= 1e6)) {
+      throw std::invalid_argument("--idle takes seconds");
+    }
     settings.idle = std::chrono::duration_cast<weft::Duration>(seconds);
     next += 2;
   }

@@ -66,7 +66,7 @@ Address Address::parse(std::string_view host, std::uint16_t port) {
   return *address;
 }
 
-std::optional<Address> Address::try_parse(std::string_view host, std::uint16_t port) noexcept {
+std::optional<Address> Address::try_parse(std::string_view host, std::uint16_t port) {
   if (host.empty()) host = "::";
   if (host.find('\0') != std::string_view::npos) return {};  // the system would stop there
   const std::size_t percent = host.find('%');

@@ -27,7 +27,7 @@ class Address {
   static Address parse(std::string_view host, std::uint16_t port);
 
   // The same; nothing where the host is none.
-  static std::optional<Address> try_parse(std::string_view host, std::uint16_t port) noexcept;
+  static std::optional<Address> try_parse(std::string_view host, std::uint16_t port);
 
   // As parse() takes it.
   std::string to_string() const;

@@ -164,8 +164,9 @@ void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
   Foreign& foreign = stay.foreign();
   const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
   if (!arm(fd, foreign, foreign.wanted() | events)) {
-    if (errno == EPERM) return;  // a file, say, which is always ready
-    fail(last_error(), what, "of descriptor " + std::to_string(fd));
+    const std::error_code error = last_error();
+    if (error.value() == EPERM) return;  // a file, say, which is always ready
+    fail(error, what, "of descriptor " + std::to_string(fd));
   }
   WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];
   WaitQueue::Lock lock(queue);

@@ -48,8 +48,9 @@ sigset_t set_of(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) {
-    if (sigaddset(&set, signal) != 0) {
-      fail(last_error(), "SignalSet of signal", std::to_string(signal));
+    // The last two can be added, but never come.
+    if (sigaddset(&set, signal) != 0 || signal == SIGKILL || signal == SIGSTOP) {
+      fail(error_of(-EINVAL), "SignalSet of signal", std::to_string(signal));
     }
   }
   return set;
@@ -90,11 +91,12 @@ constexpr int kSignals[] = {SIGINT, SIGTERM};
 
 std::atomic<Fiber*> target{nullptr};
 std::atomic<int> handling{0};  // threads in the handler
+std::atomic<pid_t> owner{0};   // the process; a child of it has nobody to cancel
 
 void set_handler(int signal, void (*handler)(int)) noexcept {
   struct sigaction action {};
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigaction(signal, &action, nullptr);
 }
 
@@ -111,12 +113,16 @@ void replace_handlers(void (*from)(int), void (*to)(int)) noexcept {
 }
 
 // Does only what is safe in a handler: atomic operations, sigaction and a write to an eventfd.
-void on_signal(int) noexcept {
+void on_signal(int signal) noexcept {
   // Sequentially consistent, all of these: either the target is seen to be gone, or whoever takes
   // it away sees this and waits.
   handling.fetch_add(1);
   replace_handlers(&on_signal, SIG_DFL);
-  if (Fiber* fiber = target.load()) fiber->request(Fiber::kCancel);
+  if (owner.load() != getpid()) {
+    raise(signal);  // comes when this returns
+  } else if (Fiber* fiber = target.load()) {
+    fiber->request(Fiber::kCancel);
+  }
   handling.fetch_sub(1);
 }
 
@@ -124,8 +130,10 @@ void on_signal(int) noexcept {
 
 CancelOnSignal::CancelOnSignal(Fiber& fiber) noexcept {
   Fiber* nobody = nullptr;
-  if (getpid() != gettid() || !target.compare_exchange_strong(nobody, &fiber)) return;
+  const pid_t self = getpid();
+  if (self != gettid() || !target.compare_exchange_strong(nobody, &fiber)) return;
   active_ = true;
+  owner.store(self);
   replace_handlers(SIG_DFL, &on_signal);
 }
 

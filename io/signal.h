@@ -26,8 +26,8 @@ class Fiber;
 // Threads: those of one scheduler, on whose thread it has to be made and destroyed.
 class SignalSet {
  public:
-  // Throws std::system_error: invalid_argument for a number that is no signal, or out of
-  // descriptors.
+  // Throws std::system_error: invalid_argument for a number that is no signal, or one that
+  // cannot be taken; out of descriptors.
   explicit SignalSet(std::initializer_list<int> signals);
   ~SignalSet();
   SignalSet(const SignalSet&) = delete;

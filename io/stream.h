@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weft/io/buffer.h"
@@ -30,8 +31,22 @@ class BufferedReader {
         }),
         stream_(&stream),
         limit_(limit) {}
-  BufferedReader(BufferedReader&&) = default;
-  BufferedReader& operator=(BufferedReader&&) = default;
+  BufferedReader(BufferedReader&& other) noexcept
+      : read_(other.read_),
+        stream_(other.stream_),
+        limit_(other.limit_),
+        buffer_(std::move(other.buffer_)),
+        begin_(std::exchange(other.begin_, 0)),
+        end_(std::exchange(other.end_, 0)) {}
+  BufferedReader& operator=(BufferedReader&& other) noexcept {
+    read_ = other.read_;
+    stream_ = other.stream_;
+    limit_ = other.limit_;
+    buffer_ = std::move(other.buffer_);
+    begin_ = std::exchange(other.begin_, 0);
+    end_ = std::exchange(other.end_, 0);
+    return *this;
+  }
 
   // The next line, without its \n or \r\n; nothing at the end. What comes after the last end of a
   // line is a line, too. Throws std::system_error (message_size) if it is longer than the limit.

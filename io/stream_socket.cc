@@ -299,7 +299,7 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
     if (size < 0) fail_with(static_cast<int>(size), "sendfile to");
     if (size == 0) break;
     done += static_cast<std::uint64_t>(size);
-    if (!socket_.is_open()) fail_with(-ECANCELED, "sendfile to");
+    if (done < count && !socket_.is_open()) fail_with(-ECANCELED, "sendfile to");
   }
   return done;
 }

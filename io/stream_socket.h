@@ -74,7 +74,8 @@ class StreamSocket {
 
   // Writes `count` bytes of a file, beginning at `offset`, without copying them through the
   // process; returns how many, which is less only if the file ends first. The disk is read on a
-  // thread of the executor, so that it does not hold up others.
+  // thread of the executor, so that it does not hold up others. Meanwhile there is a second
+  // descriptor of the socket, which close() does not end before the thread is done.
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count);
 
   // Tells the peer that nothing more will be written: its reads end. Does not wait.

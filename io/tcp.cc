@@ -86,6 +86,7 @@ TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
+  Scheduler::require_fiber("weft::TcpStream::connect");
   const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
   const HostPort target = HostPort::split(host_and_port);
   std::vector<Address> addresses;

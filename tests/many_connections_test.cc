@@ -17,6 +17,7 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
+#include "weft/fiber/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(many_connections)
 
@@ -36,6 +37,12 @@ struct DescriptorLimit {
   ~DescriptorLimit() { setrlimit(RLIMIT_NOFILE, &usual); }
   rlimit usual{};
 };
+
+// The first of the numbers that the next descriptors get.
+rlim_t next_descriptor() {
+  const Fd fd(dup(STDIN_FILENO));
+  return static_cast<rlim_t>(fd.get());
+}
 
 // A line of /proc/self/status, in KiB.
 long status(const std::string& key) {
@@ -78,7 +85,11 @@ int count_echoes(const Address& address, int connections) {
 #if !defined(WEFT_VALGRIND)
 
 BOOST_AUTO_TEST_CASE(ten_thousand_connections_at_once) {
+#if defined(WEFT_TSAN)
+  constexpr int kConnections = 1000;  // it knows 8,000 fibers at most, and is slow with many
+#else
   constexpr int kConnections = 10'000;
+#endif
   const DescriptorLimit limit(kConnections + 200);
   BOOST_REQUIRE_MESSAGE(limit.usual.rlim_max >= kConnections + 200,
                         "the limit of descriptors is too low");
@@ -91,7 +102,7 @@ BOOST_AUTO_TEST_CASE(ten_thousand_connections_at_once) {
     _exit(count_echoes(address, kConnections) == kConnections ? 0 : 1);
   }
   int served = 0;
-  run([&] {
+  const auto serve = [&] {
     TaskGroup group;
     for (int i = 0; i < kConnections; ++i) {
       group.spawn([&, stream = listener.accept()]() mutable {
@@ -103,7 +114,8 @@ BOOST_AUTO_TEST_CASE(ten_thousand_connections_at_once) {
       });
     }
     group.join();
-  });
+  };
+  BOOST_CHECK_NO_THROW(run([&] { with_timeout(45s, serve); }));
   BOOST_TEST(served == kConnections);
   int status = -1;
   waitpid(child, &status, 0);
@@ -123,8 +135,7 @@ BOOST_AUTO_TEST_CASE(out_of_descriptors_accept_waits_says_so_once_and_loses_noth
         clients.push_back(TcpStream::connect(listener.local_address()));
         clients.back().write_all(std::to_string(i) + "\n");
       }
-      const auto in_use = static_cast<rlim_t>(open_descriptors()) - 1;
-      const DescriptorLimit low(in_use + kRoom);
+      const DescriptorLimit low(next_descriptor() + kRoom);
 
       std::vector<TcpStream> servers;
       auto acceptor = spawn([&] {
@@ -155,7 +166,7 @@ BOOST_AUTO_TEST_CASE(out_of_descriptors_accept_waits_says_so_once_and_loses_noth
 WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_close_and_cancel_end_an_accept) {
   TcpListener listener("127.0.0.1:0");
   TcpStream client = TcpStream::connect(listener.local_address());
-  const DescriptorLimit low(static_cast<rlim_t>(open_descriptors()) - 1);
+  const DescriptorLimit low(next_descriptor());
   BOOST_CHECK_THROW(with_timeout(50ms, [&] { listener.accept(); }), TimeoutError);
   auto acceptor = spawn([&] { return error_of([&] { listener.accept(); }); });
   wait_until_blocked(acceptor, "sleep_for");
@@ -166,7 +177,7 @@ WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_close_and_cancel_end_an_accept) {
 WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_connect_is_an_error_that_names_the_call) {
   TcpListener listener("127.0.0.1:0");
   const Address address = listener.local_address();
-  const DescriptorLimit low(static_cast<rlim_t>(open_descriptors()) - 1);
+  const DescriptorLimit low(next_descriptor());
   BOOST_TEST((error_of([&] { TcpStream::connect(address); }, "connect to " + address.to_string()) ==
               std::errc::too_many_files_open));
 }
@@ -180,6 +191,7 @@ WEFT_REAL_TIME_TEST_CASE(a_gigabyte_to_a_slow_reader_takes_little_memory) {
   constexpr std::size_t kChunk = 1 << 18;
   TcpPair pair;
   const long before = status("VmRSS");
+  long most = before;
   std::size_t sent = 0;
   auto writer = spawn([&] {
     std::vector<char> chunk(kChunk);
@@ -193,7 +205,10 @@ WEFT_REAL_TIME_TEST_CASE(a_gigabyte_to_a_slow_reader_takes_little_memory) {
   std::size_t got = 0;
   std::size_t farthest = 0;
   for (; got < kTotal; got += kChunk) {
-    if (got % (64 * kChunk) == 0) sleep_for(5ms);
+    if (got % (64 * kChunk) == 0) {
+      sleep_for(5ms);
+      most = std::max(most, status("VmRSS"));
+    }
     farthest = std::max(farthest, sent - got);
     pair.server.read_exactly(chunk);
     std::size_t number = 0;
@@ -202,7 +217,7 @@ WEFT_REAL_TIME_TEST_CASE(a_gigabyte_to_a_slow_reader_takes_little_memory) {
   }
   writer.get();
   BOOST_TEST(farthest < std::size_t{64} << 20);
-  BOOST_TEST(status("VmHWM") - before < 64 * 1024);
+  BOOST_TEST(most - before < 64 * 1024);
 }
 
 BOOST_AUTO_TEST_CASE(a_program_that_is_started_gets_no_descriptor) {

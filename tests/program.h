@@ -119,6 +119,8 @@ class Program {
     await(text, [&] { return sources_[1].text.find(text) != std::string::npos; });
   }
 
+  pid_t pid() const noexcept { return pid_; }
+
   void signal(int number) { check(kill(pid_, number) == 0, "kill"); }
 
   // Waits for its end.
