@@ -1,7 +1,7 @@
 // A TCP server with a fiber per connection, which sends back what it gets. On SIGINT or SIGTERM it
-// accepts no more, gives the connections 5 s to end, and tells what it has served.
-// Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777
-// Talk to it: socat - tcp:127.0.0.1:7777
+// accepts no more, gives the connections 5 s to end, or until a second signal, and tells what it
+// has served. Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777 Talk to it:
+// socat - tcp:127.0.0.1:7777
 
 #include <chrono>
 #include <csignal>
@@ -49,7 +49,10 @@ void serve(const char* address) {
     listener.close();
     std::puts("draining");
     std::fflush(stdout);
-    weft::sleep_for(5s);
+    try {
+      weft::with_timeout(5s, [&] { signals.wait(); });
+    } catch (const weft::TimeoutError&) {
+    }
     connections.cancel();
   });
   std::error_code error;

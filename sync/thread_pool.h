@@ -145,8 +145,8 @@ class ThreadPool {
 // will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
 // begun, and waits for one that has; then its exception is thrown, or else Cancelled.
 // A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes none, if
-// it takes less than 100 ms of the machine's time; then the clock goes on, for those who block until
-// it does.
+// it takes less than 100 ms of the machine's time; then the clock goes on, for those who block
+// until it does.
 //
 // Costs less than a microsecond while both sides are busy, and else two wake-ups of threads: see
 // spin. Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
