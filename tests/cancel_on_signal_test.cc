@@ -385,4 +385,23 @@ BOOST_AUTO_TEST_CASE(what_a_signal_set_leaves_cancels) {
   BOOST_TEST(end.exit_code == 7, described(end));
 }
 
+BOOST_AUTO_TEST_CASE(a_child_that_is_no_other_program_yet_ends_by_the_signal) {
+  const ChildEnd end = in_child([] {
+    return is_cancelled([] {
+      const pid_t child = fork();
+      if (child == 0) {
+        raise(SIGINT);
+        _exit(0);
+      }
+      int status = 0;
+      waitpid(child, &status, 0);
+      if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGINT) throw std::logic_error("it lives");
+      sleep_for(1ms);  // a cancellation would come here
+    })
+               ? 1
+               : 0;
+  });
+  BOOST_TEST(end.exit_code == 0, described(end));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -184,4 +184,37 @@ WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_works_whoever_waits_for_it) {
   stranger.cancel();
 }
 
+WEFT_REAL_TIME_TEST_CASE(an_event_of_what_was_closed_leaves_a_socket_of_its_number_alone) {
+  int ends[2];
+  BOOST_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  const Fd writer(ends[1]);
+  auto stranger = reader_of(ends[0]);
+  const Fd duplicate(dup(ends[0]));  // as a child process may have
+  close(ends[0]);
+  auto pair = UnixStream::pair();
+  BOOST_REQUIRE(pair.first.native_handle() == ends[0]);
+  auto reader = spawn(
+      [&] {
+        std::string text(4, '\0');
+        pair.first.read_exactly(text);
+        return text;
+      },
+      {.eager = true});
+  BOOST_TEST(write(writer.get(), "x", 1) == 1);
+  for (int i = 0; i < 10; ++i) yield();
+  pair.second.write_all("text");
+  BOOST_TEST(reader.get() == "text");
+}
+
+WEFT_REAL_TIME_TEST_CASE(urgent_data_is_nothing_to_be_read) {
+  TcpListener listener("127.0.0.1:0");
+  TcpStream client = TcpStream::connect(listener.local_address());
+  TcpStream server = listener.accept();
+  auto reader = reader_of(server.native_handle());
+  send(client.native_handle(), "!", 1, MSG_OOB);
+  BOOST_TEST(!reader.wait_for(20ms));
+  client.write_all("x");
+  reader.get();
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -191,7 +191,7 @@ WEFT_REAL_TIME_TEST_CASE(what_was_blocked_before_stays_blocked) {
 
 WEFT_REAL_TIME_TEST_CASE(what_is_no_signal_is_refused_by_its_number) {
   const auto before = open_descriptors();
-  for (const int number : {0, -1, 65, 1000}) {
+  for (const int number : {0, -1, 65, 1000, SIGKILL, SIGSTOP}) {
     BOOST_CHECK_EXCEPTION(
         SignalSet({SIGUSR1, number}), std::system_error, [&](const std::system_error& error) {
           return error.code() == std::errc::invalid_argument &&
