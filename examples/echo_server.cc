@@ -1,7 +1,8 @@
 // A TCP server with a fiber per connection, which sends back what it gets. On SIGINT or SIGTERM it
-// accepts no more, gives the connections 5 s to end, or until a second signal, and tells what it
-// has served. Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777 Talk to it:
-// socat - tcp:127.0.0.1:7777
+// accepts no more, gives the connections 5 s to end, or until a second signal, and then tells what
+// it has served.
+// Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777
+// Talk to it: socat - tcp:127.0.0.1:7777
 
 #include <chrono>
 #include <csignal>

@@ -41,6 +41,7 @@ struct Url {
     const std::size_t slash = std::min(text.find('/'), text.size());
     host = text.substr(0, slash);
     if (slash < text.size()) path = text.substr(slash);
+    if (host.empty() || host.front() == ':') throw std::invalid_argument("the URL has no host");
     if (host.find(':', host.rfind(']') + 1) == std::string::npos) host += ":80";
   }
   std::string host;

@@ -306,7 +306,7 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
 
 void StreamSocket::shutdown_write() {
   if (shutdown(socket_.fd(), SHUT_WR) == 0) return;
-  // A peer that is gone needs not to be told.
+  // A peer that is gone need not be told.
   if (errno != ENOTCONN) fail_with(-errno, "shutdown_write of");
 }
 
