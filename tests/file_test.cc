@@ -170,17 +170,24 @@ WEFT_REAL_TIME_TEST_CASE(a_path_with_a_zero_inside_is_refused) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(running_out_of_descriptors_is_an_error) {
-  // UBSan needs descriptors to look at a type for the first time.
-  BOOST_CHECK_THROW(File::open("missing"), std::system_error);
   rlimit usual{};
   getrlimit(RLIMIT_NOFILE, &usual);
   std::vector<File> files;
+  std::error_code error;
+  std::string what;
   const rlimit low{static_cast<rlim_t>(open_descriptors()) + 5, usual.rlim_max};
   setrlimit(RLIMIT_NOFILE, &low);
-  BOOST_CHECK_EXCEPTION(for (int i = 0; i < 20; ++i) files.push_back(File::open("/dev/null")),
-                        std::system_error, is(std::errc::too_many_files_open, "open", "/dev/null"));
+  try {
+    for (int i = 0; i < 20; ++i) files.push_back(File::open("/dev/null"));
+  } catch (const std::system_error& failure) {
+    error = failure.code();
+    what = failure.what();
+  }
+  // Checked with descriptors, of which UBSan needs some to look at a type.
   setrlimit(RLIMIT_NOFILE, &usual);
   BOOST_TEST(!files.empty());
+  BOOST_TEST((error == std::errc::too_many_files_open));
+  BOOST_TEST(what.starts_with("weft: open /dev/null: "), what);
 }
 
 BOOST_AUTO_TEST_CASE(it_needs_a_fiber_of_a_runtime) {
