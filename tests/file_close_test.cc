@@ -204,9 +204,14 @@ WEFT_REAL_TIME_TEST_CASE(a_cancelled_open_leaves_no_descriptor) {
   const std::string path = directory / "fifo";
   BOOST_REQUIRE(mkfifo(path.c_str(), 0600) == 0);
   const auto before = open_descriptors();
-  auto opener = spawn([&] { File::open(path, O_WRONLY); }, {.eager = true});
+  auto opener = spawn(
+      [&] {
+        File::open(path, O_WRONLY);
+        yield();
+      },
+      {.eager = true});
   opener.cancel();
-  // Had it begun, it waits for the other end.
+  // Had it begun, it waits for the other end, and the cancellation comes afterwards.
   const Fd other_end(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   BOOST_CHECK_THROW(opener.get(), TaskCancelled);
   BOOST_TEST(open_descriptors() == before + 1);
