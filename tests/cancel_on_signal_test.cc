@@ -391,6 +391,7 @@ BOOST_AUTO_TEST_CASE(a_child_that_is_no_other_program_yet_ends_by_the_signal) {
       const pid_t child = fork();
       if (child == 0) {
         raise(SIGINT);
+        sleep(5);  // where TSan looks for signals
         _exit(0);
       }
       int status = 0;
