@@ -189,6 +189,8 @@ WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_close_and_cancel_end_an_accept) {
 WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_connect_is_an_error_that_names_the_call) {
   TcpListener listener("127.0.0.1:0");
   const Address address = listener.local_address();
+  // The first of its kind.
+  BOOST_TEST((error_of([&] { TcpListener again(address); }) == std::errc::address_in_use));
   std::exception_ptr thrown;
   {
     const DescriptorLimit low(next_descriptor());
