@@ -13,10 +13,7 @@ bool Barrier::arrive_and_wait() {
   if (++arrived_ == parties_) {
     arrived_ = 0;
     ++opened_;
-    Claimed claimed;
-    queue_.claim_all(lock, claimed);
-    lock.unlock();
-    claimed.resume();
+    queue_.wake_all(lock);
     return true;
   }
   const std::uint64_t round = opened_;

@@ -15,12 +15,8 @@ void ConditionVariable::notify_one() noexcept {
 }
 
 void ConditionVariable::notify_all() noexcept {
-  Claimed claimed;
-  {
-    WaitQueue::Lock lock(queue_);
-    queue_.claim_all(lock, claimed);
-  }
-  claimed.resume();
+  WaitQueue::Lock lock(queue_);
+  queue_.wake_all(lock);
 }
 
 std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline) {
