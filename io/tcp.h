@@ -1,7 +1,6 @@
 #ifndef WEFT_IO_TCP_H_
 #define WEFT_IO_TCP_H_
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -33,7 +32,8 @@ class TcpStream final : public StreamSocket {
   //
   // A cancellation point where it waits. Throws std::system_error, naming what it tried: timed_out,
   // or what the last address failed with; invalid_argument for a text that is no host and port; as
-  // resolve() does. std::logic_error outside fibers, std::invalid_argument for a negative timeout.
+  // resolve() does. std::logic_error where it has to wait outside fibers, std::invalid_argument for
+  // a negative timeout.
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
   static TcpStream connect(const Address& address, ConnectOptions options = {});
 
