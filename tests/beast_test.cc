@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/fixture.h"
+#include "tests/tcp_pair.h"
 
 BOOST_AUTO_TEST_SUITE(beast)
 
@@ -234,7 +235,7 @@ BOOST_AUTO_TEST_CASE(a_close_in_another_fiber_aborts_a_read) {
           http::read(stream, buffer, response, error);
           return error;
         });
-        weft::sleep_for(std::chrono::milliseconds(10));
+        weft::test::wait_until_blocked(reading, "read_some");
         stream.close();
         check_error(reading.get(), asio::error::operation_aborted);
       });

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/child_process.h"
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/temporary_directory.h"
 
@@ -30,15 +31,6 @@ using namespace std::chrono_literals;
 using namespace std::string_literals;
 
 namespace {
-
-// An error that names these, such as the call and the path.
-auto is(std::errc code, std::string call, std::string path) {
-  return [=](const std::system_error& error) {
-    const std::string what = error.what();
-    return error.code() == code && what.find(call) != std::string::npos &&
-           what.find(path) != std::string::npos;
-  };
-}
 
 void put(const std::string& path, std::string_view content) {
   std::ofstream(path, std::ios::binary).write(content.data(), std::ssize(content));

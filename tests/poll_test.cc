@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/pipe.h"
 #include "tests/scheduler_thread.h"
@@ -23,12 +24,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-auto is(std::errc code, std::string word) {
-  return [=](const std::system_error& error) {
-    return error.code() == code && std::string(error.what()).find(word) != std::string::npos;
-  };
-}
 
 Task<void> reader_of(int fd) {
   return spawn([fd] { wait_readable(fd); }, {.eager = true});

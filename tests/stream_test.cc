@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(stream)
@@ -52,12 +53,6 @@ void for_all_chunks(const std::string& text, const std::function<void(BufferedRe
       check(reader);
     }
   }
-}
-
-auto is(std::errc code, std::string word) {
-  return [=](const std::system_error& error) {
-    return error.code() == code && std::string(error.what()).find(word) != std::string::npos;
-  };
 }
 
 std::string read_some(BufferedReader& reader, std::size_t room) {

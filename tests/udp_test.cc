@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(udp)
@@ -35,15 +36,6 @@ Datagram receive(UdpSocket& socket, std::size_t room = 100) {
   const UdpSocket::Received received = socket.receive_from(text);
   text.resize(received.size);
   return {text, received.from, received.truncated};
-}
-
-// An error that names these, such as the call and the address.
-auto is(std::errc code, std::string call, std::string object) {
-  return [=](const std::system_error& error) {
-    const std::string what = error.what();
-    return error.code() == code && what.find(call) != std::string::npos &&
-           what.find(object) != std::string::npos;
-  };
 }
 
 // That address with the socket's port.

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/temporary_directory.h"
 
@@ -26,14 +27,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-auto is(std::errc code, std::string call, std::string path) {
-  return [=](const std::system_error& error) {
-    const std::string what = error.what();
-    return error.code() == code && what.find(call) != std::string::npos &&
-           what.find(path) != std::string::npos;
-  };
-}
 
 // Sends a byte along with copies of a descriptor.
 void send_with_descriptors(int socket, char byte, std::size_t count) {

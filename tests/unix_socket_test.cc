@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/temporary_directory.h"
 
@@ -25,15 +26,6 @@ namespace {
 
 std::string read_line(UnixStream& stream) {
   return BufferedReader(stream).read_line().value_or("the end");
-}
-
-// An error that names these, such as the call and the path.
-auto is(std::errc code, std::string call, std::string path) {
-  return [=](const std::system_error& error) {
-    const std::string what = error.what();
-    return error.code() == code && what.find(call) != std::string::npos &&
-           what.find(path) != std::string::npos;
-  };
 }
 
 bool exists(const std::string& path) {
