@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <netdb.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -302,8 +304,10 @@ WEFT_REAL_TIME_TEST_CASE(a_timeout_does_not_wait_for_it) {
 
 WEFT_REAL_TIME_TEST_CASE(an_error_of_one_that_was_given_up_concerns_nobody) {
   SlowName slow("unknown");
-  BOOST_CHECK_THROW(with_timeout(1ms, [&] { slow.resolve(); }), TimeoutError);
-  BOOST_TEST(eventually([&] { return slow.begun() == 1; }));
+  auto asker = spawn([&] { slow.resolve(); });
+  BOOST_REQUIRE(eventually([&] { return slow.begun() == 1; }));
+  asker.cancel();
+  BOOST_CHECK_THROW(asker.get(), TaskCancelled);
   slow.release();
   BOOST_TEST(eventually([&] { return slow.ended() == 1; }));
 }
@@ -361,6 +365,25 @@ BOOST_AUTO_TEST_CASE(the_end_of_run_does_not_wait_for_them) {
     BOOST_TEST(eventually([&] { return slow.ended() == 3; }));
     BOOST_TEST((resolve("7.host.invalid", "80") == addresses({"127.0.0.7:80"})));
   });
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_look_up_that_is_given_up_before_it_begins_is_not_made) {
+  // Every thread of the lane has something to do.
+  std::vector<std::unique_ptr<SlowName>> slow;
+  std::vector<Task<std::vector<Address>>> busy;
+  for (int i = 0; i < 16; ++i) {
+    slow.push_back(std::make_unique<SlowName>());
+    busy.push_back(spawn([&name = *slow.back()] { return name.resolve(); }));
+  }
+  BOOST_REQUIRE(eventually([&] {
+    return std::all_of(slow.begin(), slow.end(), [](auto& name) { return name->begun() == 1; });
+  }));
+  const SlowName late;
+  BOOST_CHECK_THROW(with_timeout(1ms, [&] { late.resolve(); }), TimeoutError);
+  for (auto& name : slow) name->release();
+  for (auto& task : busy) task.get();
+  resolve("8.host.invalid", "80");  // comes behind it
+  BOOST_TEST(late.begun() == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
