@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <csignal>
 #include <ctime>
 #include <stdexcept>
 #include <system_error>
@@ -11,6 +10,7 @@
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
+#include "weft/fiber/thread.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -32,26 +32,6 @@ ThreadPoolOptions checked(ThreadPoolOptions options) {
   }
   return options;
 }
-
-// While it lives the thread blocks all signals that are not for itself, such as those of its own
-// faults: what it starts inherits that.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t signals;
-    sigfillset(&signals);
-    for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF}) {
-      sigdelset(&signals, own);
-    }
-    pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 
@@ -176,9 +156,7 @@ void ThreadPool::start_first() {
 void ThreadPool::start(bool as_standby) {
   auto worker = std::make_unique<Worker>();
   workers_.reserve(workers_.size() + 1);
-  const SignalsBlocked signals;
-  worker->thread = std::thread([this, as_standby, &self = *worker] {
-    pthread_setname_np(pthread_self(), "weft-pool");
+  worker->thread = start_thread("weft-pool", [this, as_standby, &self = *worker] {
     pool_of_this_thread = this;
     if (as_standby) stand_by(self);
     work(self, !as_standby);
