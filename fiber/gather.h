@@ -64,23 +64,25 @@ auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
       results);
 }
 
-// The same for a range of callables: returns a vector, or nothing if they return nothing.
-template <CallableRange R>
-auto gather(R&& range) {
+// gather() of a range, with place(i) as the options of the i-th.
+template <class R, class Place>
+auto gather_placed(R& range, Place place) {
   using Result = std::invoke_result_t<decltype(*std::begin(range))>;
   if constexpr (std::is_void_v<Result>) {
     TaskGroup group;
-    for (auto& f : range) group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); });
+    for (std::size_t i = 0; auto& f : range) {
+      group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); }, place(i++));
+    }
     group.join();
   } else {
     std::vector<std::optional<std::decay_t<Result>>> slots(
         static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
     TaskGroup group;  // after what its children write to
-    auto slot = slots.begin();
-    for (auto& f : range) {
-      group.spawn([&f = checked_callable(f, "gather"), &result = *slot++] {
-        result.emplace(std::invoke(f));
-      });
+    for (std::size_t i = 0; auto& f : range) {
+      group.spawn([&f = checked_callable(f, "gather"),
+                   &result = slots[i]] { result.emplace(std::invoke(f)); },
+                  place(i));
+      ++i;
     }
     group.join();
     std::vector<std::decay_t<Result>> results;
@@ -88,6 +90,12 @@ auto gather(R&& range) {
     for (auto& result : slots) results.push_back(gathered(result));
     return results;
   }
+}
+
+// The same for a range of callables: returns a vector, or nothing if they return nothing.
+template <CallableRange R>
+auto gather(R&& range) {
+  return gather_placed(range, [](std::size_t) { return SpawnOptions(); });
 }
 
 }  // namespace weft

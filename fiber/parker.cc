@@ -75,6 +75,11 @@ void Parker::post() noexcept {
   errno = saved;
 }
 
+bool Parker::posted() const noexcept {
+  // Relaxed: says nothing of what came before the token; wait() does.
+  return word_.load(std::memory_order_relaxed) == kToken;
+}
+
 Parker& this_thread_parker() noexcept {
   thread_local Parker parker;
   return parker;

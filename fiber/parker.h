@@ -19,6 +19,9 @@ class alignas(8) Parker {
   // Leaves the token, and wakes the thread if it waits.
   void post() noexcept;
 
+  // Whether the token is here. From any thread.
+  bool posted() const noexcept;
+
  private:
   // 0: nothing. 1: the token is here. 2: a thread waits for it in the kernel.
   Atomic<std::uint32_t> word_{0};

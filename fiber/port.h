@@ -22,12 +22,20 @@ class Port {
   // Returns whether an event or wake() came: a clock that jumps may not jump over one.
   virtual bool wait(TimePoint deadline) = 0;
 
+  // Waits for an event or wake() that the next wait() would take, or until `deadline`, and returns
+  // whether there is one. Takes nothing. May return early. With a past deadline any thread may ask.
+  // Only a port that another one stands before needs it.
+  virtual bool pending(TimePoint deadline) {
+    static_cast<void>(deadline);
+    return false;
+  }
+
   // So many more, or less, events are on their way from outside, such as the ends of jobs on other
   // threads: a clock that jumps gives them some time first.
   virtual void expect(int events) noexcept { static_cast<void>(events); }
 
   // Ends the current wait(), or the next one if none is under way.
-  // The only member that another thread may call.
+  // From any thread, and from a handler for signals.
   virtual void wake() noexcept = 0;
 };
 

@@ -191,6 +191,7 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
     handle_exception(fiber, std::exchange(fiber.exception, nullptr));
   }
   drop_result(fiber);
+  fiber.live = false;
   if (fiber.visitor && &fiber == current_) [[unlikely]] {
     // Another thread would take the stack while this one still runs on it.
     fiber.request(Fiber::kRecycle);
@@ -201,7 +202,6 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
   if (fiber.requests.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     if (fiber.requests.fetch_or(Fiber::kRecycle, std::memory_order_relaxed) != 0) return;
   }
-  fiber.live = false;
   make_free(fiber);
 }
 

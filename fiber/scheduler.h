@@ -25,6 +25,7 @@
 
 namespace weft {
 
+class Shutdown;
 class ThreadPool;
 
 // How to start a fiber.
@@ -101,10 +102,11 @@ class Scheduler {
   // Makes run() return once the running fiber waits. From any thread.
   void stop() noexcept;
 
-  // Ends run()'s life: cancels all fibers, drops pending calls, and runs until all have ended; then
-  // runs last() as a fiber that is not cancelled, and until that has ended, too. last() may not
-  // throw. Names on stderr those that take longer than five seconds.
-  void shutdown(const std::function<void()>& last = {});
+  // Ends run()'s life: cancels all fibers, drops pending calls, and runs until all have ended, here
+  // and on the other schedulers of the same end. Names on stderr those that take longer than five
+  // seconds. REQUIRES: on the thread of run().
+  void shutdown(Shutdown& end);
+  void shutdown();  // of this one alone
 
   // The fiber that runs on this thread: null on plain threads and in the loop.
   static Fiber* current_fiber() noexcept {
@@ -167,6 +169,11 @@ class Scheduler {
       inbox_.woke();
     }
   }
+
+  // Whether other threads have asked for something that is not done yet. From any thread.
+  bool has_post() const noexcept { return !inbox_.empty(); }
+  // Sleeps in the port until they do, or wake it. May return early.
+  void wait_for_post();
 
   // The handle of a fiber is given up: what it would have taken goes to the exception handler, and
   // the block is recycled, now or when the work has ended. From any thread.

@@ -7,6 +7,7 @@
 
 #include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/shutdown.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
@@ -164,7 +165,13 @@ void Scheduler::shuffle() {
 
 // ---- Shutdown -----------------------------------------------------------------------------------
 
-void Scheduler::shutdown(const std::function<void()>& last) {
+void Scheduler::shutdown() {
+  Scheduler* const self = this;
+  Shutdown end({&self, 1});
+  shutdown(end);
+}
+
+void Scheduler::shutdown(Shutdown& end) {
   const std::function<void()> drop_calls = [this] {
     while (Call* call = calls_.front()) forget(*call);
   };
@@ -172,16 +179,19 @@ void Scheduler::shutdown(const std::function<void()>& last) {
   closing_ = true;
   report_at_ = std::min(port_.now(), kForever - kPatience) + kPatience;
   for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
-  for (bool ending = false;;) {
+  for (auto next = Shutdown::Next::kGoOn; next != Shutdown::Next::kEnd;) {
     // What callables own may wait for something when it is destroyed.
     if (!calls_.empty()) start_cleanup("shutdown", drop_calls);
     for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
     if (!calls_.empty()) continue;  // fibers on their way out have made new ones
-    if (ending || !last) break;
-    ending = true;
-    start_cleanup("shutdown, at last", last);
+    next = end.rest(*this);
+    if (next == Shutdown::Next::kRunLast) start_cleanup("shutdown, at last", end.last());
   }
   current_scheduler = nullptr;
+}
+
+void Scheduler::wait_for_post() {
+  if (inbox_.try_sleep()) port_.wait(kForever);
 }
 
 // Starts f() as a fiber that the shutdown does not cancel. REQUIRES: f outlives it.

@@ -11,6 +11,12 @@ class ThreadPort final : public Port {
  public:
   TimePoint now() const noexcept override { return Clock::now(); }
   bool wait(TimePoint deadline) override { return parker_.wait(deadline); }
+  bool pending(TimePoint deadline) override {
+    if (deadline == kPast) return parker_.posted();
+    const bool came = parker_.wait(deadline);
+    if (came) parker_.post();
+    return came;
+  }
   void wake() noexcept override { parker_.post(); }
 
  private:

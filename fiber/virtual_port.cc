@@ -1,19 +1,92 @@
 #include "weft/fiber/virtual_port.h"
 
-#include <utility>
+#include <algorithm>
+#include <mutex>
 
 namespace weft {
 
+// ---- VirtualPort --------------------------------------------------------------------------------
+
+VirtualPort::VirtualPort(Port& outside, VirtualClock& clock) : outside_(outside), clock_(clock) {
+  clock.ports_.push_back(this);
+  clock.busy_.fetch_add(1, std::memory_order_relaxed);  // relaxed: nobody waits yet
+}
+
 bool VirtualPort::wait(TimePoint deadline) {
-  if (deadline == kForever) return outside_.wait(kForever);
-  const bool jumps = deadline > now_;
-  const bool waits = jumps && expected_ > 0 && std::exchange(patient_, false);
-  if (outside_.wait(waits ? outside_.now() + kGrace : kPast)) {
-    patient_ |= waits;
-    return true;
+  return deadline <= now() ? outside_.wait(kPast) : clock_.wait(*this, deadline);
+}
+
+void VirtualPort::expect(int events) noexcept {
+  const std::lock_guard lock(clock_.lock_);
+  clock_.expected_ += events;
+  if (events > 0) clock_.patient_.store(true, std::memory_order_relaxed);
+}
+
+// May be called by a handler for signals, and so takes no lock.
+void VirtualPort::wake() noexcept {
+  clock_.patient_.store(true, std::memory_order_relaxed);
+  set_busy();
+  outside_.wake();
+}
+
+// Relaxed, here and elsewhere: if a scheduler does this, it counts as busy itself, and the clock's
+// lock, which it takes before it stops to do so, orders this before whoever counts. Others may be
+// overlooked, like any event that comes a moment later.
+void VirtualPort::set_busy() noexcept {
+  if (idle_.exchange(false, std::memory_order_relaxed)) {
+    clock_.busy_.fetch_add(1, std::memory_order_relaxed);
   }
-  if (jumps) now_ = deadline;
-  return false;
+}
+
+// ---- VirtualClock -------------------------------------------------------------------------------
+
+// What comes is taken from outside only when the port is counted as busy: between the two nobody
+// could see that something has come.
+bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
+  std::unique_lock lock(lock_);
+  port.deadline_ = deadline;
+  port.idle_.store(true, std::memory_order_relaxed);
+  busy_.fetch_sub(1, std::memory_order_relaxed);
+  while (port.idle_.load(std::memory_order_relaxed)) {
+    TimePoint until = kForever;
+    if (busy_.load(std::memory_order_relaxed) == 0 && !anything_pending()) {
+      if (expected_ > 0 && patient_.load(std::memory_order_relaxed)) {
+        until = port.outside_.now() + kGrace;
+      } else if (jump(port)) {
+        return false;
+      }
+    }
+    lock.unlock();
+    const bool came = port.outside_.pending(until);
+    lock.lock();
+    if (came) {
+      patient_.store(true, std::memory_order_relaxed);
+      port.set_busy();
+    } else if (until != kForever && busy_.load(std::memory_order_relaxed) == 0) {
+      patient_.store(false, std::memory_order_relaxed);
+    }
+  }
+  lock.unlock();
+  return port.outside_.wait(kPast);
+}
+
+bool VirtualClock::anything_pending() const {
+  return std::any_of(ports_.begin(), ports_.end(),
+                     [](VirtualPort* port) { return port->outside_.pending(kPast); });
+}
+
+// To the first deadline, if there is one; whose it is goes on. Returns whether `self` does.
+bool VirtualClock::jump(VirtualPort& self) {
+  TimePoint next = kForever;
+  for (const VirtualPort* port : ports_) next = std::min(next, port->deadline_);
+  if (next == kForever) return false;
+  now_ = next;
+  for (VirtualPort* port : ports_) {
+    if (port->deadline_ != next) continue;
+    port->set_busy();
+    if (port != &self) port->outside_.wake();
+  }
+  return self.deadline_ == next;
 }
 
 }  // namespace weft
