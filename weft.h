@@ -20,6 +20,7 @@
 #include "weft/io/poll.h"
 #include "weft/io/runtime.h"
 #include "weft/io/signal.h"
+#include "weft/io/spread.h"
 #include "weft/io/stream.h"
 #include "weft/io/tcp.h"
 #include "weft/io/udp.h"

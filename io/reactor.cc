@@ -1,5 +1,6 @@
 #include "weft/io/reactor.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -36,7 +37,26 @@ Fd new_eventfd() {
   return fd;
 }
 
-// epoll_wait with a timeout in nanoseconds; null waits for ever.
+// The time until a deadline, as system calls take it: null for ever.
+class Timeout {
+ public:
+  explicit Timeout(TimePoint deadline) noexcept : forever_(deadline == kForever) {
+    if (deadline == kPast || forever_) return;
+    std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
+    // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
+    // early by that much, and the rest is waited for anew.
+    if (left > kLong) left -= left / 1000;
+    time_.tv_sec = static_cast<time_t>(left / 1'000'000'000);
+    time_.tv_nsec = static_cast<long>(left % 1'000'000'000);
+  }
+  const timespec* get() const noexcept { return forever_ ? nullptr : &time_; }
+
+ private:
+  timespec time_{};
+  const bool forever_;
+};
+
+// epoll_wait with a timeout in nanoseconds.
 int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
   // Of TSan's the one that it knows: a handler for signals runs when such a call returns.
 #if defined(WEFT_TSAN)
@@ -83,19 +103,16 @@ Reactor& Reactor::require(const char* caller) {
   return *current_reactor;
 }
 
+bool Reactor::pending(TimePoint deadline) {
+  const Timeout timeout(deadline);
+  pollfd epoll{registry_->epoll(), POLLIN, 0};
+  return ppoll(&epoll, 1, timeout.get(), nullptr) > 0;
+}
+
 bool Reactor::wait(TimePoint deadline) {
-  timespec timeout{};
-  if (deadline != kPast && deadline != kForever) {
-    std::int64_t left = std::max<std::int64_t>((deadline - now()).count(), 0);
-    // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
-    // early by that much, and the rest is waited for anew.
-    if (left > kLong) left -= left / 1000;
-    timeout.tv_sec = static_cast<time_t>(left / 1'000'000'000);
-    timeout.tv_nsec = static_cast<long>(left % 1'000'000'000);
-  }
+  const Timeout timeout(deadline);
   epoll_event events[kEvents];
-  const int count =
-      wait_for_events(registry_->epoll(), events, deadline == kForever ? nullptr : &timeout);
+  const int count = wait_for_events(registry_->epoll(), events, timeout.get());
   // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
   for (int i = 0; i < count; ++i) {
     const std::uint64_t tag = events[i].data.u64;

@@ -37,6 +37,7 @@ class Reactor final : public Port {
   // To the nanosecond, as far as the kernel's timers go (epoll_pwait2, Linux 5.11; before that to
   // the millisecond, rounded up).
   bool wait(TimePoint deadline) override;
+  bool pending(TimePoint deadline) override;
 
   void wake() noexcept override;
 

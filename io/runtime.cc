@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "weft/fiber/shutdown.h"
+#include "weft/fiber/thread.h"
 #include "weft/fiber/virtual_port.h"
 #include "weft/io/reactor.h"
 #include "weft/io/signal.h"
@@ -17,13 +21,16 @@ thread_local Runtime* current_runtime = nullptr;
 
 RunOptions checked(RunOptions options) {
   if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
-  if (options.threads > 1) {
-    throw std::invalid_argument("weft: RunOptions::threads: more than one is not supported yet");
-  }
   if (options.spin < Duration::zero()) {
     throw std::invalid_argument("weft: RunOptions::spin is negative");
   }
   return options;
+}
+
+// Fibers of two schedulers shall not be shuffled alike.
+std::optional<std::uint64_t> seed_of(const RunOptions& options, unsigned n) {
+  if (!options.shuffle_seed) return {};
+  return *options.shuffle_seed + n * std::uint64_t{0x9e3779b97f4a7c15};
 }
 
 // The pool of run_in_executor().
@@ -36,49 +43,84 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 }  // namespace
 
-struct Runtime::Impl {
-  explicit Impl(const RunOptions& options)
-      : cancel_on_signal(options.cancel_on_signal),
-        virtual_port(reactor),
+// A scheduler, and what it stands on.
+struct Runtime::Core {
+  Core(const RunOptions& options, VirtualClock& clock, unsigned n)
+      : virtual_port(reactor, clock),
         scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
-                   .shuffle_seed = options.shuffle_seed,
+                   .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
                    .spin = options.virtual_time ? Duration::zero() : options.spin,
-                   .trim = !options.virtual_time}),
-        schedulers{&scheduler},
-        pool(pool_options(options)) {
-    scheduler.set_default_pool(&pool);
-  }
+                   .trim = !options.virtual_time}) {}
 
-  const bool cancel_on_signal;
   Reactor reactor;
   VirtualPort virtual_port;
   Scheduler scheduler;
-  Scheduler* const schedulers[1];
-  ThreadPool pool;  // ends before the schedulers, to which its jobs may post
 };
 
-// Makes this the current runtime of the thread.
+struct Runtime::Impl {
+  explicit Impl(const RunOptions& its_options) : options(its_options), pool(pool_options(options)) {
+    for (unsigned n = 0; n < options.threads; ++n) {
+      cores.push_back(std::make_unique<Core>(options, clock, n));
+      cores.back()->scheduler.set_default_pool(&pool);
+      schedulers.push_back(&cores.back()->scheduler);
+    }
+  }
+
+  const RunOptions options;
+  VirtualClock clock;
+  std::vector<std::unique_ptr<Core>> cores;
+  std::vector<Scheduler*> schedulers;
+  ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
+  std::vector<std::thread> threads;  // of the schedulers but the first
+  std::optional<Shutdown> shutdown;  // there when these are told to stop
+};
+
+// Makes this the current runtime of the thread, which is to run the n-th scheduler.
 struct Runtime::Here {
-  explicit Here(Runtime& runtime)
+  Here(Runtime& runtime, unsigned n)
       : outer(std::exchange(current_runtime, &runtime)),
-        outer_reactor(std::exchange(current_reactor, &runtime.impl_->reactor)) {}
+        outer_reactor(std::exchange(current_reactor, &runtime.impl_->cores[n]->reactor)) {
+    if (runtime.impl_->options.pin_threads) pinned.emplace(n);
+  }
   ~Here() {
     current_runtime = outer;
     current_reactor = outer_reactor;
   }
   Runtime* const outer;
   Reactor* const outer_reactor;
+  std::optional<Pinned> pinned;
 };
 
 Runtime::Runtime(RunOptions options)
-    : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {}
+    : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {
+  try {
+    impl_->threads.reserve(options.threads);
+    for (unsigned n = 1; n < options.threads; ++n) {
+      impl_->threads.push_back(start_thread("weft-" + std::to_string(n), [this, n] {
+        const Here here(*this, n);
+        impl_->schedulers[n]->run();
+        impl_->schedulers[n]->shutdown(*impl_->shutdown);
+      }));
+    }
+  } catch (...) {
+    end();
+    throw;
+  }
+}
 
-Runtime::~Runtime() {
-  const Here here(*this);
-  // The pool ends while the scheduler still runs: its jobs may wait for what they started there.
-  impl_->scheduler.shutdown([this] { impl_->pool.close(); });
+Runtime::~Runtime() { end(); }
+
+void Runtime::end() noexcept {
+  // Not all, if a thread could not be started.
+  const auto running = std::span(impl_->schedulers).first(1 + impl_->threads.size());
+  // The pool ends while they still run: its jobs may wait for what they started there.
+  impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
+  for (Scheduler* scheduler : running.subspan(1)) scheduler->stop();
+  const Here here(*this, 0);
+  running.front()->shutdown(*impl_->shutdown);
+  for (std::thread& thread : impl_->threads) thread.join();
 }
 
 void Runtime::check_not_nested() {
@@ -88,18 +130,18 @@ void Runtime::check_not_nested() {
 }
 
 void Runtime::run_until_end(TaskBase& task) {
-  const Here here(*this);
+  const Here here(*this, 0);
   std::optional<CancelOnSignal> signals;
-  if (impl_->cancel_on_signal) signals.emplace(task.fiber());
-  impl_->scheduler.run_until(task.completion());
+  if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());
+  impl_->schedulers.front()->run_until(task.completion());
 }
 
 void Runtime::run_forever() {
-  const Here here(*this);
-  impl_->scheduler.run();
+  const Here here(*this, 0);
+  impl_->schedulers.front()->run();
 }
 
-void Runtime::stop() noexcept { impl_->scheduler.stop(); }
+void Runtime::stop() noexcept { impl_->schedulers.front()->stop(); }
 
 std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
 

@@ -18,17 +18,21 @@
 namespace weft {
 
 struct RunOptions {
-  // Schedulers, one per thread. More than one is not supported yet.
+  // Schedulers, one per thread: the first on the thread that calls run(), the others on threads of
+  // the runtime. Each has its own fibers, timers and sockets; see spread(), round_robin() and
+  // SpawnOptions::on. Costs nothing where it is one.
   unsigned threads = 1;
 
   // Default address space of a fiber's stack, one guard page included. At least four pages.
   std::size_t stack_size = 256 * 1024;
 
-  // The clock stands still while a fiber can run, and jumps to the next deadline when none can.
-  // Where one waits for run_in_executor(), a jump waits for it, but for no more than 100 ms.
+  // The clock stands still while a fiber can run, and jumps to the next deadline when none can, on
+  // whatever scheduler. It stands still outside run(), too. Where one waits for run_in_executor(),
+  // a jump waits for it, but for no more than 100 ms.
   bool virtual_time = false;
 
-  // Runs ready fibers in an order drawn from this seed: the same seed, the same order.
+  // Runs ready fibers in an order drawn from this seed: the same seed, the same order, with one
+  // scheduler.
   std::optional<std::uint64_t> shuffle_seed = {};
 
   // How long a scheduler, or a thread of the pool behind run_in_executor(), that runs out of work
@@ -41,52 +45,66 @@ struct RunOptions {
   // ends the program at once. Only where run() is called on the main thread, and not for a signal
   // that the program handles or ignores. What a SignalSet waits for goes there instead.
   bool cancel_on_signal = true;
+
+  // Keeps each scheduler's thread to one core of those that the process may use, going around; the
+  // thread that calls run() only meanwhile. Spares a busy server the moves from core to core; a
+  // harm where others want the same cores. Threads that fibers start inherit it, those of weft's
+  // own do not. No effect where the system does not allow it.
+  bool pin_threads = false;
 };
 
-// The composition of a scheduler with its reactor: the only place that knows both.
+// The composition of schedulers with their reactors: the only place that knows both.
 //
-// At its end, in this order: what is left of the fibers is cancelled; pending calls are dropped;
-// the fibers are joined (those that take longer than five seconds are named on stderr), which waits
-// for the jobs that they have on threads; the pool of run_in_executor() runs what else was posted
-// to it, and its threads are joined; the reactor is closed. A runtime may not be destroyed in a
-// fiber.
+// Where there are several schedulers, all but the first run from the construction to the end, the
+// first during run() and run_forever().
 //
-// Threads: stop() and schedulers() from any, the rest from the thread that made it.
+// At its end, in this order, each step on all schedulers before the next: what is left of the
+// fibers is cancelled; pending calls are dropped; the fibers are joined (those that take longer
+// than five seconds are named on stderr), which waits for the jobs that they have on threads; the
+// pool of run_in_executor() runs what else was posted to it, and its threads are joined; the
+// threads of the schedulers are joined; the reactors are closed. Until the last fiber of all has
+// ended every scheduler runs what the others ask of it. A runtime may not be destroyed in a fiber.
+//
+// Threads: stop() and schedulers() from any, the rest from the thread that made it. The threads of
+// its own block the signals that are not for themselves, so that the program's threads get them.
 class Runtime {
  public:
   // Throws std::invalid_argument for zero threads, too small a stack or a negative spin,
   // std::logic_error in a fiber (runtimes do not nest), and std::system_error where the process is
-  // out of descriptors.
+  // out of descriptors or threads.
   explicit Runtime(RunOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  // Runs main() as a fiber, and all others meanwhile, until it ends; returns its result, or throws
-  // its exception, or TaskCancelled if it was cancelled. Other fibers stay as they are, for the
-  // next call or the end. Throws std::invalid_argument if main is null.
+  // Runs main() as a fiber of the first scheduler, and all others meanwhile, until it ends; returns
+  // its result, or throws its exception, or TaskCancelled if it was cancelled. Other fibers stay as
+  // they are, for the next call or the end. Throws std::invalid_argument if main is null.
   template <class F>
   auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
 
-  // Runs fibers until stop(). Throws std::logic_error in a fiber.
+  // Runs the first scheduler's fibers until stop(). Throws std::logic_error in a fiber.
   void run_forever();
 
   // Makes run_forever() return soon, or the next one if nothing is under way. During run() it has
   // no effect. From any thread.
   void stop() noexcept;
 
-  // One for each thread. The span is valid as long as the runtime.
+  // One for each thread, in an order that does not change. The span is valid as long as the
+  // runtime.
   std::span<Scheduler* const> schedulers() const noexcept;
 
   // That of the calling fiber. Throws std::logic_error outside fibers.
   static Runtime& current();
 
  private:
+  struct Core;
   struct Impl;
   struct Here;
 
   static void check_not_nested();
   void run_until_end(TaskBase& task);
+  void end() noexcept;
 
   const std::unique_ptr<Impl> impl_;
 };

@@ -11,6 +11,7 @@
 #include "weft/io/dns.h"
 #include "weft/io/error.h"
 #include "weft/io/inet_socket.h"
+#include "weft/io/runtime.h"
 
 namespace weft {
 namespace {
@@ -45,6 +46,24 @@ Listener open_listener(const Address& address, const TcpListenerOptions& options
   std::string bound =
       local_address_of(fd.get()).to_string();  // with the port that the kernel chose
   return Listener(std::move(fd), std::move(bound));
+}
+
+// open(address, whether for both families) with the first of the addresses that this machine has.
+template <class Open>
+auto with_first_address(std::string_view host_and_port, Open open) {
+  const HostPort place = HostPort::split(host_and_port);
+  const std::vector<Address> addresses = resolve(place.host, place.port);
+  for (std::size_t i = 0;; ++i) {
+    try {
+      // The first of those for an empty host is IPv6, and takes IPv4 along.
+      return open(addresses[i], place.host.empty() && addresses[i].is_v6());
+    } catch (const std::system_error& error) {
+      // A machine without IPv6, say.
+      const bool not_here = error.code() == std::errc::address_family_not_supported ||
+                            error.code() == std::errc::address_not_available;
+      if (!not_here || i + 1 == addresses.size()) throw;
+    }
+  }
 }
 
 }  // namespace
@@ -123,22 +142,31 @@ std::string TcpStream::peer_name() const { return peer_.to_string(); }
 TcpListener::TcpListener(const Address& address, TcpListenerOptions options)
     : listener_(open_listener(address, options, false)) {}
 
-TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions options) {
-  const HostPort place = HostPort::split(host_and_port);
-  const std::vector<Address> addresses = resolve(place.host, place.port);
-  for (std::size_t i = 0;; ++i) {
-    try {
-      // The first of those for an empty host is IPv6, and takes IPv4 along.
-      const bool both_families = place.host.empty() && addresses[i].is_v6();
-      listener_ = open_listener(addresses[i], options, both_families);
-      return;
-    } catch (const std::system_error& error) {
-      // A machine without IPv6, say.
-      const bool not_here = error.code() == std::errc::address_family_not_supported ||
-                            error.code() == std::errc::address_not_available;
-      if (!not_here || i + 1 == addresses.size()) throw;
+TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions options)
+    : listener_(with_first_address(host_and_port, [&](const Address& address, bool both_families) {
+        return open_listener(address, options, both_families);
+      })) {}
+
+std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_and_port,
+                                                        TcpListenerOptions options) {
+  const std::size_t count = Runtime::current().schedulers().size();
+  const bool shares = count > 1;
+  const bool checks = shares && !options.reuse_port;
+  options.reuse_port |= shares;
+  return with_first_address(host_and_port, [&](Address address, bool both_families) {
+    if (checks && address.port() != 0) {
+      // Fails where somebody listens: that both sides are willing to share, the kernel cannot tell
+      // from a server that was started twice by mistake.
+      bound_socket(SOCK_STREAM, address,
+                   {.reuse_address = options.reuse_address, .both_families = both_families});
     }
-  }
+    std::vector<TcpListener> listeners;
+    while (listeners.size() < count) {
+      listeners.push_back(TcpListener(open_listener(address, options, both_families)));
+      address = listeners.front().local_address();  // with the port that the kernel chose
+    }
+    return listeners;
+  });
 }
 
 TcpStream TcpListener::accept(std::error_code& error) {

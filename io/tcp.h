@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
@@ -85,6 +86,18 @@ class TcpListener {
   explicit TcpListener(std::string_view host_and_port, TcpListenerOptions options = {});
   explicit TcpListener(const Address& address, TcpListenerOptions options = {});
 
+  // One listener for each scheduler of the calling fiber's runtime, all on one port, among which
+  // the kernel spreads the connections (SO_REUSEPORT): the i-th is for the i-th scheduler.
+  //
+  //   auto listeners = TcpListener::one_per_scheduler(":8080");
+  //   spread([&](std::size_t i) { serve(listeners[i]); });
+  //
+  // Throws as the constructor does: also address_in_use where others have the port, though they are
+  // willing to share it, unless options.reuse_port says that this is wanted. std::logic_error
+  // outside fibers.
+  static std::vector<TcpListener> one_per_scheduler(std::string_view host_and_port,
+                                                    TcpListenerOptions options = {});
+
   // The next connection. A cancellation point where it waits, and every 32nd time.
   //
   // Out of descriptors or memory, it says so once on stderr, tries again every now and then, and
@@ -106,6 +119,8 @@ class TcpListener {
   int native_handle() const noexcept { return listener_.fd(); }
 
  private:
+  explicit TcpListener(Listener listener) : listener_(std::move(listener)) {}
+
   Listener listener_;
 };
 

@@ -32,13 +32,23 @@ inline std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
+// Fibers of all schedulers that have not ended.
+inline std::size_t count_fibers() {
+  std::size_t fibers = 0;
+  for (const std::size_t here : spread([] { return all_tasks().size() - 1; })) fibers += here;
+  return fibers;
+}
+
+// Places a fiber on the i-th scheduler.
+inline SpawnOptions on(std::size_t i) { return {.on = Runtime::current().schedulers()[i]}; }
+
 // Runs the body as a fiber; no other fiber and no descriptor may be left.
 inline void run_and_check(const std::function<void()>& body, const RunOptions& options) {
   const auto before = open_descriptors();
   weft::run(
       [&] {
         body();
-        BOOST_TEST(all_tasks().size() == 1u, "a fiber is left");
+        BOOST_TEST(count_fibers() == 1u, "a fiber is left");
       },
       options);
   BOOST_TEST(open_descriptors() == before, "a descriptor is left");
@@ -69,6 +79,13 @@ inline void run_shuffled(const std::function<void()>& body) {
 #define WEFT_TEST_CASE(name)                                           \
   static void name##_body();                                           \
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_case(&name##_body); } \
+  static void name##_body()
+
+// The same on three schedulers, with their threads, that share the virtual clock. The body is a
+// fiber of the first; on(i) places others. Only what waits for another scheduler has an order.
+#define WEFT_CORES_TEST_CASE(name)                                                     \
+  static void name##_body();                                                           \
+  BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_case(&name##_body, {.threads = 3}); } \
   static void name##_body()
 
 // The same for a fact that holds in whatever order ready fibers run.

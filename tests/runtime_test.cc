@@ -79,9 +79,6 @@ BOOST_AUTO_TEST_CASE(main_is_a_task_called_main) {
 BOOST_AUTO_TEST_CASE(bad_options_are_refused) {
   const auto f = [] {};
   BOOST_CHECK_THROW(run(f, {.threads = 0}), std::invalid_argument);
-  BOOST_CHECK_EXCEPTION(run(f, {.threads = 2}), std::invalid_argument, [](const auto& error) {
-    return std::string(error.what()).find("threads") != std::string::npos;
-  });
   BOOST_CHECK_THROW(run(f, {.spin = -1ns}), std::invalid_argument);
   BOOST_CHECK_THROW(run(f, {.stack_size = 4096}), std::invalid_argument);
   BOOST_CHECK_THROW(run(std::function<void()>()), std::invalid_argument);

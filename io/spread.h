@@ -1,0 +1,57 @@
+#ifndef WEFT_IO_SPREAD_H_
+#define WEFT_IO_SPREAD_H_
+
+#include <cstddef>
+#include <functional>
+#include <type_traits>
+#include <vector>
+
+#include "weft/fiber/call.h"
+#include "weft/fiber/gather.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/io/runtime.h"
+
+namespace weft {
+
+// How to use all schedulers of a runtime: RunOptions::threads.
+
+// Runs f on every scheduler of the calling fiber's runtime at once, this one included, each time as
+// a fiber, and waits until all have ended: f(), or f(i) with the scheduler's place in
+// Runtime::schedulers(). Returns the results in that order, a vector; or nothing, if f does.
+//
+// The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
+// caller cancels all of them likewise. A cancellation point. f is used in place by several threads
+// at once, not copied. Throws std::invalid_argument if f is null, std::logic_error outside fibers,
+// and as spawn() does.
+template <class F>
+auto spread(F&& f);
+
+// The next scheduler in turn, for those who do not care: spawn(f, {.on = round_robin()}). Each
+// thread goes around by itself. Throws std::logic_error outside fibers.
+Scheduler* round_robin();
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class F>
+auto spread(F&& f) {
+  struct Part {
+    decltype(auto) operator()() const {
+      if constexpr (std::is_invocable_v<F&, std::size_t>) {
+        return std::invoke(f, i);
+      } else {
+        return std::invoke(f);
+      }
+    }
+    std::remove_reference_t<F>& f;
+    std::size_t i;
+  };
+  checked_callable(f, "spread");
+  const auto schedulers = Runtime::current().schedulers();
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < schedulers.size(); ++i) parts.push_back({f, i});
+  return gather_placed(parts, [&](std::size_t i) { return SpawnOptions{.on = schedulers[i]}; });
+}
+
+}  // namespace weft
+
+#endif  // WEFT_IO_SPREAD_H_
