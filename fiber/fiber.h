@@ -82,10 +82,12 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
 
   // Tasks of other threads for the home thread, bits of `requests`.
   enum Request : std::uint32_t {
-    kStart = 1,    // it was spawned by another thread: make it ready for the first time
-    kWake = 2,     // its waiter was claimed: make it ready
-    kCancel = 4,   // see cancel()
-    kRecycle = 8,  // the last handle is gone, and it has ended
+    kStart = 1,     // it was spawned by another thread: make it ready for the first time
+    kWake = 2,      // its waiter was claimed: make it ready
+    kCancel = 4,    // see cancel()
+    kRecycle = 8,   // the last handle is gone, and it has ended
+    kForeign = 16,  // with kStart: not by a fiber of schedulers that end together with its own
+    kStartForeign = kStart | kForeign
   };
 
   Fiber() noexcept;

@@ -104,7 +104,9 @@ void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
   if (const Fiber* parent = current_fiber()) fiber.locals = LocalTable::share(parent->locals);
   Scheduler& home = of(fiber);
   if (&home != current_scheduler) {
-    fiber.request(Fiber::kStart);
+    const void* const kin = current_scheduler ? current_scheduler->options_.kin : nullptr;
+    const bool foreign = !kin || kin != home.options_.kin;
+    fiber.request(foreign ? Fiber::kStartForeign : Fiber::kStart);
     return;
   }
   home.begin(fiber);
@@ -124,8 +126,10 @@ void Scheduler::start_here(Fiber& fiber) noexcept {
 inline void Scheduler::begin(Fiber& fiber) noexcept {
   fiber.live = true;
   ++live_;
-  // Relaxed: if another thread drops the handle from now on, the fiber learns of it at its end.
-  if (closing_ && fiber.handle.load(std::memory_order_relaxed) != Ownership::kHeld) fiber.cancel();
+  if (!closing_ || fiber.group) return;
+  // Nobody else would cancel it. Relaxed: if another thread drops the handle from now on, the fiber
+  // learns of it at its end.
+  if (fiber.handle.load(std::memory_order_relaxed) != Ownership::kHeld) fiber.cancel();
 }
 
 // The parent goes on before all others once the child waits or ends.
@@ -262,7 +266,8 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   if (what & Fiber::kStart) {
     if (current_scheduler == this) {
       start_here(fiber);
-      if (closing_) fiber.cancel();  // spawned by another thread: nobody here waits for its cleanup
+      // Nobody whom this end waits for is there to cancel it.
+      if (closing_ && what & Fiber::kForeign) fiber.cancel();
     } else {
       // After the last turn: it ends without having begun.
       begin(fiber);

@@ -55,6 +55,7 @@ class Scheduler {
     Duration spin = {};                              // look for work this long before sleeping
     bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
+    const void* kin = nullptr;  // those with the same one end together: see Shutdown; null: alone
   };
 
   // The scheduler of the calling fiber. Throws std::logic_error outside fibers.

@@ -45,14 +45,15 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 // A scheduler, and what it stands on.
 struct Runtime::Core {
-  Core(const RunOptions& options, VirtualClock& clock, unsigned n)
+  Core(const RunOptions& options, VirtualClock& clock, unsigned n, const void* kin)
       : virtual_port(reactor, clock),
         scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
                    .spin = options.virtual_time ? Duration::zero() : options.spin,
-                   .trim = !options.virtual_time}) {}
+                   .trim = !options.virtual_time,
+                   .kin = kin}) {}
 
   Reactor reactor;
   VirtualPort virtual_port;
@@ -62,7 +63,7 @@ struct Runtime::Core {
 struct Runtime::Impl {
   explicit Impl(const RunOptions& its_options) : options(its_options), pool(pool_options(options)) {
     for (unsigned n = 0; n < options.threads; ++n) {
-      cores.push_back(std::make_unique<Core>(options, clock, n));
+      cores.push_back(std::make_unique<Core>(options, clock, n, this));
       cores.back()->scheduler.set_default_pool(&pool);
       schedulers.push_back(&cores.back()->scheduler);
     }

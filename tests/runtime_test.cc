@@ -278,6 +278,29 @@ BOOST_AUTO_TEST_CASE(the_end_cancels_what_is_left_and_waits_for_it) {
   BOOST_TEST(order == "abc");
 }
 
+BOOST_AUTO_TEST_CASE(what_is_left_may_use_a_group_on_all_schedulers_at_the_end) {
+  std::atomic<int> helped{0};
+  run(
+      [&] {
+        spawn(
+            [&] {
+              try {
+                sleep_for(1h);
+              } catch (const Cancelled&) {
+                shield([&] {
+                  spread([&] { sleep_for(1s), ++helped; });
+                  gather([&] { sleep_for(1s), ++helped; });
+                });
+              }
+            },
+            {.on = Runtime::current().schedulers()[1]})
+            .detach();
+        sleep_for(1s);
+      },
+      {.threads = 3, .virtual_time = true});
+  BOOST_TEST(helped == 4);
+}
+
 BOOST_AUTO_TEST_CASE(what_is_left_may_start_and_join_helpers_at_the_end) {
   bool helped = false;
   run(
