@@ -24,6 +24,10 @@ class Completion {
   void complete(WaitQueue::Lock& lock, Last last) noexcept {
     // Release: pairs with the acquire of done().
     done_.store(true, std::memory_order_release);
+    if (queue_.empty(lock)) {
+      last();
+      return lock.unlock();
+    }
     Claimed claimed;
     queue_.claim_all(lock, claimed);
     last();

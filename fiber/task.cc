@@ -7,19 +7,12 @@
 
 namespace weft {
 
-TaskBase& TaskBase::operator=(TaskBase&& other) noexcept {
-  if (this != &other) {
-    if (fiber_) close();
-    fiber_ = std::exchange(other.fiber_, nullptr);
-  }
-  return *this;
-}
-
 bool TaskBase::wait_for(Duration time) {
   return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
 }
 
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
+  if (target.done()) return true;
   if (&target == Scheduler::current_fiber()) {
     throw std::logic_error("weft::Task: a task cannot wait for itself");
   }

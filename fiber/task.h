@@ -21,7 +21,13 @@ class TaskBase {
  public:
   TaskBase() = default;  // refers to no task: every member function but valid() throws
   TaskBase(TaskBase&& other) noexcept : fiber_(std::exchange(other.fiber_, nullptr)) {}
-  TaskBase& operator=(TaskBase&& other) noexcept;  // what was there goes as if destroyed
+  TaskBase& operator=(TaskBase&& other) noexcept {  // what was there goes as if destroyed
+    if (this != &other) {
+      if (fiber_) close();
+      fiber_ = std::exchange(other.fiber_, nullptr);
+    }
+    return *this;
+  }
 
   // Cancels the task and waits for its end, itself not to be cancelled. An exception that the task
   // ended with, and that get() did not take, goes to the scheduler's exception handler.
