@@ -23,7 +23,8 @@ class Fiber;
 // signal goes does what it would have done.
 //
 // Signals that the processor raises, such as SIGSEGV, are not for this.
-// Threads: those of one scheduler, on whose thread it has to be made and destroyed.
+// Threads: those of one scheduler, on whose thread it has to be made and destroyed: of several the
+// first, whose thread is the program's own.
 class SignalSet {
  public:
   // Throws std::system_error: invalid_argument for a number that is no signal, or one that
