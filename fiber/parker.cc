@@ -47,24 +47,30 @@ void futex_wake(Atomic<std::uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_W
 }  // namespace
 
 bool Parker::wait(TimePoint deadline) noexcept {
+  if (!await(deadline)) return false;
+  // Acquire: pairs with the release of post(). Only this thread takes.
+  word_.exchange(kEmpty, std::memory_order_acquire);
+  return true;
+}
+
+// Relaxed, all of it: to see the token is not to take it.
+bool Parker::await(TimePoint deadline) noexcept {
   const int saved = errno;
-  bool taken = true;
-  for (;;) {
-    std::uint32_t seen = kToken;
-    // Acquire: pairs with the release of post(); where it fails nothing was received.
-    if (word_.compare_exchange_strong(seen, kEmpty, std::memory_order_acquire)) break;
-    if (seen == kEmpty) {
-      // Relaxed: announces the wait and carries nothing. If a token came meanwhile, look again.
-      if (!word_.compare_exchange_strong(seen, kWaiting, std::memory_order_relaxed)) continue;
-    }
-    if (!futex_wait(word_, kWaiting, deadline)) {
-      // Take back the announcement, or the token that came at the last moment.
-      taken = word_.exchange(kEmpty, std::memory_order_acquire) == kToken;
+  bool in_time = true;
+  while (!posted() && in_time) {
+    std::uint32_t seen = kEmpty;
+    // Announces the wait. If a token came meanwhile, look again.
+    if (!word_.compare_exchange_strong(seen, kWaiting, std::memory_order_relaxed) &&
+        seen == kToken) {
       break;
     }
+    in_time = futex_wait(word_, kWaiting, deadline);
   }
+  // Takes back the announcement, unless a token has come in its place.
+  std::uint32_t seen = kWaiting;
+  if (!in_time) word_.compare_exchange_strong(seen, kEmpty, std::memory_order_relaxed);
   errno = saved;
-  return taken;
+  return in_time || seen == kToken;
 }
 
 void Parker::post() noexcept {

@@ -16,6 +16,9 @@ class alignas(8) Parker {
   // Returns whether it was taken. Acquire: what was written before post() is seen.
   bool wait(TimePoint deadline = kForever) noexcept;
 
+  // The same, but the token stays.
+  bool await(TimePoint deadline) noexcept;
+
   // Leaves the token, and wakes the thread if it waits.
   void post() noexcept;
 

@@ -12,10 +12,7 @@ class ThreadPort final : public Port {
   TimePoint now() const noexcept override { return Clock::now(); }
   bool wait(TimePoint deadline) override { return parker_.wait(deadline); }
   bool pending(TimePoint deadline) override {
-    if (deadline == kPast) return parker_.posted();
-    const bool came = parker_.wait(deadline);
-    if (came) parker_.post();
-    return came;
+    return deadline == kPast ? parker_.posted() : parker_.await(deadline);
   }
   void wake() noexcept override { parker_.post(); }
 
