@@ -43,9 +43,9 @@ struct Pair {
 
   // A task of the scheduler that the calling fiber does not run on.
   Task<int> spawn_over_there(int result) {
-    Scheduler* const there = all[all[0] == Scheduler::current_or_null()];
-    return spawn([result] { return result; }, {.on = there});
+    return spawn([result] { return result; }, {.on = over_there()});
   }
+  Scheduler* over_there() { return all[all[0] == Scheduler::current_or_null()]; }
 
   Scheduler::Options options() const { return {.trim = false, .kin = this}; }
 
@@ -60,6 +60,22 @@ struct EndTogether : Pair {
   EndTogether() : Pair([this] { sum += spawn_over_there(7).get(); }) {}
   bool holds() const { return sum == 7; }
   int sum = 0;
+};
+
+// What is asked of a scheduler that rests already is still done by it, where it may wait.
+struct EndWithMessage : Pair {
+  struct Cleanup {
+    explicit Cleanup(int& number) : in_fibers(number) {}
+    ~Cleanup() { in_fibers += Scheduler::current_fiber() != nullptr; }
+    int& in_fibers;
+  };
+  EndWithMessage()
+      : Pair([this] {
+          auto cleanup = std::make_shared<Cleanup>(in_fibers);
+          spawn([cleanup = std::move(cleanup)] {}, {.on = over_there()}).detach();
+        }) {}
+  bool holds() const { return in_fibers == 1; }
+  int in_fibers = 0;
 };
 
 struct EndWithCleanup : Pair {
@@ -100,6 +116,10 @@ void post(State& state) {
 
 BOOST_AUTO_TEST_CASE(the_last_of_all_runs_once_and_may_use_every_scheduler) {
   check<EndTogether>({&shut_down_first, &shut_down_second}, 2);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_asked_before_all_rest_is_done_before_the_end) {
+  check<EndWithMessage>({&shut_down_first, &shut_down_second}, 2);
 }
 
 BOOST_AUTO_TEST_CASE(each_is_there_until_what_the_other_leaves_behind_is_gone) {
