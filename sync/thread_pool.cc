@@ -292,6 +292,7 @@ void ThreadPool::close() noexcept {
   }
   {
     const ShieldScope unwatched;
+    const ExpectedEvent ends;
     all_ended_.wait();
   }
   const std::lock_guard threads(threads_lock_);
