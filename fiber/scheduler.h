@@ -82,7 +82,8 @@ class Scheduler {
   // What takes the exceptions that nobody else does: those that leave detached fibers, and those of
   // tasks that are destroyed without get(). It runs in the fiber that failed, or destroyed,
   // shielded from cancellation; it may wait, but not throw. For a task that outlives its scheduler
-  // it runs where the handle is dropped. Default, also for null: prints and terminates.
+  // it runs where the handle is dropped. Default, also for null: prints and terminates. Of several
+  // schedulers each has its own: set it with spread().
   void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.

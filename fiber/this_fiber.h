@@ -29,8 +29,9 @@ TimePoint deadline_within(Duration time) noexcept;
 // The running fiber. Throws std::logic_error outside fibers.
 TaskInfo current_task();
 
-// All fibers of the calling fiber's scheduler that have not ended, in no particular order.
-// O(stacks ever used). Throws std::logic_error outside fibers.
+// All fibers of the calling fiber's scheduler that have not ended, in no particular order; for
+// those of the others, spread(all_tasks). O(stacks ever used). Throws std::logic_error outside
+// fibers.
 std::vector<TaskInfo> all_tasks();
 
 // For weft's own files: while it lives, the running fiber waits for something from outside, which a
