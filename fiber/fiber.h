@@ -86,7 +86,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
     kWake = 2,      // its waiter was claimed: make it ready
     kCancel = 4,    // see cancel()
     kRecycle = 8,   // the last handle is gone, and it has ended
-    kForeign = 16,  // with kStart: not by a fiber of schedulers that end together with its own
+    kForeign = 16,  // with kStart: not by a fiber on its way out, whose end is that of its own, too
     kStartForeign = kStart | kForeign
   };
 

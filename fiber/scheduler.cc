@@ -104,9 +104,10 @@ void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
   if (const Fiber* parent = current_fiber()) fiber.locals = LocalTable::share(parent->locals);
   Scheduler& home = of(fiber);
   if (&home != current_scheduler) {
-    const void* const kin = current_scheduler ? current_scheduler->options_.kin : nullptr;
-    const bool foreign = !kin || kin != home.options_.kin;
-    fiber.request(foreign ? Fiber::kStartForeign : Fiber::kStart);
+    const Scheduler* const here = current_scheduler;
+    const bool on_its_way_out = here && here->closing_;
+    const bool kin = here && here->options_.kin && here->options_.kin == home.options_.kin;
+    fiber.request(on_its_way_out && kin ? Fiber::kStart : Fiber::kStartForeign);
     return;
   }
   home.begin(fiber);
@@ -266,7 +267,8 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   if (what & Fiber::kStart) {
     if (current_scheduler == this) {
       start_here(fiber);
-      // Nobody whom this end waits for is there to cancel it.
+      // Started before the end, or by somebody whom it does not wait for: it may have no owner who
+      // is cancelled.
       if (closing_ && what & Fiber::kForeign) fiber.cancel();
     } else {
       // After the last turn: it ends without having begun.

@@ -179,6 +179,7 @@ void Scheduler::shutdown(Shutdown& end) {
   closing_ = true;
   report_at_ = std::min(port_.now(), kForever - kPatience) + kPatience;
   for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
+  end.meet();
   for (auto next = Shutdown::Next::kGoOn; next != Shutdown::Next::kEnd;) {
     // What callables own may wait for something when it is destroyed.
     if (!calls_.empty()) start_cleanup("shutdown", drop_calls);

@@ -4,12 +4,44 @@
 #include <mutex>
 #include <utility>
 
+#include "weft/fiber/parker.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
 
 namespace weft {
+namespace {
+
+// How long a meeting waits for who does not come.
+constexpr Duration kPatience = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Shutdown::Shutdown(std::span<Scheduler* const> schedulers, std::function<void()> last)
-    : schedulers_(schedulers), last_(std::move(last)), active_(schedulers.size()) {}
+    : schedulers_(schedulers),
+      last_(std::move(last)),
+      missing_(schedulers.size()),
+      active_(schedulers.size()) {
+  waiting_.reserve(schedulers.size());
+}
+
+void Shutdown::meet() {
+  Parker& self = this_thread_parker();
+  {
+    const std::lock_guard lock(lock_);
+    if (--missing_ == 0) {
+      for (Parker* parker : waiting_) parker->post();
+      waiting_.clear();
+      return;
+    }
+    waiting_.push_back(&self);
+  }
+  if (self.wait(Clock::now() + kPatience)) return;
+  {
+    const std::lock_guard lock(lock_);
+    if (std::erase(waiting_, &self) > 0) return;
+  }
+  self.wait();  // the token is there: it must not be left for a later wait
+}
 
 Shutdown::Next Shutdown::rest(Scheduler& scheduler) noexcept {
   std::unique_lock lock(lock_);

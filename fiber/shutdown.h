@@ -4,16 +4,21 @@
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "weft/fiber/atomic.h"
 
 namespace weft {
 
+class Parker;
 class Scheduler;
 
 // The end that schedulers come to together: none of them stops before none has anything left to do,
 // because what a fiber does on its way out may need a fiber of another one. Each scheduler's thread
 // calls Scheduler::shutdown() with it.
+//
+// It begins with a meeting: no fiber goes on before all of all schedulers are cancelled, so that
+// none sees the end of another one before its own.
 //
 // A scheduler that has nothing left to do rests. The last one that comes to rest, and finds nothing
 // on the way to the others, runs `last` as a fiber that is not cancelled, and when all have come to
@@ -26,7 +31,12 @@ class Shutdown {
   Shutdown(const Shutdown&) = delete;
   Shutdown& operator=(const Shutdown&) = delete;
 
-  // For Scheduler::shutdown(). Its scheduler has nothing left to do.
+  // For Scheduler::shutdown(). The fibers of the calling thread are cancelled: waits until all are.
+  // But no longer than 100 ms for those whose fibers hold up their threads, as they may do so until
+  // a fiber of this one goes on.
+  void meet();
+
+  // The scheduler has nothing left to do.
   enum class Next {
     kGoOn,     // something came
     kRunLast,  // last() is for this one to run
@@ -43,6 +53,8 @@ class Shutdown {
   const std::function<void()> last_;
 
   ThreadMutex lock_;  // guards:
+  std::size_t missing_;
+  std::vector<Parker*> waiting_;  // at the meeting
   std::size_t active_;
   bool last_begun_ = false;
   bool over_ = false;
