@@ -39,7 +39,7 @@ class RingStore {
         head_(std::exchange(other.head_, 0)),
         size_(std::exchange(other.size_, 0)) {}
   ~RingStore() {
-    while (size_ > 0) pop();
+    while (size_ > 0) (void)pop();
   }
 
   // Memory for at least so many.
