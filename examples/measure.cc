@@ -48,29 +48,13 @@ long number_in(const char* file, long otherwise) {
   return in >> number ? number : otherwise;
 }
 
-// Memory that this process shares with no other, and its page tables.
-long memory_of(pid_t process) {
-  const auto folder = "/proc/" + std::to_string(process);
-  return bytes_in(folder + "/smaps_rollup", "Private_Dirty") +
-         bytes_in(folder + "/status", "VmPTE");
-}
-
-// That of its children, if it has any; else its own, less what it had at the start.
+// Memory of its children, if it has any; else its own, less what it had at the start.
 long memory_added(pid_t process, const Board& board) {
   const auto id = std::to_string(process);
   std::ifstream children("/proc/" + id + "/task/" + id + "/children");
   long sum = 0;
   for (pid_t child = 0; children >> child;) sum += memory_of(child);
   return sum > 0 ? sum : std::max(0L, memory_of(process) - board.memory_at_start);
-}
-
-// 1234567 as 1,234,567.
-std::string with_commas(long number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<long>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<std::size_t>(at), ",");
-  }
-  return text;
 }
 
 // The life of the process that works.
@@ -187,17 +171,30 @@ void RaceTable::race(const std::string& name, void (*way)(long, Progress&), long
               kibibytes >= 0 ? text("%.1f KiB", kibibytes).c_str() : "-");
 }
 
-long fibers_that_fit() {
-  constexpr long kBytesEach = 4700;
+long fibers_that_fit(double share) {
+  constexpr double kBytesEach = 4700;
   long memory = bytes_in("/proc/meminfo", "MemTotal");
   memory = std::min(memory, number_in("/sys/fs/cgroup/memory.max", memory));
   const long available = bytes_in("/proc/meminfo", "MemAvailable");
-  long fit = std::min(memory / 4, available / 4 * 3) / kBytesEach;
+  const double bytes =
+      std::min(share * static_cast<double>(memory), 0.75 * static_cast<double>(available));
+  long fit = static_cast<long>(bytes / kBytesEach);
   if (guards_split_mappings()) {
     fit = std::min(fit, number_in("/proc/sys/vm/max_map_count", 65530) / 2 - 1000);
   }
-  fit = std::max(fit, 1L);
-  long unit = 1;
-  while (fit / unit >= 10) unit *= 10;
-  return fit / unit * unit;
+  return std::max(fit, 1L);
+}
+
+long memory_of(pid_t process) {
+  const auto folder = "/proc/" + std::to_string(process);
+  return bytes_in(folder + "/smaps_rollup", "Private_Dirty") +
+         bytes_in(folder + "/status", "VmPTE");
+}
+
+std::string with_commas(long number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<long>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
 }

@@ -1,6 +1,8 @@
-// Measures work that asks many queries, its time and the memory that it takes, and prints that.
+// Measures what many fibers take: time, memory, and how many there is room for.
 #ifndef WEFT_EXAMPLES_MEASURE_H_
 #define WEFT_EXAMPLES_MEASURE_H_
+
+#include <sys/types.h>
 
 #include <atomic>
 #include <chrono>
@@ -12,7 +14,7 @@ struct Progress {
   std::atomic<long> answered{0};  // those that have it
 };
 
-// A table on stdout, with notes below it.
+// Work that asks many queries: a table on stdout, with notes below it.
 class RaceTable {
  public:
   // `answer_time`: how long each query waits.
@@ -30,8 +32,14 @@ class RaceTable {
   const std::chrono::milliseconds answer_time_;
 };
 
-// How many fibers at most a quarter of the machine's memory holds, rounded down to one digit and
-// zeros; fewer where that much is not free, or the kernel cannot guard as many stacks.
-long fibers_that_fit();
+// How many fibers at once this share of the machine's memory holds; fewer where that much is not
+// free, or the kernel cannot guard as many stacks.
+long fibers_that_fit(double share);
+
+// Bytes of memory that this process shares with no other, and its page tables.
+long memory_of(pid_t process);
+
+// 1234567 as 1,234,567.
+std::string with_commas(long number);
 
 #endif  // WEFT_EXAMPLES_MEASURE_H_
