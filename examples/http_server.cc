@@ -1,10 +1,12 @@
 // An HTTP server: a fiber for each connection, which reads, answers and waits as plain code does.
-// Run it: ./bazelw run -c opt //examples:http_server -- [--idle SECONDS] [ADDRESS [FOLDER-OR-FILE]]
+// Run it: ./bazelw run -c opt //examples:http_server --
+//             [--threads N] [--idle SECONDS] [ADDRESS [FOLDER-OR-FILE]]
 // Then: curl -v http://127.0.0.1:8080/hello
 //
 // It keeps connections alive, takes requests that come before the last one is answered, and answers
-// those that came together with one write. SIGINT or SIGTERM ends it in order: what it has begun to
-// answer is answered. A second one ends it at once.
+// those that came together with one write. On several threads the kernel shares the connections out
+// to them. SIGINT or SIGTERM ends it in order: what it has begun to answer is answered. A second
+// one ends it at once.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -24,6 +26,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "examples/http.h"
 #include "weft/weft.h"
@@ -37,6 +40,7 @@ constexpr std::size_t kMaxBody = 64 * 1024;   // of one; it is read only for wha
 constexpr std::uint64_t kPiece = 256 * 1024;  // of a file
 
 struct Settings {
+  unsigned threads = 1;
   std::string address = "127.0.0.1:8080";
   // How long a client may take to send a request, to read a piece of the answer, or to be silent.
   weft::Duration idle = 15s;
@@ -44,7 +48,8 @@ struct Settings {
   std::string only;              // if not empty, no other file than this one
 };
 
-struct Counts {
+// Of one thread, in a cache line of its own.
+struct alignas(64) Counts {
   long connections = 0;
   long requests = 0;
 };
@@ -57,6 +62,7 @@ struct Page {
 constexpr Page kPages[] = {
     {"/", "This is weft's http_server.\n"},
     {"/hello", "Hello, world!\n"},
+    {"/healthz", "ok\n"},  // for a balancer, which asks whether to send requests
 };
 
 class Connection {
@@ -205,11 +211,11 @@ class Connection {
   std::string answers_;  // not written yet
 };
 
-void serve(const Settings& settings, Counts& counts) {
+// Serves on the calling fiber's scheduler until it is cancelled.
+void serve(weft::TcpListener&& bound, const Settings& settings, Counts& counts) {
   weft::TaskGroup connections;  // its destructor cancels them, and waits for what is shielded
-  weft::TcpListener listener(settings.address);
-  std::printf("serving on http://%s\n", listener.local_address().to_string().c_str());
-  std::fflush(stdout);
+  // Closed before that, so that no more come, and on the scheduler that used it.
+  weft::TcpListener listener = std::move(bound);
   for (;;) {
     weft::TcpStream stream = listener.accept();
     ++counts.connections;
@@ -223,18 +229,29 @@ void serve(const Settings& settings, Counts& counts) {
   }
 }
 
-}  // namespace
+void serve_on_all(const Settings& settings, std::vector<Counts>& counts) {
+  auto listeners = weft::TcpListener::one_per_scheduler(settings.address);
+  std::printf("serving on http://%s\n", listeners.front().local_address().to_string().c_str());
+  std::fflush(stdout);
+  weft::spread([&](std::size_t i) { serve(std::move(listeners[i]), settings, counts[i]); });
+}
 
-int main(int argc, char** argv) try {
+Settings settings_from(int argc, char** argv) {
   Settings settings;
   int next = 1;
-  if (next + 1 < argc && std::string_view(argv[next]) == "--idle") {
-    const std::chrono::duration<double> seconds(std::atof(argv[next + 1]));
-    if (!(seconds.count() > 0 && seconds.count() <= 1e6)) {
-      throw std::invalid_argument("--idle takes seconds");
+  for (; next + 1 < argc && std::string_view(argv[next]).starts_with("--"); next += 2) {
+    const std::string_view option = argv[next];
+    const double value = std::atof(argv[next + 1]);
+    if (option == "--threads") {
+      if (!(value >= 1 && value <= 1024)) throw std::invalid_argument("--threads takes a number");
+      settings.threads = static_cast<unsigned>(value);
+    } else if (option == "--idle") {
+      if (!(value > 0 && value <= 1e6)) throw std::invalid_argument("--idle takes seconds");
+      settings.idle =
+          std::chrono::duration_cast<weft::Duration>(std::chrono::duration<double>(value));
+    } else {
+      throw std::invalid_argument("there is no option " + std::string(option));
     }
-    settings.idle = std::chrono::duration_cast<weft::Duration>(seconds);
-    next += 2;
   }
   if (next < argc) settings.address = argv[next++];
   if (next < argc) {
@@ -244,13 +261,33 @@ int main(int argc, char** argv) try {
       settings.folder.remove_filename();
     }
   }
-  Counts counts;
+  return settings;
+}
+
+void print(const std::vector<Counts>& counts) {
+  Counts all;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto& [connections, requests] = counts[i];
+    if (counts.size() > 1) {
+      std::printf("thread %zu: %ld connections, %ld requests\n", i, connections, requests);
+    }
+    all.connections += connections;
+    all.requests += requests;
+  }
+  std::printf("%ld connections, %ld requests\n", all.connections, all.requests);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const Settings settings = settings_from(argc, argv);
+  std::vector<Counts> counts(settings.threads);
   try {
-    weft::run([&] { serve(settings, counts); });
+    weft::run([&] { serve_on_all(settings, counts); }, {.threads = settings.threads});
   } catch (const weft::TaskCancelled&) {
     // SIGINT or SIGTERM: it is over.
   }
-  std::printf("%ld connections, %ld requests\n", counts.connections, counts.requests);
+  print(counts);
 } catch (const std::exception& e) {
   std::fprintf(stderr, "http_server: %s\n", e.what());
   return 1;

@@ -49,8 +49,9 @@ bool readable(const weft::Fd& fd) {
 // The example as a child process, which serves a folder or a file. `idle` is in seconds.
 class Server {
  public:
-  explicit Server(const fs::path& served = {}, const std::string& idle = "15")
-      : program_("examples/http_server", arguments(served, idle)) {
+  explicit Server(const fs::path& served = {}, const std::string& idle = "15",
+                  const std::string& threads = "1")
+      : program_("examples/http_server", arguments(served, idle, threads)) {
     const std::string line = program_.read_line();
     BOOST_REQUIRE_MESSAGE(line.starts_with("serving on http://127.0.0.1:"), "it said: " << line);
     port_ = std::stoi(line.substr(line.rfind(':') + 1));
@@ -87,8 +88,9 @@ class Server {
   }
 
  private:
-  static std::vector<std::string> arguments(const fs::path& served, const std::string& idle) {
-    std::vector<std::string> all{"--idle", idle, "127.0.0.1:0"};
+  static std::vector<std::string> arguments(const fs::path& served, const std::string& idle,
+                                            const std::string& threads) {
+    std::vector<std::string> all{"--threads", threads, "--idle", idle, "127.0.0.1:0"};
     if (!served.empty()) all.push_back(served);
     return all;
   }
@@ -224,6 +226,11 @@ BOOST_AUTO_TEST_CASE(curl_asks_twice_over_one_connection) {
   BOOST_TEST(curl(kReport + server.url() + "/hello -o /dev/null " + server.url() + "/none") ==
              "200 1, 404 0, ");
   BOOST_TEST(server.end() == "2 connections, 4 requests\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_balancer_is_told_that_it_serves) {
+  Server server;
+  BOOST_TEST(curl("--fail " + server.url() + "/healthz") == "ok\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_head_has_no_body) {
@@ -426,6 +433,44 @@ BOOST_AUTO_TEST_CASE(a_signal_ends_it_when_what_is_begun_is_answered) {
   BOOST_TEST(reading.answer().size() == 4 + Folder::kHuge);
   BOOST_TEST(reading.answer() == "end");
   BOOST_TEST(server.end() == "2 connections, 3 requests\n");
+}
+
+BOOST_AUTO_TEST_CASE(threads_share_the_connections_and_all_end_on_a_signal) {
+  const Folder folder;
+  Server server(folder.site(), "15", "2");
+  std::vector<Client> idle;
+  for (int i = 0; i < 40; ++i) {
+    Client& client = idle.emplace_back(server);
+    client.send(kGet);
+    BOOST_TEST(client.answer() == "200 " + kHello);
+  }
+  std::vector<Client> reading;
+  for (int i = 0; i < 6; ++i) {
+    Client& client = reading.emplace_back(server);
+    client.send(kGet + "GET /blob HTTP/1.1\r\nHost: a" + kEnd);
+    BOOST_TEST(client.answer() == "200 " + kHello);  // so the other one is begun
+  }
+  server.tell_to_end();
+  for (Client& client : idle) BOOST_TEST(client.answer() == "end");
+  const std::string blob = content_of(folder.site() / "blob");
+  for (Client& client : reading) {
+    BOOST_TEST((client.answer() == "200 " + blob));
+    BOOST_TEST(client.answer() == "end");
+  }
+
+  long connections[2] = {}, requests[2] = {};
+  int read = 0;
+  const std::string words = server.end();
+  std::sscanf(words.c_str(),
+              "thread 0: %ld connections, %ld requests\n"
+              "thread 1: %ld connections, %ld requests\n"
+              "46 connections, 52 requests\n%n",
+              &connections[0], &requests[0], &connections[1], &requests[1], &read);
+  BOOST_TEST(static_cast<std::size_t>(read) == words.size(), words);
+  BOOST_TEST(connections[0] > 0);
+  BOOST_TEST(connections[1] > 0);
+  BOOST_TEST(connections[0] + connections[1] == 46);
+  BOOST_TEST(requests[0] + requests[1] == 52);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
