@@ -215,6 +215,26 @@ BOOST_AUTO_TEST_CASE(bridge_carries_every_message) {
   check_lines("bridge", lines);
 }
 
+BOOST_AUTO_TEST_CASE(skynet_sums_in_both_orders_on_one_thread_and_on_several) {
+  const std::string cost = " 100 *?.? ms *?.? ms * ns *?.? MiB";
+  check_lines("skynet 2 2",
+              {
+                  "",
+                  "A tree of fibers: 100 leaves return their numbers, all others the sum.",
+                  "",
+                  "  order *threads *leaves *first time *again *a fiber *memory",
+                  "  ---*",
+                  "  eager * 1 *" + cost,
+                  "  eager * 2 *" + cost,
+                  "  breadth first * 1 *" + cost,
+                  "  breadth first * 2 *" + cost,
+                  "",
+                  "  All sums are right: 0 + 1 + ... + 99 = 4,950.",
+                  "  First time: *",
+                  "  Eager, *",
+              });
+}
+
 BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
   check_lines("sleep_race --quick", {
                                         "",
