@@ -1,4 +1,4 @@
-// The part of HTTP/1.1 (RFC 9110, 9112) that http_server needs: texts in, texts out, no I/O.
+// The part of HTTP/1.1 (RFC 9110, 9112) that a small server needs: texts in, texts out, no I/O.
 // Strict: what two programs might read in two ways is refused, so that what comes behind a request
 // is never taken for a part of it, nor a part of it for the next one.
 #ifndef WEFT_EXAMPLES_HTTP_H_
