@@ -34,6 +34,10 @@ class Port {
   // threads: a clock that jumps gives them some time first.
   virtual void expect(int events) noexcept { static_cast<void>(events); }
 
+  // The calling thread begins, or ends, to run the scheduler.
+  virtual void enter() noexcept {}
+  virtual void leave() noexcept {}
+
   // Ends the current wait(), or the next one if none is under way.
   // From any thread, and from a handler for signals.
   virtual void wake() noexcept = 0;

@@ -105,9 +105,8 @@ void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
   Scheduler& home = of(fiber);
   if (&home != current_scheduler) {
     const Scheduler* const here = current_scheduler;
-    const bool on_its_way_out = here && here->closing_;
-    const bool kin = here && here->options_.kin && here->options_.kin == home.options_.kin;
-    fiber.request(on_its_way_out && kin ? Fiber::kStart : Fiber::kStartForeign);
+    const bool on_its_way_out = here && here->closing_ && here->first_ == home.first_;
+    fiber.request(on_its_way_out ? Fiber::kStart : Fiber::kStartForeign);
     return;
   }
   home.begin(fiber);
@@ -238,11 +237,14 @@ void Scheduler::release(Fiber& fiber) noexcept {
 }
 
 void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
+  const Scheduler* const here = current_scheduler;
   {
     const WaitQueue::Lock lock(fiber.completion.queue());
     if (!fiber.done()) {
       // Relaxed: the lock orders it with the end of the fiber.
       fiber.handle.store(Ownership::kDroppedElsewhere, std::memory_order_relaxed);
+      // Nobody else would cancel it. Under the lock it cannot end, and so its scheduler stays.
+      if (here && here->closing_) fiber.request(Fiber::kCancel);
       return;
     }
   }

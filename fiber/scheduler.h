@@ -25,6 +25,7 @@
 
 namespace weft {
 
+class Runtime;
 class Shutdown;
 class ThreadPool;
 
@@ -55,7 +56,6 @@ class Scheduler {
     Duration spin = {};                              // look for work this long before sleeping
     bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
-    const void* kin = nullptr;  // those with the same one end together: see Shutdown; null: alone
   };
 
   // The scheduler of the calling fiber. Throws std::logic_error outside fibers.
@@ -128,15 +128,26 @@ class Scheduler {
   }
 
   TimePoint now() const noexcept { return port_.now(); }
-  // Whether the calling thread is the one that last ran this, and no fiber of it: nobody else can
-  // be expected to run it, and waiting for one of its fibers would be in vain. From any thread.
+  // Whether the calling thread is the one that last ran this, or is to do so, and no fiber of it:
+  // nobody else can be expected to run it, and waiting for one of its fibers would be in vain. From
+  // any thread.
   bool waits_for_caller() const noexcept {
     // Relaxed: a thread looks for what itself stored.
     return !current_scheduler && thread_.load(std::memory_order_relaxed) == &current_scheduler;
   }
-  // What run_in_executor() uses here. Only kept: fiber/ does not know what it is.
+  // The calling thread is the one to run this.
+  void expect_caller() noexcept { thread_.store(&current_scheduler, std::memory_order_relaxed); }
+  // The first of the schedulers that end together: this one, if it is alone. See Shutdown.
+  Scheduler& first() const noexcept { return *first_; }
+  // What run_in_executor() uses here, and who owns this. Only kept: fiber/ does not know them.
   ThreadPool* default_pool() const noexcept { return default_pool_; }
-  void set_default_pool(ThreadPool* pool) noexcept { default_pool_ = pool; }
+  Runtime* runtime() const noexcept { return runtime_; }
+  // Before it runs.
+  void set_first(Scheduler& first) noexcept { first_ = &first; }
+  void set_runtime(Runtime& runtime, ThreadPool& pool) noexcept {
+    runtime_ = &runtime;
+    default_pool_ = &pool;
+  }
   TimerQueue& timers() noexcept { return timers_; }
   Port& port() noexcept { return port_; }
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
@@ -222,6 +233,7 @@ class Scheduler {
   static void yield_cancelled(Fiber& self);
 
   void attach();
+  void detach() noexcept;
   void turn();
   void run_fibers() noexcept;
   void sleep();
@@ -256,6 +268,8 @@ class Scheduler {
   TimePoint report_at_ = kForever;
   std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
   ThreadPool* default_pool_ = nullptr;
+  Runtime* runtime_ = nullptr;
+  Scheduler* first_ = this;
   IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
   Fiber loop_;                       // the loop's own context, on the thread's stack
 
@@ -263,7 +277,7 @@ class Scheduler {
   alignas(64) Inbox inbox_;
   Atomic<bool> stop_{false};
   Atomic<int> stopping_{0};              // threads that are in stop()
-  Atomic<Scheduler**> thread_{nullptr};  // its current_scheduler: the thread that ran this last
+  Atomic<Scheduler**> thread_{nullptr};  // its current_scheduler: see waits_for_caller()
 };
 
 template <class F>

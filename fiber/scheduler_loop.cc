@@ -36,7 +36,7 @@ void Scheduler::run() {
   while (!stop_.load(std::memory_order_acquire)) turn();
   // Relaxed: a stop that comes from now on is for the next run, or for this one: as it likes.
   stop_.store(false, std::memory_order_relaxed);
-  current_scheduler = nullptr;
+  detach();
 }
 
 void Scheduler::run_until(Completion& completion) {
@@ -52,6 +52,8 @@ void Scheduler::run_until(Completion& completion) {
     completion.queue().watch(lock, at_the_end);
   }
   while (!completion.done()) run();  // somebody else's stop() does not count
+  // Takes the lock: who completed it on another thread may still be about to call the watcher.
+  completion.queue().unwatch(at_the_end);
 }
 
 void Scheduler::attach() {
@@ -59,10 +61,16 @@ void Scheduler::attach() {
     throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
   current_scheduler = this;
-  thread_.store(&current_scheduler, std::memory_order_relaxed);  // see waits_for_caller()
+  expect_caller();
   current_ = nullptr;
   loop_.context.adopt_thread();
   switch_.bind();
+  port_.enter();
+}
+
+void Scheduler::detach() noexcept {
+  port_.leave();
+  current_scheduler = nullptr;
 }
 
 void Scheduler::stop() noexcept {
@@ -188,7 +196,7 @@ void Scheduler::shutdown(Shutdown& end) {
     next = end.rest(*this);
     if (next == Shutdown::Next::kRunLast) start_cleanup("shutdown, at last", end.last());
   }
-  current_scheduler = nullptr;
+  detach();
 }
 
 void Scheduler::wait_for_post() {

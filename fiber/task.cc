@@ -16,18 +16,21 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (&target == Scheduler::current_fiber()) {
     throw std::logic_error("weft::Task: a task cannot wait for itself");
   }
-  if (!Scheduler::current_or_null() && never_ends(target)) {
+  if (!Scheduler::current_or_null() && left_to_caller(target, false)) {
     throw std::logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
   }
   return target.completion.wait(deadline, "Task::wait");
 }
 
-// Whether it is for the calling plain thread to run it.
-bool TaskBase::never_ends(Fiber& target) noexcept {
-  const WaitQueue::Lock lock(target.completion.queue());  // keeps the scheduler
+// The scheduler that it is for the calling plain thread to run, or else the target may not end: its
+// own; or, with others, the first of those that its runtime has, too, which it may need. Or null.
+Scheduler* TaskBase::left_to_caller(Fiber& target, bool with_others) noexcept {
+  const WaitQueue::Lock lock(target.completion.queue());  // keeps the schedulers
   // Relaxed: the lock orders it.
-  const Scheduler* const home = target.home.load(std::memory_order_relaxed);
-  return !target.done() && home && home->waits_for_caller();
+  Scheduler* const home = target.home.load(std::memory_order_relaxed);
+  if (target.done() || !home) return nullptr;
+  Scheduler* const runner = with_others ? &home->first() : home;
+  return runner->waits_for_caller() ? runner : nullptr;
 }
 
 bool TaskBase::wait_until(TimePoint deadline) { return wait_until_end(fiber(), deadline); }
@@ -52,10 +55,12 @@ void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
   if (fiber_ == Scheduler::current_fiber()) return;
   fiber_->cancel();
-  if (!Scheduler::current_or_null() && never_ends(*fiber_)) {
-    // What it refers to may go next: it has to end, and it is for us to run it.
-    Scheduler::of(*fiber_).run_until(fiber_->completion);
-    return;
+  if (!Scheduler::current_or_null()) {
+    if (Scheduler* left = left_to_caller(*fiber_, true)) {
+      // What it refers to may go next: it has to end, and it is for us to see to that.
+      left->run_until(fiber_->completion);
+      return;
+    }
   }
   const ShieldScope unwatched;
   fiber_->completion.wait(kForever, "~Task");

@@ -85,7 +85,7 @@ class TaskBase {
   [[noreturn]] static void fail_no_task();
 
   static bool wait_until_end(Fiber& target, TimePoint deadline);
-  static bool never_ends(Fiber& target) noexcept;
+  static Scheduler* left_to_caller(Fiber& target, bool with_others) noexcept;
   void close() noexcept {
     if (!fiber_->done()) cancel_and_join();
     Scheduler::release(*fiber_);
@@ -104,8 +104,10 @@ class TaskBase {
 // Threads: a handle may be used by one fiber or plain thread at a time, on any thread.
 //
 // Errors: std::logic_error for a handle that refers to no task, a second get(), a task that joins
-// itself, and a wait for a task of this thread's runtime outside of its run(), where nobody would
-// run it. A handle that is destroyed there runs the runtime until the task has ended.
+// itself, and a wait for a task of this thread's scheduler outside of its run(), where nobody would
+// run it. (For a task of another scheduler of the runtime such a wait is in order, as long as the
+// task needs nothing of this one, nor virtual time, which stands still.) A handle that is destroyed
+// there runs this thread's scheduler until the task has ended.
 template <class T>
 class [[nodiscard]] Task : public TaskBase {
  public:

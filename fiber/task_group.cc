@@ -13,11 +13,12 @@ TaskGroup::~TaskGroup() {
     fail_misuse("a TaskGroup is destroyed by a child, which would wait for itself");
   }
   cancel();
+  std::exception_ptr failure;
   {
     const ShieldScope unwatched;
-    wait_for_children();
+    failure = wait_for_children();
   }
-  if (failure_) Scheduler::handle_exception_here(std::move(failure_));
+  if (failure) Scheduler::handle_exception_here(std::move(failure));
 }
 
 void TaskGroup::join() {
@@ -25,16 +26,18 @@ void TaskGroup::join() {
   if (self && self->group == this) {
     throw std::logic_error("weft::TaskGroup::join: a child cannot wait for its own group");
   }
-  wait_for_children();
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  if (std::exception_ptr failure = wait_for_children()) {
+    std::rethrow_exception(std::move(failure));
+  }
 }
 
-void TaskGroup::wait_for_children() {
+// Returns their first failure, if any.
+std::exception_ptr TaskGroup::wait_for_children() {
   for (;;) {
     WaitQueue::Lock lock(joiners_);
     if (children_.empty()) {
       cancelled_ = false;
-      return;
+      return std::exchange(failure_, nullptr);  // others may start more from here on
     }
     joiners_.wait(lock, kForever, "TaskGroup::join");
   }

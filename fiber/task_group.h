@@ -50,7 +50,7 @@ class TaskGroup {
   static void ended(Fiber& fiber) noexcept;
 
   void cancel_children() noexcept;
-  void wait_for_children();
+  std::exception_ptr wait_for_children();
 
   // Its lock guards the members below. Waiting in it: whoever joins.
   WaitQueue joiners_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "weft/fiber/scheduler.h"
+
 namespace weft {
 
 // ---- VirtualPort --------------------------------------------------------------------------------
@@ -24,17 +26,20 @@ void VirtualPort::expect(int events) noexcept {
 
 // May be called by a handler for signals, and so takes no lock.
 void VirtualPort::wake() noexcept {
-  clock_.patient_.store(true, std::memory_order_relaxed);
+  // One that no scheduler does is an event from outside.
+  if (!Scheduler::current_or_null()) clock_.patient_.store(true, std::memory_order_relaxed);
   set_busy();
   outside_.wake();
 }
 
 // Relaxed, here and elsewhere: if a scheduler does this, it counts as busy itself, and the clock's
 // lock, which it takes before it stops to do so, orders this before whoever counts. Others may be
-// overlooked, like any event that comes a moment later.
+// overlooked, like any event that comes a moment later; but no port runs that is not counted, and
+// so it is counted first: once it is not idle it may go on.
 void VirtualPort::set_busy() noexcept {
-  if (idle_.exchange(false, std::memory_order_relaxed)) {
-    clock_.busy_.fetch_add(1, std::memory_order_relaxed);
+  clock_.busy_.fetch_add(1, std::memory_order_relaxed);
+  if (!idle_.exchange(false, std::memory_order_relaxed)) {
+    clock_.busy_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 
@@ -47,22 +52,24 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
   port.deadline_ = deadline;
   port.idle_.store(true, std::memory_order_relaxed);
   busy_.fetch_sub(1, std::memory_order_relaxed);
+  TimePoint grace = kForever;  // its end; pending() may return early
   while (port.idle_.load(std::memory_order_relaxed)) {
     TimePoint until = kForever;
     if (busy_.load(std::memory_order_relaxed) == 0 && !anything_pending()) {
       if (expected_ > 0 && patient_.load(std::memory_order_relaxed)) {
-        until = port.outside_.now() + kGrace;
-      } else if (jump(port)) {
-        return false;
+        until = grace = std::min(grace, port.outside_.now() + kGrace);
+      } else {
+        grace = kForever;
+        if (jump(port)) return false;
       }
     }
     lock.unlock();
     const bool came = port.outside_.pending(until);
     lock.lock();
-    if (came) {
+    if (came && port.idle_.load(std::memory_order_relaxed)) {
       patient_.store(true, std::memory_order_relaxed);
       port.set_busy();
-    } else if (until != kForever && busy_.load(std::memory_order_relaxed) == 0) {
+    } else if (port.outside_.now() >= until && busy_.load(std::memory_order_relaxed) == 0) {
       patient_.store(false, std::memory_order_relaxed);
     }
   }

@@ -61,6 +61,8 @@ class VirtualPort final : public Port {
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override { return outside_.pending(deadline); }
   void expect(int events) noexcept override;
+  void enter() noexcept override { outside_.enter(); }
+  void leave() noexcept override { outside_.leave(); }
   void wake() noexcept override;
 
  private:

@@ -14,7 +14,7 @@ namespace weft {
 
 class Reactor;
 
-// The reactor of the runtime that runs on this thread, or null.
+// The reactor of the scheduler that runs on this thread, or null.
 inline constinit thread_local Reactor* current_reactor = nullptr;
 
 // The Port of a scheduler that does I/O: sleeps in epoll, and is woken through an eventfd.
@@ -39,6 +39,8 @@ class Reactor final : public Port {
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override;
 
+  void enter() noexcept override { current_reactor = this; }
+  void leave() noexcept override { current_reactor = nullptr; }
   void wake() noexcept override;
 
   const Registry& registry() const noexcept { return *registry_; }

@@ -17,8 +17,6 @@
 namespace weft {
 namespace {
 
-thread_local Runtime* current_runtime = nullptr;
-
 RunOptions checked(RunOptions options) {
   if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
   if (options.spin < Duration::zero()) {
@@ -45,15 +43,14 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 // A scheduler, and what it stands on.
 struct Runtime::Core {
-  Core(const RunOptions& options, VirtualClock& clock, unsigned n, const void* kin)
+  Core(const RunOptions& options, VirtualClock& clock, unsigned n)
       : virtual_port(reactor, clock),
         scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
                    .spin = options.virtual_time ? Duration::zero() : options.spin,
-                   .trim = !options.virtual_time,
-                   .kin = kin}) {}
+                   .trim = !options.virtual_time}) {}
 
   Reactor reactor;
   VirtualPort virtual_port;
@@ -63,10 +60,14 @@ struct Runtime::Core {
 struct Runtime::Impl {
   explicit Impl(const RunOptions& its_options) : options(its_options), pool(pool_options(options)) {
     for (unsigned n = 0; n < options.threads; ++n) {
-      cores.push_back(std::make_unique<Core>(options, clock, n, this));
-      cores.back()->scheduler.set_default_pool(&pool);
+      cores.push_back(std::make_unique<Core>(options, clock, n));
       schedulers.push_back(&cores.back()->scheduler);
     }
+  }
+
+  std::optional<Pinned> pin(unsigned n) const {
+    if (!options.pin_threads) return std::nullopt;
+    return std::optional<Pinned>(std::in_place, n);
   }
 
   const RunOptions options;
@@ -78,29 +79,19 @@ struct Runtime::Impl {
   std::optional<Shutdown> shutdown;  // there when these are told to stop
 };
 
-// Makes this the current runtime of the thread, which is to run the n-th scheduler.
-struct Runtime::Here {
-  Here(Runtime& runtime, unsigned n)
-      : outer(std::exchange(current_runtime, &runtime)),
-        outer_reactor(std::exchange(current_reactor, &runtime.impl_->cores[n]->reactor)) {
-    if (runtime.impl_->options.pin_threads) pinned.emplace(n);
-  }
-  ~Here() {
-    current_runtime = outer;
-    current_reactor = outer_reactor;
-  }
-  Runtime* const outer;
-  Reactor* const outer_reactor;
-  std::optional<Pinned> pinned;
-};
-
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {
+  Scheduler& first = *impl_->schedulers.front();
+  for (Scheduler* scheduler : impl_->schedulers) {
+    scheduler->set_first(first);
+    scheduler->set_runtime(*this, impl_->pool);
+  }
+  first.expect_caller();
   try {
     impl_->threads.reserve(options.threads);
     for (unsigned n = 1; n < options.threads; ++n) {
       impl_->threads.push_back(start_thread("weft-" + std::to_string(n), [this, n] {
-        const Here here(*this, n);
+        const std::optional<Pinned> pinned = impl_->pin(n);
         impl_->schedulers[n]->run();
         impl_->schedulers[n]->shutdown(*impl_->shutdown);
       }));
@@ -119,7 +110,7 @@ void Runtime::end() noexcept {
   // The pool ends while they still run: its jobs may wait for what they started there.
   impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
   for (Scheduler* scheduler : running.subspan(1)) scheduler->stop();
-  const Here here(*this, 0);
+  const std::optional<Pinned> pinned = impl_->pin(0);
   running.front()->shutdown(*impl_->shutdown);
   for (std::thread& thread : impl_->threads) thread.join();
 }
@@ -131,14 +122,14 @@ void Runtime::check_not_nested() {
 }
 
 void Runtime::run_until_end(TaskBase& task) {
-  const Here here(*this, 0);
+  const std::optional<Pinned> pinned = impl_->pin(0);
   std::optional<CancelOnSignal> signals;
   if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());
   impl_->schedulers.front()->run_until(task.completion());
 }
 
 void Runtime::run_forever() {
-  const Here here(*this, 0);
+  const std::optional<Pinned> pinned = impl_->pin(0);
   impl_->schedulers.front()->run();
 }
 
@@ -147,10 +138,12 @@ void Runtime::stop() noexcept { impl_->schedulers.front()->stop(); }
 std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
 
 Runtime& Runtime::current() {
-  if (!Scheduler::current_fiber() || !current_runtime) {
+  Runtime* const runtime =
+      Scheduler::current_fiber() ? Scheduler::current_or_null()->runtime() : nullptr;
+  if (!runtime) {
     throw std::logic_error("weft::Runtime::current: no runtime here; call it inside weft::run");
   }
-  return *current_runtime;
+  return *runtime;
 }
 
 }  // namespace weft

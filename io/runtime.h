@@ -48,8 +48,9 @@ struct RunOptions {
 
   // Keeps each scheduler's thread to one core of those that the process may use, going around; the
   // thread that calls run() only meanwhile. Spares a busy server the moves from core to core; a
-  // harm where others want the same cores. Threads that fibers start inherit it, those of weft's
-  // own do not. No effect where the system does not allow it.
+  // harm where others want the same cores. Threads that fibers start inherit it, and so do those
+  // that these start; threads that weft starts for a fiber do not. No effect where the system does
+  // not allow it.
   bool pin_threads = false;
 };
 
@@ -101,7 +102,6 @@ class Runtime {
  private:
   struct Core;
   struct Impl;
-  struct Here;
 
   static void check_not_nested();
   void run_until_end(TaskBase& task);

@@ -27,7 +27,8 @@ template <class F>
 auto spread(F&& f);
 
 // The next scheduler in turn, for those who do not care: spawn(f, {.on = round_robin()}). Each
-// thread goes around by itself. Throws std::logic_error outside fibers.
+// thread goes around by itself, and begins with its own scheduler. Throws std::logic_error outside
+// fibers.
 Scheduler* round_robin();
 
 // ---- Implementation -----------------------------------------------------------------------------

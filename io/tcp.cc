@@ -150,20 +150,19 @@ TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions opti
 std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_and_port,
                                                         TcpListenerOptions options) {
   const std::size_t count = Runtime::current().schedulers().size();
-  const bool shares = count > 1;
-  const bool checks = shares && !options.reuse_port;
-  options.reuse_port |= shares;
   return with_first_address(host_and_port, [&](Address address, bool both_families) {
-    if (checks && address.port() != 0) {
-      // Fails where somebody listens: that both sides are willing to share, the kernel cannot tell
-      // from a server that was started twice by mistake.
-      bound_socket(SOCK_STREAM, address,
-                   {.reuse_address = options.reuse_address, .both_families = both_families});
-    }
     std::vector<TcpListener> listeners;
     while (listeners.size() < count) {
       listeners.push_back(TcpListener(open_listener(address, options, both_families)));
-      address = listeners.front().local_address();  // with the port that the kernel chose
+      if (listeners.size() > 1) continue;
+      // Only now that the port is ours: a server that is started twice by mistake would else share
+      // it with itself.
+      address = listeners.front().local_address();
+      if (count > 1) {
+        set_option(listeners.front().native_handle(), SOL_SOCKET, SO_REUSEPORT, 1,
+                   address.to_string());
+        options.reuse_port = true;
+      }
     }
     return listeners;
   });

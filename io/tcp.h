@@ -92,7 +92,7 @@ class TcpListener {
   //   auto listeners = TcpListener::one_per_scheduler(":8080");
   //   spread([&](std::size_t i) { serve(listeners[i]); });
   //
-  // Throws as the constructor does: also address_in_use where others have the port, though they are
+  // Throws as the constructor does; address_in_use where somebody else has the port, though both be
   // willing to share it, unless options.reuse_port says that this is wanted. std::logic_error
   // outside fibers.
   static std::vector<TcpListener> one_per_scheduler(std::string_view host_and_port,

@@ -39,7 +39,9 @@ class TimelessPort final : public Port {
 
 // Two schedulers that end together.
 struct Pair {
-  explicit Pair(std::function<void()> last) : end(all, std::move(last)) {}
+  explicit Pair(std::function<void()> last) : end(all, std::move(last)) {
+    for (Scheduler* scheduler : all) scheduler->set_first(first);
+  }
 
   // A task of the scheduler that the calling fiber does not run on.
   Task<int> spawn_over_there(int result) {
@@ -47,11 +49,9 @@ struct Pair {
   }
   Scheduler* over_there() { return all[all[0] == Scheduler::current_or_null()]; }
 
-  Scheduler::Options options() const { return {.trim = false, .kin = this}; }
-
   std::array<TimelessPort, 2> ports;
-  Scheduler first{ports[0], options()};
-  Scheduler second{ports[1], options()};
+  Scheduler first{ports[0], {.trim = false}};
+  Scheduler second{ports[1], {.trim = false}};
   std::array<Scheduler*, 2> all{&first, &second};
   Shutdown end;
 };
