@@ -243,8 +243,9 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
     if (!fiber.done()) {
       // Relaxed: the lock orders it with the end of the fiber.
       fiber.handle.store(Ownership::kDroppedElsewhere, std::memory_order_relaxed);
-      // Nobody else would cancel it. Under the lock it cannot end, and so its scheduler stays.
-      if (here && here->closing_) fiber.request(Fiber::kCancel);
+      // Where both come to the same end, nobody else would cancel it. Under the lock it cannot end,
+      // and so its scheduler stays.
+      if (here && here->closing_ && here->first_ == of(fiber).first_) fiber.request(Fiber::kCancel);
       return;
     }
   }
