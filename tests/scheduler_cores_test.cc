@@ -89,7 +89,7 @@ FiberLocal<std::string> user("nobody");
 // ---- Posts and calls ----------------------------------------------------------------------------
 
 WEFT_CORES_TEST_CASE(posts_run_where_they_are_posted_in_the_order_of_each_poster) {
-  constexpr int kPosts = 300;
+  constexpr int kPosts = 50;
   // By the scheduler that runs them, and by the one that posted them.
   std::array<std::array<std::vector<int>, 3>, 3> seen;
   std::atomic<int> left{3 * 3 * kPosts}, strayed{0};
