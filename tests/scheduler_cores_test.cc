@@ -38,11 +38,8 @@ class CountingPort final : public Port {
  public:
   TimePoint now() const noexcept override { return Clock::now(); }
   bool wait(TimePoint deadline) override {
-    if (deadline > now()) {
-      asleep = true;
-      while (held) std::this_thread::yield();
-      asleep = false;
-    }
+    for (; held && deadline > now(); std::this_thread::yield()) asleep = true;
+    asleep = false;
     return parker_.wait(deadline);
   }
   void wake() noexcept override {
@@ -70,12 +67,20 @@ struct CountingScheduler {
     thread.join();
   }
 
-  // Returns when it sleeps, and will until release().
+  // Returns when it sleeps, and will until release(), and has nothing to do.
   void hold() {
-    port.held = true;
-    while (!port.asleep) std::this_thread::yield();
+    for (;;) {
+      port.held = true;
+      port.wake();  // it may sleep by itself
+      while (!port.asleep) std::this_thread::yield();
+      if (!scheduler.has_post()) return;
+      release();
+    }
   }
-  void release() { port.held = false; }
+  void release() {
+    port.held = false;
+    while (port.asleep) std::this_thread::yield();
+  }
 
   CountingPort port;
   Scheduler scheduler;
