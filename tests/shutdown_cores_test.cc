@@ -191,9 +191,26 @@ BOOST_AUTO_TEST_CASE(the_state_of_a_failed_main_is_waited_for_on_all_schedulers)
 
 // ---- Clean-up that needs other schedulers -------------------------------------------------------
 
+BOOST_AUTO_TEST_CASE(cleanup_may_start_and_join_helpers_everywhere) {
+  std::atomic<int> helped{0};
+  run_cores([&] {
+    at_the_end_of_each([&](std::size_t i) {
+      for (std::size_t n = 0; n < 6; ++n) {
+        auto helper = spawn([] { return sleep_for(10ms), 1; }, on((i + n) % 3));
+        helped += helper.get();
+      }
+      for (const int result : spread([] { return yield(), 1; })) helped += result;
+      TaskGroup group;
+      for (std::size_t n = 0; n < 3; ++n) group.spawn([&] { sleep_for(1ms), ++helped; }, on(n));
+      group.join();
+    });
+  });
+  BOOST_TEST(helped == 3 * (6 + 3 + 3));
+}
+
 // A scheduler that has nothing left to do itself is there for the others.
-BOOST_AUTO_TEST_CASE(cleanup_may_start_helpers_elsewhere_and_wait_for_their_end) {
-  std::atomic<int> ended{0};
+BOOST_AUTO_TEST_CASE(a_scheduler_at_rest_is_woken_by_the_cleanup_of_another) {
+  int helped = 0;
   run_cores([&] {
     spawn(
         [&] {
@@ -201,14 +218,9 @@ BOOST_AUTO_TEST_CASE(cleanup_may_start_helpers_elsewhere_and_wait_for_their_end)
             sleep_for_ever();
           } catch (const Cancelled&) {
             shield([&] {
-              for (std::size_t n = 0; n < 60; ++n) {
-                if (n % 6 == 0) sleep_for(1s);  // all others rest
-                auto helper = spawn([] { sleep_for(1ms); }, on(n % 3));
-                helper.wait();
-                ++ended;
-                TaskGroup group;
-                for (std::size_t i = 0; i < 3; ++i) group.spawn([] { sleep_for(1ms); }, on(i));
-                group.join();
+              for (std::size_t n = 0; n < 30; ++n) {
+                sleep_for(1ms);  // all others rest
+                helped += spawn([] { return 1; }, on(n % 3)).get();
               }
             });
           }
@@ -217,7 +229,7 @@ BOOST_AUTO_TEST_CASE(cleanup_may_start_helpers_elsewhere_and_wait_for_their_end)
         .detach();
     run_until_blocked();
   });
-  BOOST_TEST(ended == 60);
+  BOOST_TEST(helped == 30);
 }
 
 BOOST_AUTO_TEST_CASE(cleanup_may_play_ping_pong_between_schedulers) {
@@ -294,9 +306,7 @@ BOOST_AUTO_TEST_CASE(a_destructor_may_wait_for_a_task_of_another_scheduler) {
         : joined(std::exchange(other.joined, nullptr)), there(other.there) {}
     ~Waits() {
       if (!joined) return;
-      auto task = spawn([] { sleep_for(1s); }, on(there));
-      task.wait();
-      ++*joined;
+      *joined += spawn([] { return sleep_for(1s), 1; }, on(there)).get();
     }
     std::atomic<int>* joined;
     std::size_t there;
@@ -328,21 +338,31 @@ BOOST_AUTO_TEST_CASE(a_destructor_may_wait_for_a_task_of_another_scheduler) {
   BOOST_TEST(joined == 3 * 4);
 }
 
-BOOST_AUTO_TEST_CASE(what_cleanup_posts_or_detaches_elsewhere_does_not_begin) {
+BOOST_AUTO_TEST_CASE(what_cleanup_posts_elsewhere_does_not_begin) {
   std::atomic<int> ran{0}, cleaned{0};
   const auto held = std::make_shared<int>();
   run_cores([&] {
     at_the_end_of_each([&, held](std::size_t i) {
       sleep_for(1s);  // by then all have begun to end
-      for (std::size_t n = 0; n < 3; ++n) {
-        on((i + n) % 3).on->post([&, held] { ++ran; });
-        spawn([&, held] { ++ran; }, on((i + n) % 3)).detach();
-      }
+      for (std::size_t n = 0; n < 3; ++n) on((i + n) % 3).on->post([&, held] { ++ran; });
       ++cleaned;
     });
   });
   BOOST_TEST(cleaned == 3);
   BOOST_TEST(ran == 0);
+  BOOST_TEST(held.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_cleanup_detaches_elsewhere_ends) {
+  std::atomic<int> cleaned{0};
+  const auto held = std::make_shared<int>();
+  run_cores([&] {
+    at_the_end_of_each([&, held](std::size_t i) {
+      for (std::size_t n = 0; n < 6; ++n) spawn([held] { yield(); }, on((i + n) % 3)).detach();
+      ++cleaned;
+    });
+  });
+  BOOST_TEST(cleaned == 3);
   BOOST_TEST(held.use_count() == 1);
 }
 
