@@ -307,7 +307,10 @@ BOOST_AUTO_TEST_CASE(results_of_all_schedulers_may_be_taken_after_the_runtime_en
       {.threads = 3, .virtual_time = true});
   for (auto& task : results) BOOST_TEST(task.get() == std::string(1000, 'x'));
   for (auto& task : failed) BOOST_CHECK_THROW(task.get(), std::runtime_error);
-  for (auto& task : cancelled) BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  for (auto& task : cancelled) {
+    task.cancel();
+    BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(handles_of_all_schedulers_may_be_dropped_after_the_runtime_ended) {
