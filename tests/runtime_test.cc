@@ -347,6 +347,34 @@ BOOST_AUTO_TEST_CASE(what_is_detached_at_the_end_is_cancelled) {
   BOOST_TEST(cancelled);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_detached_at_the_end_on_another_scheduler_is_cancelled_at_once) {
+  Duration took = 1h;
+  run(
+      [&] {
+        const auto help = [&, start = now()](Event& begun) {
+          try {
+            begun.set();
+            sleep_for(1h);
+          } catch (const Cancelled&) {
+            took = now() - start;
+          }
+        };
+        spawn([help, other = Runtime::current().schedulers()[1]] {
+          try {
+            sleep_for(1h);
+          } catch (const Cancelled&) {
+            Event begun;
+            auto helper = spawn([help, &begun] { help(begun); }, {.on = other});
+            shield([&] { begun.wait(); });  // from now on only who detaches it can cancel it
+            helper.detach();
+          }
+        }).detach();
+        yield();
+      },
+      {.threads = 2, .virtual_time = true});
+  BOOST_TEST(took.count() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(the_end_waits_for_fibers_in_the_state_that_a_failed_main_leaves) {
   bool cleaned = false;
   BOOST_CHECK_THROW(run(
