@@ -216,6 +216,7 @@ class Scheduler {
 
  private:
   static void enter(void* fiber);
+  static void leave(Fiber& self, Fiber& first, bool ended) noexcept;
 
   void start_here(Fiber& fiber) noexcept;
   void begin(Fiber& fiber) noexcept;
