@@ -162,9 +162,10 @@ void Scheduler::enter(void* argument) {
   leave(self, of(self).next(), true);
 }
 
-// Here wait both who has started a fiber eagerly, until it waits or ends, and who has ended, until
-// there is new work. So the returns that either arrives by pair with the calls that the other left
-// by, and are predicted: two returns mispredicted would cost as much as all the rest of a spawn.
+// Here wait all but those that yield: for what they suspended themselves for, for a fiber started
+// eagerly to wait or end, and, having ended, for new work. So the returns that each arrives by pair
+// with the calls that the one before left by, and are predicted: two returns mispredicted would
+// cost as much as all the rest of a spawn.
 [[gnu::noinline]] void Scheduler::leave(Fiber& self, Fiber& first, bool ended) noexcept {
   Fiber* to = &first;
   for (;;) {

@@ -35,7 +35,10 @@ namespace weft {
   here.switch_.restore(here.current_->context);
 }
 
-[[gnu::always_inline]] inline void Scheduler::suspend() noexcept { go(*current_, next()); }
+// Where those wait who have ended, too: who waits for a task is mostly woken by its end.
+[[gnu::always_inline]] inline void Scheduler::suspend() noexcept {
+  leave(*current_, next(), false);
+}
 
 }  // namespace weft
 
