@@ -67,7 +67,7 @@ static_assert(sizeof(FiberHot) == 64);
 // The control block of a fiber, at the top of its own stack, with the callable and the result.
 //
 // A stack's control block and context are made once and serve one task after another: between
-// tasks the context is parked in the loop of Scheduler::enter(). One life of a block:
+// tasks the context is parked in the loop of Scheduler::leave(). One life of a block:
 // Scheduler::reserve() -> payload constructed -> Scheduler::start() -> work -> finish -> its handle
 // is dropped -> recycled. The block is recycled when both the work has ended and no handle is left,
 // on the home thread.
