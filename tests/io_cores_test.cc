@@ -149,6 +149,28 @@ WEFT_REAL_TIME_CORES_TEST_CASE(a_stream_may_go_from_scheduler_to_scheduler) {
   BOOST_TEST(right == 300);
 }
 
+WEFT_REAL_TIME_CORES_TEST_CASE(a_stream_that_went_elsewhere_needs_its_former_scheduler_no_more) {
+  for (int round = 0; round < 20; ++round) {
+    auto [ours, theirs] = UnixStream::pair();
+    const int number = ours.native_handle();
+    spawn([&ours = ours] { read_in_vain(ours); }, on(1)).get();
+    BOOST_TEST(registrations(number) == 1);
+    const Stopped stopped(1);
+    auto reader = spawn(
+        [stream = std::move(ours), number]() mutable {
+          read_in_vain(stream);
+          char byte[1];
+          stream.read_exactly(byte);
+          return registrations(number);
+        },
+        on(2));
+    if (round % 2) sleep_for(100us);
+    theirs.write_all("x");
+    BOOST_REQUIRE(reader.wait_for(20s));
+    BOOST_TEST(reader.get() == 1);
+  }
+}
+
 WEFT_REAL_TIME_CORES_TEST_CASE(what_came_before_a_hand_over_is_read_after_it) {
   for (int round = 0; round < 100; ++round) {
     auto [ours, theirs] = UnixStream::pair();

@@ -235,11 +235,13 @@ WEFT_CORES_TEST_CASE(the_mutex_is_held_after_a_wait_however_it_ended) {
   const std::lock_guard lock(mutex);  // on this scheduler
   sleep_for(1h);
   changed.notify_one();
+  run_until_blocked();
+  notified.cancel();  // too late: it waits for the mutex
   cancelled.cancel();
   run_until_blocked();
   BOOST_TEST((!notified.done() && !timed_out.done() && !cancelled.done()));
   mutex.unlock();
-  notified.get();
+  BOOST_TEST((end_of(notified) == End::kResult));
   timed_out.get();
   BOOST_TEST((end_of(cancelled) == End::kCancelled));
   BOOST_TEST(held == 3);
