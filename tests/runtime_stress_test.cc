@@ -103,6 +103,7 @@ class Work {
   void live(unsigned seed) {
     Random random(seed);
     struct Cleanup {
+      Cleanup(Work& its_work, Random& its_random) : work(its_work), random(its_random) {}
       ~Cleanup() { work.clean_up(random); }
       Work& work;
       Random& random;
