@@ -366,4 +366,35 @@ BOOST_AUTO_TEST_CASE(what_cleanup_detaches_elsewhere_ends) {
   BOOST_TEST(held.use_count() == 1);
 }
 
+// Where it is late on one scheduler: else a fiber there would see the end of another one before its
+// own, and end with an exception that nobody takes.
+BOOST_AUTO_TEST_CASE(no_fiber_goes_on_before_all_are_cancelled) {
+  std::atomic<bool> cancelled{false};
+  run_cores([&] {
+    std::atomic<bool> holds{false};
+    spawn(
+        [&] {
+          auto task = spawn(&sleep_for_ever, on(0));
+          try {
+            task.get();
+          } catch (const Cancelled&) {
+            cancelled = true;
+            throw;
+          }
+        },
+        on(1))
+        .detach();
+    run_until_blocked();
+    spawn(
+        [&holds] {
+          holds = true;
+          std::this_thread::sleep_for(5ms);
+        },
+        on(1))
+        .detach();
+    while (!holds) yield();
+  });
+  BOOST_TEST(cancelled);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
