@@ -61,11 +61,12 @@ struct RunOptions {
 //
 // At its end, in this order, each step on all schedulers before the next: what is left of the
 // fibers is cancelled (where one holds up its thread, later than on the others); pending calls are
-// dropped; the fibers are joined (those that take longer than five seconds are named on stderr),
-// which waits for the jobs that they have on threads; the pool of run_in_executor() runs what else
-// was posted to it, and its threads are joined; the threads of the schedulers are joined; the
-// reactors are closed. Until the last fiber of all has ended every scheduler runs what the others
-// ask of it. A runtime may not be destroyed in a fiber.
+// dropped; the fibers are joined (those that take longer than five seconds are named on stderr,
+// and cancelled again with whatever they have started), which waits for the jobs that they have on
+// threads; the pool of run_in_executor() runs what else was posted to it, and its threads are
+// joined; the threads of the schedulers are joined; the reactors are closed. Until the last fiber
+// of all has ended every scheduler runs what the others ask of it. A runtime may not be destroyed
+// in a fiber.
 //
 // Threads: stop() and schedulers() from any, the rest from the thread that made it. The threads of
 // its own block the signals that are not for themselves, so that the program's threads get them.
