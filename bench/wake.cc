@@ -107,7 +107,6 @@ double one_way_ns(long times, RoundTrip round_trip) {
 
 template <class Gate>
 double hand_over(bool one_core, long times) {
-  const OnCore first(OnCore::kFirst);
   Gate there;
   Gate back;
   std::thread other([&] {
@@ -117,6 +116,7 @@ double hand_over(bool one_core, long times) {
       back.open();
     }
   });
+  const OnCore first(OnCore::kFirst);  // now: who spins may keep the other from leaving this core
   const double ns = one_way_ns(times, [&] {
     there.open();
     back.pass();
