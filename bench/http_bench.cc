@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,14 @@ class HttpServer {
   std::string url_;
 };
 
+// Processor time that children have had that have ended.
+double ended_children_us() {
+  rusage usage{};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 // What wrk says: "12.34us", "5.6ms", "1.0s".
 double milliseconds(const std::string& text) {
   char* unit = nullptr;
@@ -120,17 +129,21 @@ void measure(Bench& bench, int connections) {
   Row latency{.what = what + "99th percentile latency", .unit = "ms"};
   Row cpu{.what = what + "the server's CPU per request", .unit = "us"};
   Row cores{.what = what + "cores that the server has", .unit = ""};
+  Row wrk{.what = what + "cores that wrk has", .unit = ""};
   const HttpServer two(2);
   const HttpServer one(1);
   const auto add = [&](const HttpServer& server, Samples Row::*column) {
     const double before = server.cpu_us();
+    const double children = ended_children_us();
     const double begin = wall_ns();
     const Load got = load(server.url(), connections);
     (requests.*column).add(got.per_second * 1e-3);
     (latency.*column).add(got.latency_ms);
     const double used = server.cpu_us() - before;
     (cpu.*column).add(used / got.requests);
-    (cores.*column).add(used * 1e3 / (wall_ns() - begin));
+    const double us = (wall_ns() - begin) * 1e-3;
+    (cores.*column).add(used / us);
+    (wrk.*column).add((ended_children_us() - children) / us);
   };
   for (int i = 0; i < bench.rounds() / 2; ++i) {
     add(one, &Row::raw);
@@ -139,7 +152,7 @@ void measure(Bench& bench, int connections) {
   bench.print(requests);
   bench.print(latency);
   bench.print(cpu);
-  bench.print(cores);
+  for (const Row* row : {&cores, &wrk}) bench.print(*row);
 }
 
 }  // namespace
