@@ -34,11 +34,11 @@ void VirtualPort::wake() noexcept {
 
 // Relaxed, here and elsewhere: if a scheduler does this, it counts as busy itself, and the clock's
 // lock, which it takes before it stops to do so, orders this before whoever counts. Others may be
-// overlooked, like any event that comes a moment later; but no port runs that is not counted, and
-// so it is counted first: once it is not idle it may go on.
+// overlooked, like any event that comes a moment later; but no port runs that is not counted.
 void VirtualPort::set_busy() noexcept {
   clock_.busy_.fetch_add(1, std::memory_order_relaxed);
-  if (!idle_.exchange(false, std::memory_order_relaxed)) {
+  // Release: pairs with the acquire in wait(); who finds itself not idle, and goes on, is counted.
+  if (!idle_.exchange(false, std::memory_order_release)) {
     clock_.busy_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
@@ -53,7 +53,7 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
   port.idle_.store(true, std::memory_order_relaxed);
   busy_.fetch_sub(1, std::memory_order_relaxed);
   TimePoint grace = kForever;  // its end; pending() may return early
-  while (port.idle_.load(std::memory_order_relaxed)) {
+  while (port.idle_.load(std::memory_order_acquire)) {
     TimePoint until = kForever;
     if (busy_.load(std::memory_order_relaxed) == 0 && !anything_pending()) {
       if (expected_ > 0 && patient_.load(std::memory_order_relaxed)) {

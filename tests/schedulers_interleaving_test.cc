@@ -197,4 +197,29 @@ BOOST_AUTO_TEST_CASE(the_clock_stops_at_every_deadline) {
                        3);
 }
 
+namespace {
+
+struct StandsStill : Clocks {
+  bool holds() const { return seen_first == seen_second; }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_clock_stands_still_for_one_whom_two_have_woken) {
+  check<StandsStill>({[](StandsStill& state) {
+                        state.first.wait(kStart + 2h);
+                        state.seen_first = state.first.now();
+                        static_cast<void>(state.over.load(std::memory_order_relaxed));  // a step
+                        state.seen_second = state.first.now();
+                        state.rest_first();
+                      },
+                      [](StandsStill& state) {
+                        state.second.wait(kStart + 1h);
+                        state.end_rest();
+                      },
+                      [](StandsStill& state) { state.first.wake(); },        // a plain thread
+                      [](StandsStill& state) { state.outside[0].wake(); }},  // an event
+                     2);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
