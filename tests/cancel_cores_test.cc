@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/cores.h"
 #include "tests/fixture.h"
 #include "weft/fiber/cancel.h"
 
@@ -34,28 +35,6 @@ bool sleep_is_cancelled() {
   return throws_cancelled([] { sleep_for(1h); });
 }
 
-// Keeps the thread of the i-th scheduler from running anything else while it lives.
-class Occupied {
- public:
-  explicit Occupied(std::size_t i)
-      : task_(spawn(
-            [this] {
-              begun_ = true;
-              while (!released_) std::this_thread::yield();
-            },
-            on(i))) {
-    while (!begun_) yield();
-  }
-  ~Occupied() {
-    released_ = true;
-    task_.wait();
-  }
-
- private:
-  std::atomic<bool> begun_{false}, released_{false};
-  Task<void> task_;
-};
-
 }  // namespace
 
 // ---- When it comes ------------------------------------------------------------------------------
@@ -64,7 +43,7 @@ WEFT_CORES_TEST_CASE(a_task_cancelled_elsewhere_before_it_starts_never_runs) {
   std::atomic<bool> ran{false};
   Task<void> task;
   {
-    const Occupied busy(1);
+    const Stopped busy(1);
     task = spawn([&] { ran = true; }, on(1));
     task.cancel();
     BOOST_TEST(!task.done());

@@ -5,8 +5,6 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
-#include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,6 +12,7 @@
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "tests/random_work.h"
 
 BOOST_AUTO_TEST_SUITE(runtime_stress)
 
@@ -24,24 +23,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int kRuntimes = kScale == 1 ? 500 : 200;
-
-using Random = std::minstd_rand;
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Counted while it lives.
-class Present {
- public:
-  explicit Present(std::atomic<int>& count) : count_(&count) { ++count; }
-  Present(const Present& other) : Present(*other.count_) {}
-  ~Present() { --*count_; }
-  Present& operator=(const Present&) = delete;
-
- private:
-  std::atomic<int>* count_;
-};
 
 // What a runtime is busy with. It and what its fibers wait for outlive the runtime.
 class Work {

@@ -8,15 +8,14 @@
 #include <deque>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <shared_mutex>
-#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "tests/random_work.h"
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/mutex.h"
 #include "weft/sync/queue.h"
@@ -31,24 +30,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr unsigned kSchedulers = 4;
-
-using Random = std::minstd_rand;
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Counted while it lives.
-class Present {
- public:
-  explicit Present(std::atomic<int>& count) : count_(&count) { ++count; }
-  Present(const Present& other) : Present(*other.count_) {}
-  ~Present() { --*count_; }
-  Present& operator=(const Present&) = delete;
-
- private:
-  std::atomic<int>* count_;
-};
 
 // A forest of tasks. A handle is joined, cancelled, detached or dropped where it was made, or given
 // away, and that is done on another scheduler or thread.
