@@ -1,0 +1,57 @@
+// A contestant is a program that does the workloads of the comparison in the way of one library:
+//
+//   PROGRAM WORKLOAD TIMES    does it so many times, and prints one number: what one time took
+//   PROGRAM echo              prints the port on 127.0.0.1 where it serves, until it is killed
+//   PROGRAM version           prints the library's name and version
+//
+// It ends with status 3 where the library has nothing of the kind, and with 1, and the reason on
+// stderr, where it fails. README.md lists the workloads; a contestant may be written in any
+// language, and those in C++ share the main function of contestant.cc.
+#ifndef WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
+#define WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace weft::bench {
+
+struct Workload {
+  std::string_view name;
+  // Returns nanoseconds for each time, unless README.md says otherwise. "echo" never returns.
+  double (*measure)(long times);
+};
+
+// What each contestant defines.
+std::string version();
+std::span<const Workload> workloads();
+
+// Prints the port of an echo server: connections are accepted from now on.
+void print_port(std::uint16_t port);
+
+// Nanoseconds of the wall clock that f takes, divided by `times`.
+template <class F>
+double wall_ns_per(long times, F&& f);
+
+// Memory of this process, page tables included, in bytes.
+double memory_bytes();
+
+// The n-th of the random numbers that all contestants use, below `end`: Knuth's multiplicative
+// hashing, simple enough for any language. 2654435761 is 2^32 divided by the golden ratio.
+constexpr std::uint64_t scattered(std::uint64_t n, std::uint64_t end) {
+  return (n * 2654435761U & 0xffffffffU) * end >> 32;
+}
+
+double wall_clock_ns();
+
+template <class F>
+double wall_ns_per(long times, F&& f) {
+  const double begin = wall_clock_ns();
+  f();
+  return (wall_clock_ns() - begin) / static_cast<double>(times);
+}
+
+}  // namespace weft::bench
+
+#endif  // WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
