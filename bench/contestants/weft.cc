@@ -1,0 +1,199 @@
+// weft, as its README teaches: the default runtime, one thread.
+
+#include "weft/weft.h"
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "bench/contestants/contestant.h"
+#include "bench/echo.h"
+#include "bench/harness.h"
+#include "bench/skynet.h"
+
+namespace weft::bench {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Two loops in one function, as raw has them: README.md tells what two functions cost.
+[[gnu::noinline]] void yield_times(long times) {
+  while (times-- > 0) yield();
+}
+
+double switches(long times) {
+  return run([times] {
+    Task<void> first = spawn([=] { yield_times(times / 2); });
+    Task<void> second = spawn([=] { yield_times(times / 2); });
+    return wall_ns_per(times, [&] {
+      first.get();
+      second.get();
+    });
+  });
+}
+
+double spawn_and_get(long times) {
+  return run([times] {
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) spawn([] {}).get();
+    });
+  });
+}
+
+double skynet(long threads) {
+  const auto part = [] { return skynet_tasks(0, kLeaves, true); };
+  Runtime runtime({.threads = static_cast<unsigned>(threads)});
+  const auto tree = [&] { return threads == 1 ? runtime.run(part) : runtime.run(skynet_spread); };
+  skynet_ms(tree);
+  return skynet_ms(tree);
+}
+
+template <std::size_t Capacity>
+double queue(long times) {
+  return run([times] {
+    Queue<long> items(Capacity);
+    return wall_ns_per(times, [&] {
+      Task<void> producer = spawn([&] {
+        for (long i = 0; i < times; ++i) items.push(i);
+        items.close();
+      });
+      Task<void> consumer = spawn([&] {
+        for (const long item : items) asm volatile("" ::"r"(item));
+      });
+      producer.get();
+      consumer.get();
+    });
+  });
+}
+
+double mutex(long times) {
+  return run([times] {
+    Mutex mutex;
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) {
+        mutex.lock();
+        asm volatile("" ::: "memory");
+        mutex.unlock();
+      }
+    });
+  });
+}
+
+template <int Fibers>
+double mutex_passed(long times) {
+  return run([times] {
+    Mutex mutex;
+    return wall_ns_per(times, [&] {
+      TaskGroup group;
+      for (int i = 0; i < Fibers; ++i) {
+        group.spawn([&] {
+          for (long j = 0; j < times / Fibers; ++j) {
+            const std::lock_guard lock(mutex);
+            yield();
+          }
+        });
+      }
+      group.join();
+    });
+  });
+}
+
+double timers(long times) {
+  const double begin = wall_clock_ns();
+  return run([&] {
+    TaskGroup group;
+    for (long i = 0; i < times; ++i) {
+      group.spawn(
+          [=] {
+            sleep_for(
+                std::chrono::microseconds(scattered(static_cast<std::uint64_t>(i), 1'000'000)));
+          },
+          {.eager = true});
+      if (i % 1000 == 999) yield();  // those whose time has come end, and leave their stacks
+    }
+    group.join();
+    return (wall_clock_ns() - begin) * 1e-6 - 1000;
+  });
+}
+
+double timeout(long times) {
+  return run([times] {
+    TaskGroup others;
+    for (std::uint64_t i = 0; i < 100'000; ++i) {
+      others.spawn([limit = 10min + std::chrono::seconds(scattered(i, 3600))] {
+        with_timeout(limit, [] { sleep_for(24h); });
+      });
+    }
+    yield();  // they begin
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) with_timeout(5s, [] { asm volatile(""); });
+    });
+  });
+}
+
+double parked(long times) {
+  return run([times] {
+    const double before = memory_bytes();
+    Event event;
+    TaskGroup group;
+    for (long i = 0; i < times; ++i) {
+      group.spawn([&event] { event.wait(); });
+      if (i % 1000 == 999) yield();
+    }
+    yield();
+    const double each = (memory_bytes() - before) / static_cast<double>(times);
+    event.set();
+    group.join();
+    return each;
+  });
+}
+
+double executor(long times) {
+  return run([times] {
+    std::unique_ptr<ThreadPool> pool;
+    {
+      const OnCore last(OnCore::kLast);
+      pool = std::make_unique<ThreadPool>(1);
+      run_in_executor(*pool, [] {});  // starts the thread, which stays on this core
+    }
+    const OnCore first(OnCore::kFirst);
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) run_in_executor(*pool, [] {});
+    });
+  });
+}
+
+double queries(long times) {
+  const double begin = wall_clock_ns();
+  return run([&] {
+    TaskGroup group;
+    for (long i = 0; i < times; ++i) group.spawn([] { sleep_for(1s); });
+    group.join();
+    return (wall_clock_ns() - begin) * 1e-6;
+  });
+}
+
+double echo(long) {
+  weft_echo({.ready = print_port});
+  return 0;
+}
+
+constexpr Workload kWorkloads[] = {
+    {"switch", switches},        {"spawn", spawn_and_get},
+    {"skynet", skynet},          {"queue1", queue<1>},
+    {"queue128", queue<128>},    {"mutex", mutex},
+    {"mutex2", mutex_passed<2>}, {"mutex100", mutex_passed<100>},
+    {"timers", timers},          {"timeout", timeout},
+    {"parked", parked},          {"executor", executor},
+    {"queries", queries},        {"echo", echo},
+};
+
+}  // namespace
+
+std::string version() { return "weft"; }
+
+std::span<const Workload> workloads() { return kWorkloads; }
+
+}  // namespace weft::bench
