@@ -22,13 +22,6 @@ constexpr int kWhatWidth = 45;
 constexpr int kFigureWidth = 25;
 constexpr int kGoalWidth = 14;
 
-std::string number(double value) {
-  char text[32];
-  const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
 // The median, and the quartiles where there are enough rounds, else the extremes.
 std::string spread(const Samples& samples) {
   if (samples.empty()) return "-";
@@ -74,6 +67,13 @@ std::string look_up(const std::string& file, std::string_view key) {
 }
 
 }  // namespace
+
+std::string number(double value) {
+  char text[32];
+  const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
 
 double Samples::quantile(double part) const {
   std::vector<double> sorted = values_;
@@ -136,21 +136,29 @@ void Bench::note(const std::string& text) {
   std::fflush(stdout);
 }
 
-void Bench::print_machine() {
+std::string machine_text() {
   utsname kernel{};
   uname(&kernel);
-  std::printf("%s, %ld cores | Linux %s | %s %s | Boost %d.%d\n",
-              look_up("/proc/cpuinfo", "model name").c_str(), sysconf(_SC_NPROCESSORS_ONLN),
-              kernel.release,
+  char text[512];
+  std::snprintf(text, sizeof(text), "%s, %ld cores | Linux %s | %s %s | Boost %d.%d%s",
+                look_up("/proc/cpuinfo", "model name").c_str(), sysconf(_SC_NPROCESSORS_ONLN),
+                kernel.release,
 #if defined(__clang__)
-              "clang", __clang_version__,
+                "clang", __clang_version__,
 #else
-              "gcc", __VERSION__,
+                "gcc", __VERSION__,
 #endif
-              BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
-#if !defined(__OPTIMIZE__)
-  std::printf("NOT OPTIMIZED: run with -c opt\n");
+                BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
+#if defined(__OPTIMIZE__)
+                "");
+#else
+                "\nNOT OPTIMIZED: run with -c opt");
 #endif
+  return text;
+}
+
+void Bench::print_machine() {
+  std::printf("%s\n", machine_text().c_str());
   std::printf("Medians of the rounds, with quartiles (extremes where there are few rounds).\n\n");
   std::printf("%-*s %4s %-*s %-*s %-*s %-*s %s\n", kWhatWidth, "what", "unit", kFigureWidth, "weft",
               kFigureWidth, "raw", kFigureWidth, "ratio", kGoalWidth, "goal", "met");

@@ -34,6 +34,12 @@ class Samples {
   std::vector<double> values_;
 };
 
+// With three digits, as far as that is of interest.
+std::string number(double value);
+
+// Processor, kernel and compiler, in one line.
+std::string machine_text();
+
 // Each weft value divided by the raw one of the same round, and less that one.
 Samples ratios(const Samples& weft, const Samples& raw);
 Samples differences(const Samples& weft, const Samples& raw);
