@@ -24,15 +24,9 @@ class Completion {
   void complete(WaitQueue::Lock& lock, Last last) noexcept {
     // Release: pairs with the acquire of done().
     done_.store(true, std::memory_order_release);
-    if (queue_.empty(lock)) {
-      last();
-      return lock.unlock();
-    }
-    Claimed claimed;
-    queue_.claim_all(lock, claimed);
     last();
-    lock.unlock();
-    claimed.resume();
+    if (queue_.empty(lock)) return lock.unlock();
+    queue_.wake_all(lock);
   }
 
   // Makes it as new. REQUIRES: nobody else has a reference any more.
