@@ -10,9 +10,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <initializer_list>
-#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -194,27 +195,41 @@ class EchoTrial {
   EchoTrial(const Contestant& contestant, std::size_t connections) {
     {
       const OnCore first(OnCore::kFirst);
-      server_ = std::make_unique<Process>(contestant.with({"echo"}));
+      server_.emplace(contestant.with({"echo"}));
     }
     const std::string line = server_->read_line(kStart);
     const long port = std::strtol(line.c_str(), nullptr, 10);
-    if (port > 0) {
-      load_ = std::make_unique<Load>(static_cast<std::uint16_t>(port), connections);
-    } else {
+    if (port <= 0) {
       server_->read_all(kStart);
       why = server_->status() == 3 ? "has none" : "failed: " + line;
+      return;
     }
+    attempt([&] { load_.emplace(static_cast<std::uint16_t>(port), connections); });
   }
 
-  LoadResult run() { return load_->run(0.03, 0.12); }
+  // Nothing, if the server has failed, now or before.
+  std::optional<LoadResult> run() {
+    std::optional<LoadResult> result;
+    if (why.empty()) attempt([&] { result = load_->run(0.03, 0.12); });
+    return result;
+  }
 
   std::string why;
 
  private:
   static constexpr double kStart = 10;  // seconds
 
-  std::unique_ptr<Process> server_;
-  std::unique_ptr<Load> load_;  // goes first
+  template <class F>
+  void attempt(F f) {
+    try {
+      f();
+    } catch (const std::runtime_error& error) {
+      why = std::string("failed: ") + error.what();
+    }
+  }
+
+  std::optional<Process> server_;
+  std::optional<Load> load_;  // goes first
 };
 
 std::vector<Table> compare_echo(std::size_t connections, const std::vector<Contestant>& contestants,
@@ -228,19 +243,22 @@ std::vector<Table> compare_echo(std::size_t connections, const std::vector<Conte
       {name + " p99", what + ", 99th percentile of the latency", "us"},
   };
   // All servers are there at the same time, and sleep while it is not their turn.
-  std::vector<std::unique_ptr<EchoTrial>> trials;
+  std::deque<EchoTrial> trials;
   for (const Contestant& contestant : contestants) {
-    const auto& trial = trials.emplace_back(std::make_unique<EchoTrial>(contestant, connections));
-    for (Table& table : tables) table.entries.push_back({contestant.name, {}, {}, trial->why});
+    trials.emplace_back(contestant, connections);
+    for (Table& table : tables) table.entries.push_back({contestant.name});
   }
   for (int i = 0; i < rounds; ++i) {
     for (std::size_t j = 0; j < trials.size(); ++j) {
-      if (!trials[j]->why.empty()) continue;
-      const LoadResult result = trials[j]->run();
-      const double requests = static_cast<double>(result.requests) / result.seconds;
+      const std::optional<LoadResult> result = trials[j].run();
+      if (!result) continue;
+      const double requests = static_cast<double>(result->requests) / result->seconds;
       tables[0].entries[j].samples.add(requests * 1e-3);
-      tables[1].entries[j].samples.add(result.latencies.quantile(0.99) * 1e-3);
+      tables[1].entries[j].samples.add(result->latencies.quantile(0.99) * 1e-3);
     }
+  }
+  for (Table& table : tables) {
+    for (std::size_t j = 0; j < trials.size(); ++j) table.entries[j].why = trials[j].why;
   }
   for (Table& table : tables) relate_to_first(table.entries);
   return tables;

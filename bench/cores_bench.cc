@@ -1,16 +1,13 @@
 // What fibers on one core and on many cost, beside others. README.md explains each figure.
 
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "bench/harness.h"
 #include "bench/skynet.h"
-#include "bench/skynet_peers.h"
 #include "bench/wake.h"
 #include "weft/weft.h"
 
@@ -21,64 +18,9 @@ using namespace std::chrono_literals;
 
 // ---- Skynet -------------------------------------------------------------------------------------
 
-// The peers that use so many threads. Each is measured in a process of its own.
-class Peers {
- public:
-  explicit Peers(unsigned threads) {
-    for (const SkynetPeer& peer : skynet_peers()) {
-      if (peer.threads == threads) all_.push_back({&peer, {}});
-    }
-  }
-
-  void measure(int times) {
-    for (auto& [peer, samples] : all_) {
-      for (const double ms : peer->run(times)) samples.add(ms);
-    }
-  }
-
-  void print(Bench& bench) const {
-    for (const auto& [peer, samples] : all_) {
-      if (samples.empty()) {
-        bench.note(peer->name + " is not built: README.md tells how.");
-      } else {
-        bench.print_peer(peer->name, samples);
-      }
-    }
-  }
-
-  // How many times as long as this they take, by the medians.
-  void print_ratios(Bench& bench, const Samples& weft) const {
-    std::string text;
-    for (const auto& [peer, samples] : all_) {
-      if (samples.empty()) continue;
-      char ratio[64];
-      std::snprintf(ratio, sizeof(ratio), "%s%.2f of %s's", text.empty() ? "" : ", ",
-                    weft.median() / samples.median(), peer->name.c_str());
-      text += ratio;
-    }
-    if (!text.empty()) bench.note("weft's time is " + text + '.');
-  }
-
- private:
-  struct Measured {
-    const SkynetPeer* peer;
-    Samples samples;
-  };
-  std::vector<Measured> all_;
-};
-
-// So often the peers are measured, and so many times each, between our own rounds.
-int peer_visits(const Bench& bench) { return bench.quick() ? 1 : 3; }
-constexpr int kPeerTimes = 3;
-
-bool peers_are_due(const Bench& bench, int round) {
-  return round % (bench.rounds() / peer_visits(bench)) == 0;
-}
-
 void measure_one_thread(Bench& bench) {
   Row tasks{.what = "skynet, one thread, tasks, eager", .unit = "ms", .goal = 4};
   Row groups{.what = "skynet, one thread, groups, eager", .unit = "ms", .goal = 4};
-  Peers peers(1);
   {
     Runtime runtime;
     for (int i = -1; i < bench.rounds(); ++i) {  // the first does not count
@@ -91,13 +33,11 @@ void measure_one_thread(Bench& bench) {
       for (Row* row : {&tasks, &groups}) row->raw.add(raw);
       tasks.weft.add(task);
       groups.weft.add(group);
-      if (peers_are_due(bench, i)) peers.measure(kPeerTimes);
     }
   }
   bench.print(tasks);
   bench.print(groups);
   bench.print({.what = "the same tasks, alone", .unit = "ms", .weft = tasks.weft, .goal = 150});
-  peers.print(bench);
 }
 
 // All nodes are there at once: 4.5 GB of stacks, which go with their process. The first time they
@@ -125,7 +65,6 @@ void measure_breadth_first(Bench& bench) {
 
 void measure_two_threads(Bench& bench) {
   Row row{.what = "skynet, two threads; raw: weft with one", .unit = "ms", .goal = 1};
-  Peers peers(2);
   for (int i = -1; i < bench.rounds(); ++i) {
     const auto with = [](unsigned threads) {
       Runtime runtime({.threads = threads});
@@ -137,11 +76,8 @@ void measure_two_threads(Bench& bench) {
     if (i < 0) continue;
     row.raw.add(one);
     row.weft.add(two);
-    if (peers_are_due(bench, i)) peers.measure(kPeerTimes);
   }
   bench.print(row);
-  peers.print(bench);
-  peers.print_ratios(bench, row.weft);
 }
 
 // ---- Wake-ups across schedulers -----------------------------------------------------------------

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 
 namespace weft::bench {
 
@@ -30,9 +29,6 @@ inline constexpr int kEchoBacklog = 4096;
 void raw_echo(const EchoOptions& options);
 
 void weft_echo(const EchoOptions& options);
-
-// None, unless they are linked.
-std::span<const EchoServer> echo_peers();
 
 // A non-blocking listening socket, for those who have no class for it.
 int listen_on_loopback();

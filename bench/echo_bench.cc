@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,13 +28,12 @@ constexpr EchoServer kRaw = {"raw", raw_echo};
 // What one round finds out about a server: a number for each row.
 using Measure = std::function<std::vector<double>(const EchoServer& server)>;
 
-// Rows of the table, and the same figures of the peers.
+// Rows of the table.
 class Comparison {
  public:
-  explicit Comparison(std::vector<Row> rows)
-      : rows_(std::move(rows)), peers_(echo_peers().size(), std::vector<Samples>(rows_.size())) {}
+  explicit Comparison(std::vector<Row> rows) : rows_(std::move(rows)) {}
 
-  // Each round measures raw, weft and the peers in turn.
+  // Each round measures raw and weft in turn.
   void run(int rounds, const Measure& measure) {
     for (int i = 0; i < rounds; ++i) {
       const std::vector<double> raw = measure(kRaw);
@@ -44,25 +42,15 @@ class Comparison {
         rows_[row].raw.add(raw[row]);
         rows_[row].weft.add(weft[row]);
       }
-      for (std::size_t peer = 0; peer < peers_.size(); ++peer) {
-        const std::vector<double> its = measure(echo_peers()[peer]);
-        for (std::size_t row = 0; row < rows_.size(); ++row) peers_[peer][row].add(its[row]);
-      }
     }
   }
 
   void print(Bench& bench) const {
-    for (std::size_t row = 0; row < rows_.size(); ++row) {
-      bench.print(rows_[row]);
-      for (std::size_t peer = 0; peer < peers_.size(); ++peer) {
-        bench.print_peer(echo_peers()[peer].name, peers_[peer][row]);
-      }
-    }
+    for (const Row& row : rows_) bench.print(row);
   }
 
  private:
   std::vector<Row> rows_;
-  std::vector<std::vector<Samples>> peers_;
 };
 
 void compare(Bench& bench, std::vector<Row> rows, int rounds, const Measure& measure) {
@@ -131,8 +119,8 @@ constexpr std::size_t kBusyConnections = 100;
 // By the kernel's accounts, which are coarse (see CpuTime): hence the long rounds, a minute in all.
 void measure_cpu(Bench& bench) {
   constexpr int kRounds = 5;
-  const double servers = 2 + static_cast<double>(echo_peers().size());
-  const double seconds = (bench.quick() ? 10 : 60) / (kRounds * servers);
+  constexpr int kServers = 2;
+  const double seconds = (bench.quick() ? 10.0 : 60.0) / (kRounds * kServers);
   compare(
       bench,
       {{.what = "100 connections, CPU per request", .unit = "us"},

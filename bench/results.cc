@@ -21,7 +21,7 @@ struct Edges {
 };
 
 void print(const Entry& entry) {
-  if (entry.samples.empty()) {
+  if (!entry.why.empty()) {
     std::printf("  %-*s %s\n", kNameWidth, entry.contestant.c_str(), entry.why.c_str());
     return;
   }
@@ -63,7 +63,7 @@ void Results::add(const Table& table) {
     std::fprintf(file_, "%s\t%s\t%s\t%s\t%s\t", table.name.c_str(), table.title.c_str(),
                  table.unit.c_str(), table.more_is_better ? "more" : "less",
                  entry.contestant.c_str());
-    if (entry.samples.empty()) {
+    if (!entry.why.empty()) {
       std::fprintf(file_, "%s\n", entry.why.c_str());
       continue;
     }

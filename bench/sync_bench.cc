@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "bench/harness.h"
-#include "bench/sync_peers.h"
 #include "weft/weft.h"
 
 namespace weft::bench {
@@ -23,23 +22,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Measures weft, raw (if not null) and the peers in turn, and prints them.
+// Measures weft and, if it is not null, raw in turn, and prints them.
 void compare(Bench& bench, Row row, const std::function<double()>& weft,
-             const std::function<double()>& raw,
-             const std::function<double(const SyncPeer&)>& peer) {
-  const std::span<const SyncPeer> peers = sync_peers();
-  std::vector<Samples> theirs(peers.size());
+             const std::function<double()>& raw = nullptr) {
   for (int i = -1; i < bench.rounds(); ++i) {  // the first does not count
     if (const double ns = raw ? raw() : 0; raw && i >= 0) row.raw.add(ns);
     if (const double ns = weft(); i >= 0) row.weft.add(ns);
-    for (std::size_t j = 0; j < peers.size(); ++j) {
-      if (const double ns = peer(peers[j]); ns > 0 && i >= 0) theirs[j].add(ns);
-    }
   }
   bench.print(row);
-  for (std::size_t j = 0; j < peers.size(); ++j) {
-    if (!theirs[j].empty()) bench.print_peer(peers[j].name, theirs[j]);
-  }
 }
 
 // ---- Among fibers of one thread -----------------------------------------------------------------
@@ -63,8 +53,7 @@ void measure_lock(Bench& bench, const std::string& where) {
   compare(
       bench, {.what = "Mutex, lock and unlock" + where, .goal = 1},
       [&] { return runtime.run([&] { return lock_and_unlock(mutex); }); },
-      [&] { return lock_and_unlock(std_mutex); },
-      [](const SyncPeer& peer) { return peer.lock ? peer.lock(200'000) : 0; });
+      [&] { return lock_and_unlock(std_mutex); });
 }
 
 double pass(Runtime& runtime, int fibers) {
@@ -92,8 +81,7 @@ void measure_pass(Bench& bench, const std::string& where) {
     compare(
         bench,
         {.what = "Mutex passed among " + std::to_string(fibers) + " fibers" + where, .goal = 30},
-        [&] { return pass(runtime, fibers); }, nullptr,
-        [&](const SyncPeer& peer) { return peer.pass ? peer.pass(fibers, 50'000) : 0; });
+        [&] { return pass(runtime, fibers); });
   }
 }
 
@@ -118,14 +106,10 @@ double queue(Runtime& runtime, std::size_t capacity) {
 void measure_queue(Bench& bench, const std::string& where) {
   Runtime runtime;
   for (const auto& [capacity, goal] : {std::pair{std::size_t{128}, 15}, {std::size_t{1}, 25}}) {
-    compare(
-        bench,
-        {.what = "Queue of " + std::to_string(capacity) + ", an item" + where,
-         .goal = static_cast<double>(goal)},
-        [&, capacity = capacity] { return queue(runtime, capacity); }, nullptr,
-        [&, capacity = capacity](const SyncPeer& peer) {
-          return peer.queue ? peer.queue(capacity, 100'000) : 0;
-        });
+    compare(bench,
+            {.what = "Queue of " + std::to_string(capacity) + ", an item" + where,
+             .goal = static_cast<double>(goal)},
+            [&, capacity = capacity] { return queue(runtime, capacity); });
   }
 }
 
@@ -196,7 +180,6 @@ class EventfdPair {
 
 void measure_round_trip(Bench& bench) {
   constexpr int kTimes = 200;
-  const auto peer = [](const SyncPeer& its) { return its.round_trip ? its.round_trip(kTimes) : 0; };
   const OnCore first(OnCore::kFirst);
   {
     EventfdPair pair;
@@ -208,7 +191,7 @@ void measure_round_trip(Bench& bench) {
           return runtime.run(
               [&] { return median_ns(kTimes, [&] { run_in_executor(*pool, [] {}); }); });
         },
-        [&] { return median_ns(kTimes, [&] { pair.round_trip(); }); }, peer);
+        [&] { return median_ns(kTimes, [&] { pair.round_trip(); }); });
   }
   Runtime runtime({.spin = 100us});
   const auto pool = distant_pool(1, 100us);
@@ -244,14 +227,10 @@ void measure_jobs(Bench& bench) {
     Runtime runtime;
     const auto pool = threads == 1 ? distant_pool(1, ThreadPoolOptions().spin)
                                    : std::make_unique<ThreadPool>(threads);
-    compare(
-        bench,
-        {.what = "a job, 100 fibers, " + std::to_string(threads) + " workers",
-         .goal = 1000 / millions},
-        [&] { return jobs(runtime, *pool); }, nullptr,
-        [threads = threads](const SyncPeer& peer) {
-          return peer.jobs ? peer.jobs(threads, 100, 40'000) : 0;
-        });
+    compare(bench,
+            {.what = "a job, 100 fibers, " + std::to_string(threads) + " workers",
+             .goal = 1000 / millions},
+            [&] { return jobs(runtime, *pool); });
   }
 }
 

@@ -1,7 +1,0 @@
-#include "bench/echo.h"
-
-namespace weft::bench {
-
-std::span<const EchoServer> echo_peers() { return {}; }
-
-}  // namespace weft::bench

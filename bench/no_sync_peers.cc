@@ -1,7 +1,0 @@
-#include "bench/sync_peers.h"
-
-namespace weft::bench {
-
-std::span<const SyncPeer> sync_peers() { return {}; }
-
-}  // namespace weft::bench
