@@ -1,0 +1,276 @@
+// Boost.Fiber, on one thread.
+//
+// - The default scheduler, round_robin, which never shares fibers with another thread.
+// - pooled_fixedsize_stack, "for performance" according to the documentation, of the default size.
+//   Only `parked` takes the default allocator too, since its memory is what is asked for.
+// - launch::dispatch, which enters a fiber at once: the documentation's benchmarks use it for
+//   skynet, and a fiber that does nothing, or that sleeps at once, is through sooner.
+// - fiber and join() rather than async() and a future, which allocates its shared state.
+// - buffered_channel has a capacity that is a power of two, one of which stays empty: 2 holds one
+//   item, 128 hold 127.
+// - executor: a thread that fulfils promises, as in "Integrating Fibers with Asynchronous
+// Callbacks".
+//   It sleeps at a queue of the standard library: with a buffered_channel, where it would be a
+//   fiber that wakes up, a round trip takes longer.
+// - Each wait can have a limit, but nothing sets one around other code: no `timeout`.
+
+#include <boost/fiber/all.hpp>
+#include <boost/version.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bench/contestants/boost_fiber_echo.h"
+#include "bench/contestants/contestant.h"
+#include "bench/harness.h"
+#include "bench/skynet.h"
+
+namespace weft::bench {
+namespace {
+
+namespace fibers = boost::fibers;
+using boost::this_fiber::sleep_for;
+using boost::this_fiber::yield;
+
+template <class F>
+fibers::fiber start(F f) {
+  static fibers::pooled_fixedsize_stack stacks;
+  return fibers::fiber(fibers::launch::dispatch, std::allocator_arg, stacks, std::move(f));
+}
+
+void join_all(std::vector<fibers::fiber>& all) {
+  for (fibers::fiber& one : all) one.join();
+}
+
+// ---- Fibers -------------------------------------------------------------------------------------
+
+double switches(long times) {
+  const auto yield_times = [times] {
+    for (long i = 0; i < times / 2; ++i) yield();
+  };
+  return wall_ns_per(times, [&] {
+    fibers::fiber first = start(yield_times);
+    fibers::fiber second = start(yield_times);
+    first.join();
+    second.join();
+  });
+}
+
+double spawn_and_get(long times) {
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) start([] {}).join();
+  });
+}
+
+long sum_of_part(long first, long leaves) {
+  if (leaves == 1) return first;
+  const long part = leaves / kChildren;
+  long results[kChildren];
+  fibers::fiber children[kChildren];
+  for (long i = 0; i < kChildren; ++i) {
+    children[i] = start([=, &results] { results[i] = sum_of_part(first + i * part, part); });
+  }
+  long sum = 0;
+  for (long i = 0; i < kChildren; ++i) {
+    children[i].join();
+    sum += results[i];
+  }
+  return sum;
+}
+
+double skynet(long threads) {
+  if (threads != 1) return kNothing;
+  const auto tree = [] { return sum_of_part(0, kLeaves); };
+  skynet_ms(tree);
+  return skynet_ms(tree);
+}
+
+double parked(long times) {
+  std::vector<fibers::fiber> all(static_cast<std::size_t>(times));
+  const double before = memory_bytes();
+  fibers::mutex mutex;
+  fibers::condition_variable event;
+  bool happened = false;
+  for (fibers::fiber& one : all) {
+    one = fibers::fiber(fibers::launch::dispatch, [&] {
+      std::unique_lock lock(mutex);
+      event.wait(lock, [&] { return happened; });
+    });
+  }
+  const double each = (memory_bytes() - before) / static_cast<double>(times);
+  happened = true;
+  event.notify_all();
+  join_all(all);
+  return each;
+}
+
+// ---- Synchronization ----------------------------------------------------------------------------
+
+template <std::size_t Capacity>
+double queue(long times) {
+  fibers::buffered_channel<long> items(Capacity == 1 ? 2 : Capacity);
+  return wall_ns_per(times, [&] {
+    fibers::fiber producer = start([&] {
+      for (long i = 0; i < times; ++i) items.push(i);
+      items.close();
+    });
+    fibers::fiber consumer = start([&] {
+      long item;
+      while (items.pop(item) == fibers::channel_op_status::success) asm volatile("" ::"r"(item));
+    });
+    producer.join();
+    consumer.join();
+  });
+}
+
+double mutex(long times) {
+  fibers::mutex mutex;
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) {
+      mutex.lock();
+      asm volatile("" ::: "memory");
+      mutex.unlock();
+    }
+  });
+}
+
+template <int Fibers>
+double mutex_passed(long times) {
+  fibers::mutex mutex;
+  return wall_ns_per(times, [&] {
+    std::vector<fibers::fiber> all;
+    for (int i = 0; i < Fibers; ++i) {
+      all.push_back(start([&] {
+        for (long j = 0; j < times / Fibers; ++j) {
+          const std::lock_guard lock(mutex);
+          yield();
+        }
+      }));
+    }
+    join_all(all);
+  });
+}
+
+// One thread with a queue of its own, which it sleeps at.
+class Worker {
+ public:
+  ~Worker() {
+    submit(nullptr);
+    thread_.join();
+  }
+
+  void run(void (*f)()) {
+    fibers::promise<void> promise;
+    fibers::future<void> done = promise.get_future();
+    submit(f, std::move(promise));
+    done.get();
+  }
+
+ private:
+  struct Job {
+    void (*f)();
+    fibers::promise<void> done;
+  };
+
+  void submit(void (*f)(), fibers::promise<void> done = {}) {
+    {
+      const std::lock_guard lock(mutex_);
+      jobs_.push_back({f, std::move(done)});
+    }
+    there_are_jobs_.notify_one();
+  }
+
+  void work() {
+    const OnCore last(OnCore::kLast);
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      there_are_jobs_.wait(lock, [this] { return !jobs_.empty(); });
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      if (!job.f) return;
+      job.f();
+      job.done.set_value();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable there_are_jobs_;
+  std::deque<Job> jobs_;
+  std::thread thread_{[this] { work(); }};
+};
+
+double executor(long times) {
+  Worker worker;
+  worker.run([] {});
+  const OnCore first(OnCore::kFirst);
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) worker.run([] {});
+  });
+}
+
+// ---- Time ---------------------------------------------------------------------------------------
+
+double timers(long times) {
+  const double begin = wall_clock_ns();
+  std::vector<fibers::fiber> all;
+  all.reserve(static_cast<std::size_t>(times));
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(times); ++i) {
+    all.push_back(start([i] { sleep_for(std::chrono::microseconds(scattered(i, 1'000'000))); }));
+  }
+  join_all(all);
+  return (wall_clock_ns() - begin) * 1e-6 - 1000;
+}
+
+double queries(long times) {
+  const double begin = wall_clock_ns();
+  std::vector<fibers::fiber> all;
+  all.reserve(static_cast<std::size_t>(times));
+  for (long i = 0; i < times; ++i) {
+    all.push_back(start([] { sleep_for(std::chrono::seconds(1)); }));
+  }
+  join_all(all);
+  return (wall_clock_ns() - begin) * 1e-6;
+}
+
+// ---- TCP ----------------------------------------------------------------------------------------
+
+double echo(long) {
+  boost_fiber_echo();
+  return 0;
+}
+
+constexpr Workload kWorkloads[] = {
+    {"switch", switches},
+    {"spawn", spawn_and_get},
+    {"skynet", skynet},
+    {"queue1", queue<1>},
+    {"queue128", queue<128>},
+    {"mutex", mutex},
+    {"mutex2", mutex_passed<2>},
+    {"mutex100", mutex_passed<100>},
+    {"timers", timers},
+    {"parked", parked},
+    {"executor", executor},
+    {"queries", queries},
+    {"echo", echo},
+};
+
+}  // namespace
+
+std::string version() {
+  return "Boost.Fiber " + std::to_string(BOOST_VERSION / 100000) + "." +
+         std::to_string(BOOST_VERSION / 100 % 1000);
+}
+
+std::span<const Workload> workloads() { return kWorkloads; }
+
+}  // namespace weft::bench
