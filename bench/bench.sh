@@ -38,12 +38,12 @@ peer "State Threads" state_threads has st.h
 peer "Go" go_contestant command -v go >/dev/null
 peer "tokio" tokio_contestant test -d /usr/share/cargo/registry -a -x /usr/bin/cargo
 if [[ -x $python ]]; then
-  arguments+=(--contestant asyncio "$python $here/contestants/contestant.py")
+  arguments+=(--contestant asyncio "$python $root/bench/contestants/contestant.py")
 else
   skip asyncio "there is no $python (bench/setup installs it)"
 fi
 if "$python" -c "import uvloop" 2>/dev/null; then
-  arguments+=(--contestant uvloop "$python $here/contestants/contestant.py --uvloop")
+  arguments+=(--contestant uvloop "$python $root/bench/contestants/contestant.py --uvloop")
 else
   skip uvloop "it is not installed (bench/setup installs it)"
 fi
