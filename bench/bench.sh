@@ -35,7 +35,7 @@ peer "Asio, stackful" asio_stackful has boost/asio/spawn.hpp
 peer "Asio, coroutines" asio_coroutines has boost/asio/awaitable.hpp
 peer "libuv" libuv has uv.h
 peer "State Threads" state_threads has st.h
-peer "Go" go_contestant command -v go >/dev/null
+peer "Go" go_contestant test -x /usr/bin/go
 peer "tokio" tokio_contestant test -d /usr/share/cargo/registry -a -x /usr/bin/cargo
 if [[ -x $python ]]; then
   arguments+=(--contestant asyncio "$python $root/bench/contestants/contestant.py")

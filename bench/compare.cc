@@ -60,7 +60,7 @@ struct Outcome {
   std::string why = {};
 };
 
-constexpr double kPatience = 60;  // seconds
+constexpr double kPatience = 40;  // seconds
 
 Outcome run_once(const Contestant& contestant, const std::string& workload, long times) {
   Process process(contestant.with({workload, std::to_string(times)}));
@@ -68,7 +68,7 @@ Outcome run_once(const Contestant& contestant, const std::string& workload, long
   const int status = process.status();
   if (status == 0) return {.number = std::strtod(output.c_str(), nullptr)};
   if (status == 3) return {.why = "has none"};
-  if (status == 128 + SIGKILL) return {.why = "took more than a minute, or was killed"};
+  if (status == 128 + SIGKILL) return {.why = "took more than 40 s, or was killed"};
   const std::string reason = output.substr(0, output.find_last_not_of('\n') + 1);
   return {.why = "failed: " + reason.substr(reason.rfind('\n') + 1)};
 }
