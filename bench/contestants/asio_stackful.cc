@@ -8,9 +8,9 @@
 //   coroutine would run on top of the one before.
 // - yield[error] where an error is no exception.
 // - skynet counts the children that have completed by hand.
-// - The queue is an experimental::channel, and so is the mutex: "the lock is claimed by sending a
-//   message to the channel, and released by receiving it" (example mutual_exclusion_1). Both try
-//   first to do without waiting.
+// - The queue is an experimental::channel, and so is the mutex, which is claimed by sending a
+//   message and released by receiving it: the example mutual_exclusion_1. Both try first to do
+//   without waiting.
 // - An event that many wait for is a timer that never expires, and is cancelled: the chat_server
 //   example.
 // - A timeout is a timer that is cancelled in time. Its handler runs even so: the loop gets to it

@@ -1,17 +1,16 @@
 // Boost.Fiber, on one thread.
 //
 // - The default scheduler, round_robin, which never shares fibers with another thread.
-// - pooled_fixedsize_stack, "for performance" according to the documentation, of the default size.
-//   Only `parked` takes the default allocator too, since its memory is what is asked for.
-// - launch::dispatch, which enters a fiber at once: the documentation's benchmarks use it for
-//   skynet, and a fiber that does nothing, or that sleeps at once, is through sooner.
+// - pooled_fixedsize_stack, of the default size: faster than the default allocator where many
+//   sleep. Only `parked` takes that one, since its memory is what is asked for.
+// - launch::dispatch, which enters a fiber at once: the library's own skynet does so, and a fiber
+//   that does nothing is through sooner.
 // - fiber and join() rather than async() and a future, which allocates its shared state.
 // - buffered_channel has a capacity that is a power of two, one of which stays empty: 2 holds one
 //   item, 128 hold 127.
 // - executor: a thread that fulfils promises, as in "Integrating Fibers with Asynchronous
-// Callbacks".
-//   It sleeps at a queue of the standard library: with a buffered_channel, where it would be a
-//   fiber that wakes up, a round trip takes longer.
+//   Callbacks". It sleeps at a queue of the standard library: with a buffered_channel, where it
+//   would be a fiber that wakes up, a round trip takes longer.
 // - Each wait can have a limit, but nothing sets one around other code: no `timeout`.
 
 #include <boost/fiber/all.hpp>

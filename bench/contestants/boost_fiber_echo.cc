@@ -88,7 +88,7 @@ void echo(FiberStream& stream) {
 }
 
 void accept_all(int listener, int epoll) {
-  static fibers::pooled_fixedsize_stack stacks(64 * 1024);
+  static fibers::pooled_fixedsize_stack stacks;
   for (;;) {
     Fd fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.get() < 0) return;
