@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 
-#include <charconv>
 #include <cstring>
 #include <optional>
 
@@ -13,26 +12,33 @@ namespace weft {
 namespace {
 
 [[noreturn]] void fail_parse(std::string_view text, std::string_view why) {
-  std::string object = "\"" + std::string(text) + "\"";
-  fail(std::make_error_code(std::errc::invalid_argument), "address", (object += " ").append(why));
+  fail(EINVAL, {"address \"", text, "\" ", why});
 }
 
-template <class Integer>
-std::optional<Integer> number(std::string_view text) {
-  Integer value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || text.empty()) return {};
-  return value;
+std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) {
+  std::uint64_t value = 0;
+  for (const char digit : text) {
+    if (digit < '0' || digit > '9') return {};
+    value = value * 10 + static_cast<unsigned>(digit - '0');
+    if (value > most) return {};
+  }
+  if (text.empty()) return {};
+  return static_cast<std::uint32_t>(value);
 }
 
 // The number of an interface, given by number or name; 0: there is none.
 std::uint32_t scope_id(const std::string& scope) {
-  const auto index = number<std::uint32_t>(scope);
+  const auto index = number(scope, UINT32_MAX);
   return index ? *index : if_nametoindex(scope.c_str());
 }
 
 }  // namespace
+
+std::optional<std::uint16_t> port_number(std::string_view text) {
+  const auto value = number(text, UINT16_MAX);
+  if (!value) return {};
+  return static_cast<std::uint16_t>(*value);
+}
 
 HostPort HostPort::split(std::string_view text) {
   const std::size_t colon = text.rfind(':');
@@ -53,7 +59,7 @@ HostPort HostPort::split(std::string_view text) {
 
 Address Address::parse(std::string_view text) {
   const HostPort parts = HostPort::split(text);
-  const auto port = number<std::uint16_t>(parts.port);
+  const auto port = port_number(parts.port);
   if (!port) fail_parse(text, "has a port that is none");
   const auto address = try_parse(parts.host, *port);
   if (!address) fail_parse(text, "has a host that is no number");
@@ -95,14 +101,14 @@ std::string Address::host() const {
   if (v6_.sin6_scope_id != 0) {
     char name[IF_NAMESIZE];
     host += '%';
-    host += if_indextoname(v6_.sin6_scope_id, name) ? name : std::to_string(v6_.sin6_scope_id);
+    host += if_indextoname(v6_.sin6_scope_id, name) ? name : decimal(v6_.sin6_scope_id);
   }
   return host;
 }
 
 std::string Address::to_string() const {
-  const std::string digits = std::to_string(port());
-  return is_v6() ? "[" + host() + "]:" + digits : host() + ":" + digits;
+  const std::string text = host();
+  return (is_v6() ? "[" + text + "]" : text) + ":" + decimal(port());
 }
 
 std::uint16_t Address::port() const noexcept {

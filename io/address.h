@@ -71,6 +71,9 @@ struct HostPort {
   static HostPort split(std::string_view text);
 };
 
+// A decimal number up to 65535; nothing where the text is none.
+std::optional<std::uint16_t> port_number(std::string_view text);
+
 }  // namespace weft
 
 #endif  // WEFT_IO_ADDRESS_H_

@@ -4,11 +4,9 @@
 #include <sys/socket.h>
 
 #include <atomic>
-#include <charconv>
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <optional>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/future.h"
@@ -33,8 +31,11 @@ ThreadPool& lane() {
   return *pool;
 }
 
-std::string described(const std::string& host, const std::string& service) {
-  return "of \"" + host + "\", service \"" + service + "\"";
+// `code` is one of getaddrinfo.
+[[noreturn]] void fail_resolve(int code, std::string_view host, std::string_view service) {
+  const Words words = {"resolve of \"", host, "\", service \"", service, "\""};
+  if (code == EAI_SYSTEM) fail(errno, words);
+  fail({code, resolve_category()}, words);
 }
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -51,8 +52,7 @@ std::vector<Address> look_up(const std::string& host, const std::string& service
     hints.ai_socktype = type;
     code = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
   }
-  if (code == EAI_SYSTEM) fail(last_error(), "resolve", described(host, service));
-  if (code != 0) fail({code, resolve_category()}, "resolve", described(host, service));
+  if (code != 0) fail_resolve(code, host, service);
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
   std::vector<Address> addresses;
   for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
@@ -62,17 +62,8 @@ std::vector<Address> look_up(const std::string& host, const std::string& service
     addresses.push_back(address);
   }
   if (host.empty() && !addresses.empty()) return everywhere(addresses.front().port());
-  if (addresses.empty())
-    fail({EAI_NONAME, resolve_category()}, "resolve", described(host, service));
+  if (addresses.empty()) fail_resolve(EAI_NONAME, host, service);
   return addresses;
-}
-
-std::optional<std::uint16_t> port_number(std::string_view service) {
-  std::uint16_t port = 0;
-  const char* const end = service.data() + service.size();
-  const auto [stop, error] = std::from_chars(service.data(), end, port);
-  if (error != std::errc() || stop != end) return {};
-  return port;
 }
 
 }  // namespace
@@ -83,18 +74,15 @@ const std::error_category& resolve_category() noexcept {
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  const auto fail_with = [&](int code) {
-    fail({code, resolve_category()}, "resolve", described(std::string(host), std::string(service)));
-  };
   if (const auto port = port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
   } else if (service == "*" || service.find_first_not_of("0123456789+- \t") == service.npos) {
-    fail_with(EAI_SERVICE);  // the system would take 65537 for 1
+    fail_resolve(EAI_SERVICE, host, service);  // the system would take 65537 for 1
   }
   // The system would stop at a zero, and take * for this machine.
-  if (host == "*" || host.find('\0') != host.npos) fail_with(EAI_NONAME);
-  if (service.find('\0') != service.npos) fail_with(EAI_SERVICE);
+  if (host == "*" || host.find('\0') != host.npos) fail_resolve(EAI_NONAME, host, service);
+  if (service.find('\0') != service.npos) fail_resolve(EAI_SERVICE, host, service);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);

@@ -2,28 +2,31 @@
 #define WEFT_IO_ERROR_H_
 
 #include <cerrno>
+#include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <system_error>
 
 namespace weft {
 
-// How io/ tells of what failed: "weft: connect to 127.0.0.1:80: Connection refused".
+// How io/ tells of what failed: "weft: connect to 127.0.0.1:80: Connection refused". The words of a
+// message are given with the blanks between them, and put together out of line, where it is rare.
+using Words = std::initializer_list<std::string_view>;
 
-inline std::error_code last_error() noexcept { return {errno, std::generic_category()}; }
+[[noreturn]] void fail(std::error_code error, Words words);
+[[noreturn]] void fail(int error, Words words);  // one of errno's
+
+// A system call's result; throws what errno says where that is negative.
+int checked(int result, Words words);
+
+// std::to_string(), which is inline, and large.
+std::string decimal(std::int64_t number);
 
 // Of a call's result, which is negative where it is an error.
 inline std::error_code error_of(long result) noexcept {
   return result < 0 ? std::error_code(static_cast<int>(-result), std::generic_category())
                     : std::error_code();
-}
-
-[[noreturn]] inline void fail(std::error_code error, std::string_view call,
-                              std::string_view object = {}) {
-  std::string what("weft: ");
-  what.append(call);
-  if (!object.empty()) what.append(" ").append(object);
-  throw std::system_error(error, what);
 }
 
 }  // namespace weft

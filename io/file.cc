@@ -66,20 +66,18 @@ File::File(Fd fd, std::string_view path)
 template <class Call>
 std::uint64_t File::run(const char* what, Call call) {
   const std::shared_ptr<const Fd> fd = fd_;
-  if (!fd) fail(std::make_error_code(std::errc::bad_file_descriptor), what, path_);
+  if (!fd) fail(EBADF, {what, " ", path_});
   const auto [result, reason] = in_executor([&] {
     const ssize_t value = call(fd->get());
     return std::pair(value, errno);
   });
-  if (result < 0) fail({reason, std::generic_category()}, what, path_);
+  if (result < 0) fail(reason, {what, " ", path_});
   return static_cast<std::uint64_t>(result);
 }
 
 File File::open(std::string_view path, int flags, unsigned mode) {
   const std::string name(path);
-  if (path.find('\0') != std::string_view::npos) {
-    fail(std::make_error_code(std::errc::invalid_argument), "open", path);
-  }
+  if (path.find('\0') != std::string_view::npos) fail(EINVAL, {"open ", path});
   auto [fd, reason] = in_executor([&] {
     Fd opened(static_cast<int>(
         retrying([&] { return ssize_t{::open(name.c_str(), flags | O_CLOEXEC, mode)}; })));
@@ -91,7 +89,7 @@ File File::open(std::string_view path, int flags, unsigned mode) {
     }
     return std::pair(std::move(opened), error);
   });
-  if (fd.get() < 0) fail({reason, std::generic_category()}, "open", path);
+  if (fd.get() < 0) fail(reason, {"open ", path});
   return File(std::move(fd), path);
 }
 

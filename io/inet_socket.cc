@@ -7,27 +7,24 @@
 namespace weft {
 
 void set_option(int fd, int level, int option, int value, std::string_view object) {
-  if (setsockopt(fd, level, option, &value, sizeof(value)) != 0) {
-    fail(last_error(), "setsockopt for", object);
-  }
+  checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
 }
 
 Fd bound_socket(int type, const Address& address, const BindOptions& options) {
   const std::string name = address.to_string();
-  Fd fd(socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) fail(last_error(), "socket for", name);
+  Fd fd(checked(socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                {"socket for ", name}));
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, options.reuse_address, name);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, options.reuse_port, name);
   if (options.both_families) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0, name);
-  if (bind(fd.get(), address.data(), address.size()) != 0) fail(last_error(), "bind to", name);
+  checked(bind(fd.get(), address.data(), address.size()), {"bind to ", name});
   return fd;
 }
 
 Address local_address_of(int fd) {
   Address address;
   socklen_t size = Address::kMaxSize;
-  if (getsockname(fd, address.data(), &size) != 0)
-    fail(last_error(), "local_address", "of a closed socket");
+  checked(getsockname(fd, address.data(), &size), {"local_address of a closed socket"});
   return address;
 }
 

@@ -31,12 +31,6 @@ constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
 constexpr std::uint32_t kWriteEvents = EPOLLOUT;
 constexpr std::uint32_t kBoth = EPOLLERR | EPOLLHUP;
 
-Fd new_eventfd() {
-  Fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (fd.get() < 0) fail(last_error(), "eventfd");
-  return fd;
-}
-
 // The time until a deadline, as system calls take it: null for ever.
 class Timeout {
  public:
@@ -82,13 +76,14 @@ int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noe
 
 }  // namespace
 
-Reactor::Reactor() : registry_(new Registry), wakeup_(new_eventfd()) {
+Reactor::Reactor()
+    : registry_(new Registry),
+      wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), {"eventfd"})) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = kWakeup;
-  if (epoll_ctl(registry_->epoll(), EPOLL_CTL_ADD, wakeup_.get(), &event) != 0) {
-    fail(last_error(), "epoll_ctl of the eventfd");
-  }
+  checked(epoll_ctl(registry_->epoll(), EPOLL_CTL_ADD, wakeup_.get(), &event),
+          {"epoll_ctl of the eventfd"});
 }
 
 Reactor::~Reactor() {
@@ -174,16 +169,14 @@ class Reactor::ForeignWait {
 
 void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
   if (registry_->owns(fd)) {
-    fail(std::make_error_code(std::errc::device_or_resource_busy), what,
-         "of descriptor " + std::to_string(fd) + ", which is a socket of weft's");
+    fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
   }
   ForeignWait stay(*this, fd);
   Foreign& foreign = stay.foreign();
   const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
   if (!arm(fd, foreign, foreign.wanted() | events)) {
-    const std::error_code error = last_error();
-    if (error.value() == EPERM) return;  // a file, say, which is always ready
-    fail(error, what, "of descriptor " + std::to_string(fd));
+    if (errno == EPERM) return;  // a file, say, which is always ready
+    fail(errno, {what, " of descriptor ", decimal(fd)});
   }
   WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];
   WaitQueue::Lock lock(queue);

@@ -5,15 +5,6 @@
 #include "weft/io/error.h"
 
 namespace weft {
-namespace {
-
-Fd new_epoll() {
-  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (epoll.get() < 0) fail(last_error(), "epoll_create1");
-  return epoll;
-}
-
-}  // namespace
 
 // ---- Readiness ----------------------------------------------------------------------------------
 
@@ -57,7 +48,7 @@ void Readiness::release(int fd) noexcept {
 
 // ---- Registry -----------------------------------------------------------------------------------
 
-Registry::Registry() : epoll_(new_epoll()) {}
+Registry::Registry() : epoll_(checked(epoll_create1(EPOLL_CLOEXEC), {"epoll_create1"})) {}
 
 void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
   const auto index = static_cast<std::uint32_t>(tag);

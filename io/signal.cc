@@ -50,16 +50,10 @@ sigset_t set_of(std::initializer_list<int> signals) {
   for (const int signal : signals) {
     // The last two can be added, but never come.
     if (sigaddset(&set, signal) != 0 || signal == SIGKILL || signal == SIGSTOP) {
-      fail(error_of(-EINVAL), "SignalSet of signal", std::to_string(signal));
+      fail(EINVAL, {"SignalSet of signal ", decimal(signal)});
     }
   }
   return set;
-}
-
-Fd new_signalfd(const sigset_t& set) {
-  Fd fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (fd.get() < 0) fail(last_error(), "signalfd");
-  return fd;
 }
 
 }  // namespace
@@ -67,7 +61,8 @@ Fd new_signalfd(const sigset_t& set) {
 // ---- SignalSet ----------------------------------------------------------------------------------
 
 SignalSet::SignalSet(std::initializer_list<int> signals)
-    : set_(set_of(signals)), source_(new_signalfd(set_)) {
+    : set_(set_of(signals)),
+      source_(Fd(checked(signalfd(-1, &set_, SFD_NONBLOCK | SFD_CLOEXEC), {"signalfd"}))) {
   block(set_);
 }
 
@@ -77,7 +72,7 @@ int SignalSet::wait() {
   signalfd_siginfo info{};
   const ssize_t result = source_.attempt(Direction::kRead, "weft::SignalSet::wait",
                                          [&] { return read(source_.fd(), &info, sizeof(info)); });
-  if (result < 0) fail(error_of(result), "SignalSet::wait");
+  if (result < 0) fail(static_cast<int>(-result), {"SignalSet::wait"});
   return static_cast<int>(info.ssi_signo);
 }
 

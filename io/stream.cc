@@ -12,13 +12,11 @@ namespace {
 constexpr std::size_t kFirstRoom = 4096;
 
 [[noreturn]] void fail_too_long(const char* call, std::size_t limit) {
-  fail(std::make_error_code(std::errc::message_size), call,
-       "found no end within " + std::to_string(limit) + " bytes");
+  fail(EMSGSIZE, {call, " found no end within ", decimal(limit), " bytes"});
 }
 
 [[noreturn]] void fail_ended(const char* call, std::size_t size) {
-  fail(std::make_error_code(std::errc::no_message_available), call,
-       "came to the end after " + std::to_string(size) + " bytes");
+  fail(ENODATA, {call, " came to the end after ", decimal(size), " bytes"});
 }
 
 }  // namespace
@@ -80,9 +78,7 @@ std::optional<std::string> BufferedReader::read_line() {
 }
 
 bool BufferedReader::read_until(std::string_view delimiter, std::string& piece) {
-  if (delimiter.empty()) {
-    fail(std::make_error_code(std::errc::invalid_argument), "read_until", "an empty delimiter");
-  }
+  if (delimiter.empty()) fail(EINVAL, {"read_until an empty delimiter"});
   const std::optional<std::size_t> found = find(delimiter, limit_, "read_until");
   if (!found) {
     if (buffered().empty()) return false;

@@ -82,7 +82,7 @@ class StreamSocket::Turn {
   std::string object = peer_name();
   if (error == kBusy) object += " (another fiber is at it)";
   if (error == kEnded) object += " (it ended early)";
-  fail(error_of(error), call, object);
+  fail(-error, {call, " ", object});
 }
 
 // ---- Reading ------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) fail_with(-errno, "sendfile to");
   const std::shared_ptr<const Fd> source = file.descriptor();
-  if (!source) fail(error_of(-EBADF), "sendfile of", file.path());
+  if (!source) fail(EBADF, {"sendfile of ", file.path()});
   std::uint64_t done = 0;
   while (done < count) {
     const ssize_t size = socket_.attempt(Direction::kWrite, "sendfile", [&] {

@@ -21,7 +21,7 @@ constexpr Duration kLeastShare = std::chrono::seconds(2);
 
 Fd new_socket(int family, std::error_code& error) {
   Fd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) error = last_error();
+  if (fd.get() < 0) error = error_of(-errno);
   return fd;
 }
 
@@ -42,7 +42,7 @@ Listener open_listener(const Address& address, const TcpListenerOptions& options
   const std::string name = address.to_string();
   // Accepted sockets inherit it.
   set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, name);
-  if (listen(fd.get(), options.backlog) != 0) fail(last_error(), "listen on", name);
+  checked(listen(fd.get(), options.backlog), {"listen on ", name});
   std::string bound =
       local_address_of(fd.get()).to_string();  // with the port that the kernel chose
   return Listener(std::move(fd), std::move(bound));
@@ -80,7 +80,7 @@ TcpStream TcpStream::connect_until(const Address& address, TimePoint deadline,
   // Interrupted, it goes on by itself.
   if (::connect(fd, address.data(), address.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) {
-      error = last_error();
+      error = error_of(-errno);
       return stream;
     }
     error = error_of(stream.socket_.wait(Direction::kWrite, deadline, "connect"));
@@ -100,7 +100,7 @@ TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
   std::error_code error;
   TcpStream stream = connect_until(address, deadline, options, error);
-  if (error) fail(error, "connect to", address.to_string());
+  if (error) fail(error, {"connect to ", address.to_string()});
   return stream;
 }
 
@@ -112,7 +112,7 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
   try {
     addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port); });
   } catch (const TimeoutError&) {
-    fail(std::make_error_code(std::errc::timed_out), "look-up for connect to", host_and_port);
+    fail(ETIMEDOUT, {"look-up for connect to ", host_and_port});
   }
   std::string tried;
   std::error_code error;
@@ -125,8 +125,8 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
     tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
     if (now() >= deadline) break;
   }
-  if (tried == host_and_port) fail(error, "connect to", tried);
-  fail(error, "connect to", std::string(host_and_port) + " (tried " + tried + ")");
+  if (tried == host_and_port) fail(error, {"connect to ", tried});
+  fail(error, {"connect to ", host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return local_address_of(native_handle()); }
@@ -177,7 +177,7 @@ TcpStream TcpListener::accept(std::error_code& error) {
 TcpStream TcpListener::accept() {
   std::error_code error;
   TcpStream stream = accept(error);
-  if (error) fail(error, "accept on", listener_.name());
+  if (error) fail(error, {"accept on ", listener_.name()});
   return stream;
 }
 

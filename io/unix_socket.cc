@@ -29,11 +29,9 @@ UnixAddress unix_address(std::string_view path, const char* call) {
   UnixAddress result;
   result.address.sun_family = AF_UNIX;
   if (path.empty() || path.find('\0') != std::string_view::npos) {
-    fail(std::make_error_code(std::errc::invalid_argument), call, "\"" + std::string(path) + "\"");
+    fail(EINVAL, {call, "\"", path, "\""});
   }
-  if (path.size() >= sizeof(result.address.sun_path)) {
-    fail(std::make_error_code(std::errc::filename_too_long), call, path);
-  }
+  if (path.size() >= sizeof(result.address.sun_path)) fail(ENAMETOOLONG, {call, path});
   std::memcpy(result.address.sun_path, path.data(), path.size());
   result.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   if (path.front() == '@') {
@@ -45,9 +43,8 @@ UnixAddress unix_address(std::string_view path, const char* call) {
 }
 
 Fd new_socket(std::string_view path) {
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) fail(last_error(), "socket for", path);
-  return fd;
+  return Fd(checked(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                    {"socket for ", path}));
 }
 
 // Whether a socket file is there that nobody listens on.
@@ -64,20 +61,18 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 // ---- UnixStream ---------------------------------------------------------------------------------
 
 UnixStream UnixStream::connect(std::string_view path) {
-  const UnixAddress address = unix_address(path, "connect to");
+  const UnixAddress address = unix_address(path, "connect to ");
   for (;;) {
     UnixStream stream(new_socket(path), std::string(path));
     if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
-    if (errno != EAGAIN) fail(last_error(), "connect to", path);
+    if (errno != EAGAIN) fail(errno, {"connect to ", path});
     sleep_for(kBackOff);
   }
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
-    fail(last_error(), "socketpair");
-  }
+  checked(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), {"socketpair"});
   return {UnixStream(Fd(ends[0]), "the other end of a pair"),
           UnixStream(Fd(ends[1]), "the other end of a pair")};
 }
@@ -85,20 +80,20 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 // ---- UnixListener -------------------------------------------------------------------------------
 
 UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
-  const UnixAddress address = unix_address(path, "bind to");
+  const UnixAddress address = unix_address(path, "bind to ");
   Fd fd = new_socket(path);
   int result = bind(fd.get(), address.data(), address.size);
   if (result != 0 && errno == EADDRINUSE) {
     if (is_left_over(address, path)) unlink(address.address.sun_path);
     result = bind(fd.get(), address.data(), address.size);
   }
-  if (result != 0) fail(last_error(), "bind to", path);
+  checked(result, {"bind to ", path});
   struct stat info {};
   if (!address.abstract() && lstat(address.address.sun_path, &info) == 0) {
     device_ = info.st_dev;
     inode_ = info.st_ino;
   }
-  if (listen(fd.get(), options.backlog) != 0) fail(last_error(), "listen on", path);
+  checked(listen(fd.get(), options.backlog), {"listen on ", path});
   listener_ = Listener(std::move(fd), std::string(path));
 }
 
@@ -134,7 +129,7 @@ UnixStream UnixListener::accept(std::error_code& error) {
 UnixStream UnixListener::accept() {
   std::error_code error;
   UnixStream stream = accept(error);
-  if (error) fail(error, "accept on", path());
+  if (error) fail(error, {"accept on ", path()});
   return stream;
 }
 

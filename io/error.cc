@@ -1,0 +1,20 @@
+#include "weft/io/error.h"
+
+namespace weft {
+
+void fail(std::error_code error, Words words) {
+  std::string what("weft: ");
+  for (const std::string_view word : words) what += word;
+  throw std::system_error(error, what);
+}
+
+void fail(int error, Words words) { fail({error, std::generic_category()}, words); }
+
+int checked(int result, Words words) {
+  if (result < 0) fail(errno, words);
+  return result;
+}
+
+std::string decimal(std::int64_t number) { return std::to_string(number); }
+
+}  // namespace weft
