@@ -4,10 +4,10 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <cstring>
-#include <ranges>
+#include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace weft {
 
@@ -15,14 +15,16 @@ namespace weft {
 template <class T>
 concept ByteLike = sizeof(T) == 1 && std::is_trivially_copyable_v<T> && !std::is_same_v<T, bool>;
 
+// Of a contiguous range: <span> knows these, too, and is a tenth of <ranges>.
+template <class R>
+using SpanOf = decltype(std::span(std::declval<R&>()));
+
 // std::array, std::vector, std::string, std::span and arrays of bytes.
 template <class R>
-concept ByteRange = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-    ByteLike<std::remove_cv_t<std::ranges::range_value_t<R>>>;
+concept ByteRange = ByteLike<typename SpanOf<R>::value_type>;
 
 template <class R>
-concept MutableByteRange =
-    ByteRange<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+concept MutableByteRange = ByteRange<R> && !std::is_const_v<typename SpanOf<R>::element_type>;
 
 template <class T>
 inline constexpr bool kIsCharacter = std::is_same_v<T, char> || std::is_same_v<T, char8_t>;
@@ -30,7 +32,7 @@ inline constexpr bool kIsCharacter = std::is_same_v<T, char> || std::is_same_v<T
 // Arrays of characters may be text, up to a zero.
 template <class R>
 concept NoTextRange =
-    ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<std::ranges::range_value_t<R>>);
+    ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<typename SpanOf<R>::value_type>);
 
 // Where something is read to: a view of memory, which must live as long as the call. Made
 // implicitly from whatever holds bytes. An array of these is an array of iovec.
@@ -39,7 +41,8 @@ class MutableBuffer {
   MutableBuffer() = default;
   MutableBuffer(void* data, std::size_t size) noexcept : iovec_{data, size} {}
   template <MutableByteRange R>
-  MutableBuffer(R&& bytes) noexcept : iovec_{std::ranges::data(bytes), std::ranges::size(bytes)} {}
+  MutableBuffer(R&& bytes) noexcept
+      : MutableBuffer(std::span(bytes).data(), std::span(bytes).size()) {}
 
   std::byte* data() const noexcept { return static_cast<std::byte*>(iovec_.iov_base); }
   std::size_t size() const noexcept { return iovec_.iov_len; }
@@ -62,7 +65,7 @@ class ConstBuffer {
   ConstBuffer(const void* data, std::size_t size) noexcept
       : iovec_{const_cast<void*>(data), size} {}
   ConstBuffer(MutableBuffer buffer) noexcept : ConstBuffer(buffer.data(), buffer.size()) {}
-  ConstBuffer(const char* text) noexcept : ConstBuffer(text, std::strlen(text)) {}
+  ConstBuffer(const char* text) noexcept : ConstBuffer(text, std::string_view(text).size()) {}
   ConstBuffer(const char8_t* text) noexcept : ConstBuffer(reinterpret_cast<const char*>(text)) {}
   ConstBuffer(std::nullptr_t) = delete;
   template <std::size_t N>
@@ -71,7 +74,7 @@ class ConstBuffer {
   ConstBuffer(char8_t (&)[N]) = delete;
   template <NoTextRange R>
   ConstBuffer(const R& bytes) noexcept
-      : ConstBuffer(std::ranges::data(bytes), std::ranges::size(bytes)) {}
+      : ConstBuffer(std::span(bytes).data(), std::span(bytes).size()) {}
 
   const std::byte* data() const noexcept { return static_cast<const std::byte*>(iovec_.iov_base); }
   std::size_t size() const noexcept { return iovec_.iov_len; }

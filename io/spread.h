@@ -2,7 +2,6 @@
 #define WEFT_IO_SPREAD_H_
 
 #include <cstddef>
-#include <functional>
 #include <type_traits>
 #include <vector>
 
@@ -38,9 +37,9 @@ auto spread(F&& f) {
   struct Part {
     decltype(auto) operator()() const {
       if constexpr (std::is_invocable_v<F&, std::size_t>) {
-        return std::invoke(f, i);
+        return f(i);
       } else {
-        return std::invoke(f);
+        return f();
       }
     }
     std::remove_reference_t<F>& f;
