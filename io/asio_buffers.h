@@ -1,11 +1,13 @@
 #ifndef WEFT_IO_ASIO_BUFFERS_H_
 #define WEFT_IO_ASIO_BUFFERS_H_
 
-#include <array>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
 #include <concepts>
 #include <cstddef>
-#include <span>
 #include <system_error>
+#include <utility>
 
 #include "weft/io/buffer.h"
 
@@ -43,28 +45,48 @@ template <class B>
 concept AsioConstBuffers =
     AsioMutableBuffers<B> || AsioBuffer<B, const void*> || AsioBufferRange<B, const void*>;
 
-// The first buffers of a sequence that are not empty, as weft's.
-template <class Buffer>
-class AsioViews {
+// The first buffers of a sequence, asio's or weft's, that are not empty, less its first `skip`
+// bytes: as system calls take them.
+class Parts {
  public:
   template <class Buffers>
-  explicit AsioViews(const Buffers& buffers) {
+  explicit Parts(const Buffers& buffers, std::size_t skip = 0) {
     if constexpr (AsioBuffer<Buffers, void*> || AsioBuffer<Buffers, const void*>) {
-      add(buffers);
+      add({buffers.data(), buffers.size()}, skip);
     } else {
-      for (auto it = buffers.begin(); it != buffers.end() && size_ < views_.size(); ++it) add(*it);
+      for (auto it = buffers.begin(); it != buffers.end() && count_ < kMost; ++it) {
+        const auto& buffer = *it;
+        add({buffer.data(), buffer.size()}, skip);
+      }
     }
   }
 
-  std::span<const Buffer> span() const noexcept { return {views_.data(), size_}; }
+  // In bytes.
+  std::size_t size() const noexcept { return size_; }
 
- private:
-  template <class B>
-  void add(const B& buffer) {
-    if (buffer.size() > 0) views_[size_++] = Buffer(buffer.data(), buffer.size());
+  // Refers to this.
+  msghdr message() const noexcept {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts_);
+    message.msg_iovlen = count_;
+    return message;
   }
 
-  std::array<Buffer, 16> views_;
+ private:
+  void add(ConstBuffer buffer, std::size_t& skip) noexcept {
+    if (buffer.size() <= skip) {
+      skip -= buffer.size();
+      return;
+    }
+    const ConstBuffer rest = buffer.drop_front(std::exchange(skip, 0));
+    parts_[count_++] = {const_cast<std::byte*>(rest.data()), rest.size()};
+    size_ += rest.size();
+  }
+
+  static constexpr std::size_t kMost = 16;
+
+  iovec parts_[kMost];
+  std::size_t count_ = 0;
   std::size_t size_ = 0;
 };
 

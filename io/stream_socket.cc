@@ -15,68 +15,13 @@
 namespace weft {
 namespace {
 
-constexpr std::size_t kMaxParts = 16;
 // What a thread of the executor sends at once, at most: that long it may be busy with the disk.
 constexpr std::uint64_t kSendfileChunk = 1 << 20;
 
 constexpr int kBusy = -EBUSY;
 constexpr int kEnded = -ENODATA;
 
-// What read_some() and write_some() tell.
-std::size_t report(ssize_t result, std::error_code& error) noexcept {
-  error = error_of(result);
-  return result < 0 ? 0 : static_cast<std::size_t>(result);
-}
-
-// The first buffers, less the first `skip` bytes, as system calls take them.
-class Parts {
- public:
-  template <class Buffer>
-  explicit Parts(std::span<const Buffer> buffers, std::size_t skip = 0) noexcept {
-    for (Buffer buffer : buffers) {
-      const std::size_t gone = std::min(skip, buffer.size());
-      skip -= gone;
-      if (gone == buffer.size()) continue;
-      if (message_.msg_iovlen == kMaxParts) break;
-      buffer = buffer.drop_front(gone);
-      parts_[message_.msg_iovlen++] = {const_cast<std::byte*>(buffer.data()), buffer.size()};
-      size_ += buffer.size();
-    }
-    message_.msg_iov = parts_;
-  }
-  Parts(const Parts&) = delete;
-  Parts& operator=(const Parts&) = delete;
-
-  std::size_t size() const noexcept { return size_; }
-  msghdr* message() noexcept { return &message_; }
-
- private:
-  iovec parts_[kMaxParts];
-  msghdr message_{};
-  std::size_t size_ = 0;
-};
-
 }  // namespace
-
-// A call's time with one direction of the stream, which it has for itself.
-class StreamSocket::Turn {
- public:
-  Turn(StreamSocket& stream, Direction direction) noexcept
-      : busy_(stream.busy_[static_cast<unsigned>(direction)]), mine_(!busy_) {
-    busy_ = true;
-  }
-  ~Turn() {
-    if (mine_) busy_ = false;
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  explicit operator bool() const noexcept { return mine_; }
-
- private:
-  bool& busy_;
-  const bool mine_;
-};
 
 [[gnu::cold]] void StreamSocket::fail_with(int error, const char* call) const {
   std::string object = peer_name();
@@ -85,223 +30,103 @@ class StreamSocket::Turn {
   fail(-error, {call, " ", object});
 }
 
-// ---- Reading ------------------------------------------------------------------------------------
-
-[[gnu::always_inline]] inline ssize_t StreamSocket::receive(MutableBuffer buffer) {
-  return socket_.attempt(
-      Direction::kRead, "read_some",
-      [&] { return recv(socket_.fd(), buffer.data(), buffer.size(), 0); },
-      drained_by_short_reads_ ? buffer.size() : 0);
-}
-
-[[gnu::always_inline]] inline ssize_t StreamSocket::read_once(MutableBuffer buffer) {
-  const Turn turn(*this, Direction::kRead);
-  if (!turn) return kBusy;
-  return buffer.empty() ? 0 : receive(buffer);
-}
-
-ssize_t StreamSocket::read_once(std::span<const MutableBuffer> buffers) {
-  const Turn turn(*this, Direction::kRead);
-  if (!turn) return kBusy;
-  Parts parts(buffers);
-  if (parts.size() == 0) return 0;
-  return socket_.attempt(
-      Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), parts.message(), 0); },
-      drained_by_short_reads_ ? parts.size() : 0);
-}
-
-std::size_t StreamSocket::read_fully(MutableBuffer buffer, int& error) {
-  const Turn turn(*this, Direction::kRead);
-  error = turn ? 0 : kBusy;
+// Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.
+// Meanwhile the direction is for no other call.
+template <class Once>
+[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(Direction direction,
+                                                                          std::uint64_t total,
+                                                                          Extent extent,
+                                                                          Once once) {
+  struct Turn {
+    ~Turn() { busy = false; }
+    bool& busy;
+  };
+  bool& busy = busy_[static_cast<unsigned>(direction)];
+  if (busy) return {0, kBusy};
+  busy = true;
+  const Turn turn{busy};
   std::size_t done = 0;
-  while (error == 0 && done < buffer.size()) {
-    const ssize_t size = receive(buffer.drop_front(done));
-    if (size > 0) {
-      done += static_cast<std::size_t>(size);
-    } else {
-      error = size == 0 ? kEnded : static_cast<int>(size);
-    }
+  while (done < total) {
+    const ssize_t size = once(done);
+    if (size <= 0) return {done, static_cast<int>(size)};
+    done += static_cast<std::size_t>(size);
+    if (extent == Extent::kSome) break;
   }
-  return done;
+  return {done, 0};
 }
 
-std::size_t StreamSocket::read_some(MutableBuffer buffer, std::error_code& error) {
-  return report(read_once(buffer), error);
+StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) {
+  return transfer(Direction::kRead, buffer.size(), extent, [&](std::size_t done) -> ssize_t {
+    const MutableBuffer rest = buffer.drop_front(done);
+    const ssize_t size = socket_.attempt(
+        Direction::kRead, "read_some",
+        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
+        drained_by_short_reads_ ? rest.size() : 0);
+    return size == 0 && extent == Extent::kAll ? kEnded : size;
+  });
 }
 
-std::size_t StreamSocket::read_some(MutableBuffer buffer) {
-  const ssize_t size = read_once(buffer);
-  if (size < 0) [[unlikely]]
-    fail_with(static_cast<int>(size), "read from");
-  return static_cast<std::size_t>(size);
+StreamSocket::Result StreamSocket::receive(const Parts& parts) {
+  msghdr message = parts.message();
+  return transfer(Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
+    return socket_.attempt(
+        Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
+        drained_by_short_reads_ ? parts.size() : 0);
+  });
 }
 
-std::size_t StreamSocket::read_some(std::span<const MutableBuffer> buffers,
-                                    std::error_code& error) {
-  return report(read_once(buffers), error);
+StreamSocket::Result StreamSocket::send(ConstBuffer buffer, Extent extent) {
+  return transfer(Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
+    const ConstBuffer rest = buffer.drop_front(done);
+    return socket_.attempt(
+        Direction::kWrite, "write_some",
+        [&] { return ::send(socket_.fd(), rest.data(), rest.size(), MSG_NOSIGNAL); }, rest.size());
+  });
 }
 
-std::size_t StreamSocket::read_some(std::span<const MutableBuffer> buffers) {
-  const ssize_t size = read_once(buffers);
-  if (size < 0) fail_with(static_cast<int>(size), "read from");
-  return static_cast<std::size_t>(size);
+StreamSocket::Result StreamSocket::send(const Parts& parts) {
+  return transfer(Direction::kWrite, parts.size(), Extent::kSome,
+                  [&](std::size_t) { return send_once(parts); });
 }
 
-std::size_t StreamSocket::read_exactly(MutableBuffer buffer, std::error_code& error) {
-  int reason = 0;
-  const std::size_t size = read_fully(buffer, reason);
-  error = error_of(reason);
-  return size;
+StreamSocket::Result StreamSocket::send(std::span<const ConstBuffer> buffers, Extent extent) {
+  return transfer(Direction::kWrite, SIZE_MAX, extent,
+                  [&](std::size_t done) { return send_once(Parts(buffers, done)); });
 }
 
-std::size_t StreamSocket::read_exactly(MutableBuffer buffer) {
-  int error = 0;
-  const std::size_t size = read_fully(buffer, error);
-  if (error != 0) fail_with(error, "read from");
-  return size;
-}
-
-// ---- Writing ------------------------------------------------------------------------------------
-
-[[gnu::always_inline]] inline ssize_t StreamSocket::send(ConstBuffer buffer) {
+ssize_t StreamSocket::send_once(const Parts& parts) {
+  if (parts.size() == 0) return 0;
+  const msghdr message = parts.message();
   return socket_.attempt(
       Direction::kWrite, "write_some",
-      [&] { return ::send(socket_.fd(), buffer.data(), buffer.size(), MSG_NOSIGNAL); },
-      buffer.size());
-}
-
-// Writes of the buffers what comes after the first `skip` bytes. 0: there is nothing.
-ssize_t StreamSocket::send(std::span<const ConstBuffer> buffers, std::size_t skip) {
-  Parts parts(buffers, skip);
-  if (parts.size() == 0) return 0;
-  return socket_.attempt(
-      Direction::kWrite, "write_some",
-      [&] { return sendmsg(socket_.fd(), parts.message(), MSG_NOSIGNAL); }, parts.size());
-}
-
-ssize_t StreamSocket::write_once(ConstBuffer buffer) {
-  const Turn turn(*this, Direction::kWrite);
-  if (!turn) return kBusy;
-  return buffer.empty() ? 0 : send(buffer);
-}
-
-ssize_t StreamSocket::write_once(std::span<const ConstBuffer> buffers) {
-  const Turn turn(*this, Direction::kWrite);
-  return turn ? send(buffers, 0) : kBusy;
-}
-
-[[gnu::always_inline]] inline std::size_t StreamSocket::write_fully(ConstBuffer buffer,
-                                                                    int& error) {
-  const Turn turn(*this, Direction::kWrite);
-  error = turn ? 0 : kBusy;
-  std::size_t done = 0;
-  while (error == 0 && done < buffer.size()) {
-    const ssize_t size = send(buffer.drop_front(done));
-    if (size >= 0) [[likely]] {
-      done += static_cast<std::size_t>(size);
-    } else {
-      error = static_cast<int>(size);
-    }
-  }
-  return done;
-}
-
-std::size_t StreamSocket::write_fully(std::span<const ConstBuffer> buffers, int& error) {
-  const Turn turn(*this, Direction::kWrite);
-  error = turn ? 0 : kBusy;
-  std::size_t done = 0;
-  while (error == 0) {
-    const ssize_t size = send(buffers, done);
-    if (size == 0) break;
-    if (size > 0) {
-      done += static_cast<std::size_t>(size);
-    } else {
-      error = static_cast<int>(size);
-    }
-  }
-  return done;
-}
-
-std::size_t StreamSocket::write_some(ConstBuffer buffer, std::error_code& error) {
-  return report(write_once(buffer), error);
-}
-
-std::size_t StreamSocket::write_some(ConstBuffer buffer) {
-  const ssize_t size = write_once(buffer);
-  if (size < 0) fail_with(static_cast<int>(size), "write to");
-  return static_cast<std::size_t>(size);
-}
-
-std::size_t StreamSocket::write_some(std::span<const ConstBuffer> buffers, std::error_code& error) {
-  return report(write_once(buffers), error);
-}
-
-std::size_t StreamSocket::write_some(std::span<const ConstBuffer> buffers) {
-  const ssize_t size = write_once(buffers);
-  if (size < 0) fail_with(static_cast<int>(size), "write to");
-  return static_cast<std::size_t>(size);
-}
-
-std::size_t StreamSocket::write_all(ConstBuffer buffer, std::error_code& error) {
-  int reason = 0;
-  const std::size_t size = write_fully(buffer, reason);
-  error = error_of(reason);
-  return size;
-}
-
-std::size_t StreamSocket::write_all(ConstBuffer buffer) {
-  int error = 0;
-  const std::size_t size = write_fully(buffer, error);
-  if (error != 0) [[unlikely]]
-    fail_with(error, "write to");
-  return size;
-}
-
-std::size_t StreamSocket::write_all(std::span<const ConstBuffer> buffers, std::error_code& error) {
-  int reason = 0;
-  const std::size_t size = write_fully(buffers, reason);
-  error = error_of(reason);
-  return size;
-}
-
-std::size_t StreamSocket::write_all(std::span<const ConstBuffer> buffers) {
-  int error = 0;
-  const std::size_t size = write_fully(buffers, error);
-  if (error != 0) fail_with(error, "write to");
-  return size;
+      [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
 }
 
 std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count) {
-  const Turn turn(*this, Direction::kWrite);
-  if (!turn) fail_with(kBusy, "sendfile to");
   // While a thread sends from it, the number of a descriptor that another fiber closes must not
   // become another's.
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) fail_with(-errno, "sendfile to");
   const std::shared_ptr<const Fd> source = file.descriptor();
   if (!source) fail(EBADF, {"sendfile of ", file.path()});
-  std::uint64_t done = 0;
-  while (done < count) {
-    const ssize_t size = socket_.attempt(Direction::kWrite, "sendfile", [&] {
+  const auto send_chunk = [&](std::size_t done) -> ssize_t {
+    if (!socket_.is_open()) return -ECANCELED;
+    return socket_.attempt(Direction::kWrite, "sendfile", [&] {
       // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
-      const auto [result, reason] = run_in_executor([&] {
+      const auto [sent, reason] = run_in_executor([&] {
         auto position = static_cast<off_t>(offset + done);
-        const ssize_t sent =
+        const ssize_t size =
             ::sendfile(own.get(), source->get(), &position, std::min(count - done, kSendfileChunk));
-        return std::pair(sent, errno);
+        return std::pair(size, errno);
       });
       errno = reason;
       // It is some time ago that there was no room: the event that tells of it may have come since.
       pollfd now{socket_.fd(), POLLOUT, 0};
-      if (result < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
-      return result;
+      if (sent < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
+      return sent;
     });
-    if (size < 0) fail_with(static_cast<int>(size), "sendfile to");
-    if (size == 0) break;
-    done += static_cast<std::uint64_t>(size);
-    if (done < count && !socket_.is_open()) fail_with(-ECANCELED, "sendfile to");
-  }
-  return done;
+  };
+  return size_or_fail(transfer(Direction::kWrite, count, Extent::kAll, send_chunk), "sendfile to");
 }
 
 void StreamSocket::shutdown_write() {

@@ -14,6 +14,7 @@
 
 #include "weft/io/asio_buffers.h"
 #include "weft/io/buffer.h"
+#include "weft/io/error.h"
 #include "weft/io/socket.h"
 
 namespace weft {
@@ -44,29 +45,57 @@ class StreamSocket {
  public:
   // Reads what there is, at least a byte and at most all that fits. 0 at the end, when the peer has
   // shut down its side; and at once if there is no room.
-  std::size_t read_some(MutableBuffer buffer);
-  std::size_t read_some(MutableBuffer buffer, std::error_code& error);
+  std::size_t read_some(MutableBuffer buffer) {
+    return size_or_fail(receive(buffer, Extent::kSome), "read from");
+  }
+  std::size_t read_some(MutableBuffer buffer, std::error_code& error) {
+    return report(receive(buffer, Extent::kSome), error);
+  }
   // The same into several buffers, one after the other (readv): the first 16 that are not empty.
-  std::size_t read_some(std::span<const MutableBuffer> buffers);
-  std::size_t read_some(std::span<const MutableBuffer> buffers, std::error_code& error);
+  std::size_t read_some(std::span<const MutableBuffer> buffers) {
+    return size_or_fail(receive(Parts(buffers)), "read from");
+  }
+  std::size_t read_some(std::span<const MutableBuffer> buffers, std::error_code& error) {
+    return report(receive(Parts(buffers)), error);
+  }
 
   // Fills the buffer. Fails with no_message_available if the end comes first; returns what was
   // read.
-  std::size_t read_exactly(MutableBuffer buffer);
-  std::size_t read_exactly(MutableBuffer buffer, std::error_code& error);
+  std::size_t read_exactly(MutableBuffer buffer) {
+    return size_or_fail(receive(buffer, Extent::kAll), "read from");
+  }
+  std::size_t read_exactly(MutableBuffer buffer, std::error_code& error) {
+    return report(receive(buffer, Extent::kAll), error);
+  }
 
   // Writes at least a byte; returns how many.
-  std::size_t write_some(ConstBuffer buffer);
-  std::size_t write_some(ConstBuffer buffer, std::error_code& error);
+  std::size_t write_some(ConstBuffer buffer) {
+    return size_or_fail(send(buffer, Extent::kSome), "write to");
+  }
+  std::size_t write_some(ConstBuffer buffer, std::error_code& error) {
+    return report(send(buffer, Extent::kSome), error);
+  }
   // The same from several buffers (writev): the first 16 that are not empty.
-  std::size_t write_some(std::span<const ConstBuffer> buffers);
-  std::size_t write_some(std::span<const ConstBuffer> buffers, std::error_code& error);
+  std::size_t write_some(std::span<const ConstBuffer> buffers) {
+    return size_or_fail(send(buffers, Extent::kSome), "write to");
+  }
+  std::size_t write_some(std::span<const ConstBuffer> buffers, std::error_code& error) {
+    return report(send(buffers, Extent::kSome), error);
+  }
 
   // Writes everything; returns how much was written, which is less only if it fails.
-  std::size_t write_all(ConstBuffer buffer);
-  std::size_t write_all(ConstBuffer buffer, std::error_code& error);
-  std::size_t write_all(std::span<const ConstBuffer> buffers);
-  std::size_t write_all(std::span<const ConstBuffer> buffers, std::error_code& error);
+  std::size_t write_all(ConstBuffer buffer) {
+    return size_or_fail(send(buffer, Extent::kAll), "write to");
+  }
+  std::size_t write_all(ConstBuffer buffer, std::error_code& error) {
+    return report(send(buffer, Extent::kAll), error);
+  }
+  std::size_t write_all(std::span<const ConstBuffer> buffers) {
+    return size_or_fail(send(buffers, Extent::kAll), "write to");
+  }
+  std::size_t write_all(std::span<const ConstBuffer> buffers, std::error_code& error) {
+    return report(send(buffers, Extent::kAll), error);
+  }
   // write_all({head, body})
   std::size_t write_all(std::initializer_list<ConstBuffer> buffers) {
     return write_all(std::span<const ConstBuffer>(buffers.begin(), buffers.size()));
@@ -116,22 +145,33 @@ class StreamSocket {
   Socket socket_;
 
  private:
-  class Turn;
+  enum class Extent : bool { kSome, kAll };
 
-  // As the public ones of these names, but for errors, which are negative.
-  ssize_t read_once(MutableBuffer buffer);
-  ssize_t read_once(std::span<const MutableBuffer> buffers);
-  ssize_t write_once(ConstBuffer buffer);
-  ssize_t write_once(std::span<const ConstBuffer> buffers);
-  std::size_t read_fully(MutableBuffer buffer, int& error);
-  std::size_t write_fully(ConstBuffer buffer, int& error);
-  std::size_t write_fully(std::span<const ConstBuffer> buffers, int& error);
+  // What a call has transferred, and 0 or the error that ended it, which is negative.
+  struct Result {
+    std::size_t size;
+    int error;
+  };
 
-  // Without a turn.
-  ssize_t receive(MutableBuffer buffer);
-  ssize_t send(ConstBuffer buffer);
-  ssize_t send(std::span<const ConstBuffer> buffers, std::size_t skip);
+  template <class Once>
+  Result transfer(Direction direction, std::uint64_t total, Extent extent, Once once);
+  Result receive(MutableBuffer buffer, Extent extent);
+  Result receive(const Parts& parts);
+  Result send(ConstBuffer buffer, Extent extent);
+  Result send(std::span<const ConstBuffer> buffers, Extent extent);
+  Result send(const Parts& parts);
+  ssize_t send_once(const Parts& parts);
 
+  // How the public calls tell it.
+  std::size_t size_or_fail(Result result, const char* call) const {
+    if (result.error != 0) [[unlikely]]
+      fail_with(result.error, call);
+    return result.size;
+  }
+  static std::size_t report(Result result, std::error_code& error) noexcept {
+    error = error_of(result.error);
+    return result.size;
+  }
   [[noreturn]] void fail_with(int error, const char* call) const;
 
   bool drained_by_short_reads_ = false;
@@ -142,35 +182,31 @@ class StreamSocket {
 
 template <AsioMutableBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::read_some(const Buffers& buffers, ErrorCode& error) {
-  const AsioViews<MutableBuffer> views(buffers);
-  std::error_code failure;
-  const std::size_t size = read_some(views.span(), failure);
-  error = asio_error<ErrorCode>(failure);
-  if (size == 0 && !failure && !views.span().empty()) error = asio_eof<ErrorCode>();
-  return size;
+  const Parts parts(buffers);
+  const Result result = receive(parts);
+  error = asio_error<ErrorCode>(error_of(result.error));
+  if (result.size == 0 && result.error == 0 && parts.size() > 0) error = asio_eof<ErrorCode>();
+  return result.size;
 }
 
 template <AsioMutableBuffers Buffers>
 std::size_t StreamSocket::read_some(const Buffers& buffers) {
-  const AsioViews<MutableBuffer> views(buffers);
-  const std::size_t size = read_some(views.span());
-  if (size == 0 && !views.span().empty()) {
-    fail_with(-ENODATA, "read from");
-  }
+  const Parts parts(buffers);
+  const std::size_t size = size_or_fail(receive(parts), "read from");
+  if (size == 0 && parts.size() > 0) fail_with(-ENODATA, "read from");
   return size;
 }
 
 template <AsioConstBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::write_some(const Buffers& buffers, ErrorCode& error) {
-  std::error_code failure;
-  const std::size_t size = write_some(AsioViews<ConstBuffer>(buffers).span(), failure);
-  error = asio_error<ErrorCode>(failure);
-  return size;
+  const Result result = send(Parts(buffers));
+  error = asio_error<ErrorCode>(error_of(result.error));
+  return result.size;
 }
 
 template <AsioConstBuffers Buffers>
 std::size_t StreamSocket::write_some(const Buffers& buffers) {
-  return write_some(AsioViews<ConstBuffer>(buffers).span());
+  return size_or_fail(send(Parts(buffers)), "write to");
 }
 
 }  // namespace weft
