@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -16,40 +18,49 @@ namespace {
 // read_all() of what has no size, such as a file of /proc, or grows meanwhile.
 constexpr std::size_t kLeastRoom = 16 * 1024;
 
-// Runs call() on a thread. Cancelled when that has begun, it still gives the result, which else
-// would be lost, with what was opened or read: the next wait throws.
-template <class Call>
-auto in_executor(Call call) {
-  std::optional<decltype(call())> result;
+// Runs call() on a thread, anew where a signal interrupts it; throws what errno says if it returns
+// -1. Cancelled when it has begun, it still gives the result, which else would be lost, with what
+// was opened or read: the next wait throws.
+std::uint64_t in_executor(const char* what, std::string_view path,
+                          const std::function<ssize_t()>& call) {
+  std::optional<ssize_t> result;
+  int reason = 0;
   try {
-    run_in_executor([&] { result.emplace(call()); });
+    run_in_executor([&] {
+      do {
+        result = call();
+        reason = errno;
+      } while (*result < 0 && reason == EINTR);
+    });
   } catch (const Cancelled&) {
     if (!result) throw;
   }
-  return std::move(*result);
+  if (*result < 0) fail(reason, {what, " ", path});
+  return static_cast<std::uint64_t>(*result);
 }
 
-// A call that EINTR does not end.
-template <class Call>
-ssize_t retrying(Call call) {
-  for (;;) {
-    const ssize_t result = call();
-    if (result >= 0 || errno != EINTR) return result;
-  }
+// The same with the file's descriptor.
+std::uint64_t in_executor(const char* what, const File& file,
+                          const std::function<ssize_t(int fd)>& call) {
+  const std::shared_ptr<const Fd> fd = file.descriptor();
+  if (!fd) fail(EBADF, {what, " ", file.path()});
+  return in_executor(what, file.path(), [&] { return call(fd->get()); });
 }
 
-// Writes everything: write(first byte, how many) as often as it takes. -1, or what is written.
-template <class Write>
-ssize_t write_fully(ConstBuffer buffer, Write write) {
+// Writes everything: write(descriptor, what is left, how much is done) as often as it takes.
+std::size_t write_fully(const char* what, const File& file, ConstBuffer buffer,
+                        const std::function<ssize_t(int, ConstBuffer, std::size_t)>& write) {
   std::size_t done = 0;
-  while (done < buffer.size()) {
-    const ConstBuffer rest = buffer.drop_front(done);
-    const ssize_t size = retrying([&] { return write(rest, done); });
-    if (size == 0) errno = EIO;  // or else this would go on for ever
-    if (size <= 0) return -1;
-    done += static_cast<std::size_t>(size);
-  }
-  return static_cast<ssize_t>(done);
+  in_executor(what, file, [&](int fd) -> ssize_t {
+    while (done < buffer.size()) {
+      const ssize_t size = write(fd, buffer.drop_front(done), done);
+      if (size == 0) errno = EIO;  // or else this would go on for ever
+      if (size <= 0) return -1;
+      done += static_cast<std::size_t>(size);
+    }
+    return 0;
+  });
+  return done;
 }
 
 ssize_t size_of(int fd) {
@@ -62,93 +73,68 @@ ssize_t size_of(int fd) {
 File::File(Fd fd, std::string_view path)
     : fd_(std::make_shared<const Fd>(std::move(fd))), path_(path) {}
 
-// Runs call(fd) on a thread; throws what errno says if it returns -1.
-template <class Call>
-std::uint64_t File::run(const char* what, Call call) {
-  const std::shared_ptr<const Fd> fd = fd_;
-  if (!fd) fail(EBADF, {what, " ", path_});
-  const auto [result, reason] = in_executor([&] {
-    const ssize_t value = call(fd->get());
-    return std::pair(value, errno);
-  });
-  if (result < 0) fail(reason, {what, " ", path_});
-  return static_cast<std::uint64_t>(result);
-}
-
 File File::open(std::string_view path, int flags, unsigned mode) {
-  const std::string name(path);
   if (path.find('\0') != std::string_view::npos) fail(EINVAL, {"open ", path});
-  auto [fd, reason] = in_executor([&] {
-    Fd opened(static_cast<int>(
-        retrying([&] { return ssize_t{::open(name.c_str(), flags | O_CLOEXEC, mode)}; })));
-    int error = errno;
+  const std::string name(path);
+  Fd fd(static_cast<int>(in_executor("open", path, [&]() -> ssize_t {
+    const int opened = ::open(name.c_str(), flags | O_CLOEXEC, mode);
     struct stat info {};
-    if (opened.get() >= 0 && fstat(opened.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
-      opened = Fd();
-      error = EISDIR;
-    }
-    return std::pair(std::move(opened), error);
-  });
-  if (fd.get() < 0) fail(reason, {"open ", path});
+    if (opened < 0 || fstat(opened, &info) != 0 || !S_ISDIR(info.st_mode)) return opened;
+    ::close(opened);
+    errno = EISDIR;
+    return -1;
+  })));
   return File(std::move(fd), path);
 }
 
 std::size_t File::read(MutableBuffer buffer) {
-  return run("read", [&](int fd) {
-    return retrying([&] { return ::read(fd, buffer.data(), buffer.size()); });
-  });
+  return in_executor("read", *this,
+                     [&](int fd) { return ::read(fd, buffer.data(), buffer.size()); });
 }
 
 std::size_t File::pread(MutableBuffer buffer, std::uint64_t offset) {
-  return run("pread", [&](int fd) {
-    return retrying(
-        [&] { return ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset)); });
+  return in_executor("pread", *this, [&](int fd) {
+    return ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset));
   });
 }
 
 std::size_t File::write(ConstBuffer buffer) {
-  return run("write", [&](int fd) {
-    return write_fully(buffer, [&](ConstBuffer rest, std::size_t) {
-      return ::write(fd, rest.data(), rest.size());
-    });
+  return write_fully("write", *this, buffer, [](int fd, ConstBuffer rest, std::size_t) {
+    return ::write(fd, rest.data(), rest.size());
   });
 }
 
 std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
-  return run("pwrite", [&](int fd) {
-    return write_fully(buffer, [&](ConstBuffer rest, std::size_t done) {
-      return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
-    });
+  return write_fully("pwrite", *this, buffer, [&](int fd, ConstBuffer rest, std::size_t done) {
+    return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
   });
 }
 
 std::string File::read_all() {
   std::string content;
-  run("read", [&](int fd) {
+  std::size_t size = 0;
+  in_executor("read", *this, [&](int fd) {
     const off_t position = lseek(fd, 0, SEEK_CUR);
     const ssize_t all = size_of(fd);
     std::size_t room = kLeastRoom;
     // One more than there is, so that the end is found without growing.
     if (position >= 0 && all > position) room = static_cast<std::size_t>(all - position) + 1;
-    content.resize(room);
-    for (std::size_t size = 0;;) {
+    content.resize(size + room);
+    for (;;) {
       if (size == content.size()) content.resize(size + kLeastRoom);
-      const ssize_t count =
-          retrying([&] { return ::read(fd, &content[size], content.size() - size); });
-      if (count <= 0) {
-        content.resize(size);
-        return count;
-      }
+      const ssize_t count = ::read(fd, &content[size], content.size() - size);
+      if (count <= 0) return count;
       size += static_cast<std::size_t>(count);
     }
   });
+  content.resize(size);
   return content;
 }
 
-std::uint64_t File::size() { return run("size of", size_of); }
+std::uint64_t File::size() { return in_executor("size of", *this, size_of); }
 
 void File::sync() {
-  run("fsync", [](int fd) { return ssize_t{fsync(fd)}; });
+  in_executor("fsync", *this, [](int fd) { return ssize_t{fsync(fd)}; });
 }
 
 }  // namespace weft

@@ -72,9 +72,6 @@ class File {
  private:
   File(Fd fd, std::string_view path);
 
-  template <class Call>
-  std::uint64_t run(const char* what, Call call);
-
   // Shared with calls that are under way, so that close() cannot pull it from under them.
   std::shared_ptr<const Fd> fd_;
   std::string path_;
