@@ -48,22 +48,10 @@ Listener open_listener(const Address& address, const TcpListenerOptions& options
   return Listener(std::move(fd), std::move(bound));
 }
 
-// open(address, whether for both families) with the first of the addresses that this machine has.
-template <class Open>
-auto with_first_address(std::string_view host_and_port, Open open) {
-  const HostPort place = HostPort::split(host_and_port);
-  const std::vector<Address> addresses = resolve(place.host, place.port);
-  for (std::size_t i = 0;; ++i) {
-    try {
-      // The first of those for an empty host is IPv6, and takes IPv4 along.
-      return open(addresses[i], place.host.empty() && addresses[i].is_v6());
-    } catch (const std::system_error& error) {
-      // A machine without IPv6, say.
-      const bool not_here = error.code() == std::errc::address_family_not_supported ||
-                            error.code() == std::errc::address_not_available;
-      if (!not_here || i + 1 == addresses.size()) throw;
-    }
-  }
+// A machine without IPv6, say.
+bool is_not_here(std::error_code error) {
+  return error == std::errc::address_family_not_supported ||
+         error == std::errc::address_not_available;
 }
 
 }  // namespace
@@ -143,29 +131,41 @@ TcpListener::TcpListener(const Address& address, TcpListenerOptions options)
     : listener_(open_listener(address, options, false)) {}
 
 TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions options)
-    : listener_(with_first_address(host_and_port, [&](const Address& address, bool both_families) {
-        return open_listener(address, options, both_families);
-      })) {}
+    : TcpListener(std::move(listen(host_and_port, options, 1).front())) {}
 
 std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_and_port,
                                                         TcpListenerOptions options) {
-  const std::size_t count = Runtime::current().schedulers().size();
-  return with_first_address(host_and_port, [&](Address address, bool both_families) {
-    std::vector<TcpListener> listeners;
-    while (listeners.size() < count) {
-      listeners.push_back(TcpListener(open_listener(address, options, both_families)));
-      if (listeners.size() > 1) continue;
-      // Only now that the port is ours: a server that is started twice by mistake would else share
-      // it with itself.
-      address = listeners.front().local_address();
-      if (count > 1) {
-        set_option(listeners.front().native_handle(), SOL_SOCKET, SO_REUSEPORT, 1,
-                   address.to_string());
-        options.reuse_port = true;
-      }
+  return listen(host_and_port, options, Runtime::current().schedulers().size());
+}
+
+// So many on one port of the first of the addresses that this machine has.
+std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
+                                             const TcpListenerOptions& options, std::size_t count) {
+  const HostPort place = HostPort::split(host_and_port);
+  const std::vector<Address> addresses = resolve(place.host, place.port);
+  for (std::size_t i = 0;; ++i) {
+    try {
+      // The first of those for an empty host is IPv6, and takes IPv4 along.
+      return listen(addresses[i], place.host.empty() && addresses[i].is_v6(), options, count);
+    } catch (const std::system_error& error) {
+      if (!is_not_here(error.code()) || i + 1 == addresses.size()) throw;
     }
-    return listeners;
-  });
+  }
+}
+
+std::vector<TcpListener> TcpListener::listen(Address address, bool both_families,
+                                             TcpListenerOptions options, std::size_t count) {
+  std::vector<TcpListener> listeners(count);
+  for (TcpListener& listener : listeners) {
+    listener.listener_ = open_listener(address, options, both_families);
+    if (&listener != &listeners.front() || count == 1) continue;
+    // Only now that the port is ours: a server that is started twice by mistake would else share
+    // it with itself.
+    address = listener.local_address();
+    set_option(listener.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, address.to_string());
+    options.reuse_port = true;
+  }
+  return listeners;
 }
 
 TcpStream TcpListener::accept(std::error_code& error) {

@@ -119,7 +119,10 @@ class TcpListener {
   int native_handle() const noexcept { return listener_.fd(); }
 
  private:
-  explicit TcpListener(Listener listener) : listener_(std::move(listener)) {}
+  static std::vector<TcpListener> listen(std::string_view host_and_port,
+                                         const TcpListenerOptions& options, std::size_t count);
+  static std::vector<TcpListener> listen(Address address, bool both_families,
+                                         TcpListenerOptions options, std::size_t count);
 
   Listener listener_;
 };
