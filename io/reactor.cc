@@ -79,10 +79,7 @@ int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noe
 Reactor::Reactor()
     : registry_(new Registry),
       wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), {"eventfd"})) {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLET;
-  event.data.u64 = kWakeup;
-  checked(epoll_ctl(registry_->epoll(), EPOLL_CTL_ADD, wakeup_.get(), &event),
+  checked(registry_->watch(wakeup_.get(), EPOLLIN | EPOLLET, kWakeup),
           {"epoll_ctl of the eventfd"});
 }
 
@@ -174,9 +171,9 @@ void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
   ForeignWait stay(*this, fd);
   Foreign& foreign = stay.foreign();
   const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
-  if (!arm(fd, foreign, foreign.wanted() | events)) {
-    if (errno == EPERM) return;  // a file, say, which is always ready
-    fail(errno, {what, " of descriptor ", decimal(fd)});
+  if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
+    if (error == EPERM) return;  // a file, say, which is always ready
+    fail(error, {what, " of descriptor ", decimal(fd)});
   }
   WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];
   WaitQueue::Lock lock(queue);
@@ -200,20 +197,15 @@ void Reactor::Foreign::wake(Direction direction) noexcept {
   queue.wake_all(lock);
 }
 
-// Asks for one event. Returns false, with errno, if the kernel does not take it.
-bool Reactor::arm(int fd, Foreign& foreign, std::uint32_t epoll_events) {
+// Asks for one event: 0, or -errno if the kernel does not take it.
+int Reactor::arm(int fd, Foreign& foreign, std::uint32_t epoll_events) noexcept {
   serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
-  epoll_event event{};
-  event.events = epoll_events | EPOLLONESHOT;
-  event.data.u64 = std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd);
   // It may have been closed and opened anew since it was armed last, and so be registered or not.
-  const int epoll = registry_->epoll();
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 &&
-      (errno != EEXIST || epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0)) {
-    return false;
-  }
-  foreign.serial = serial_;
-  return true;
+  const int error =
+      registry_->watch(fd, epoll_events | EPOLLONESHOT,
+                       std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd));
+  if (error == 0) foreign.serial = serial_;
+  return error;
 }
 
 void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
@@ -224,7 +216,7 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexce
   if (epoll_events & (kReadEvents | kBoth)) foreign.wake(Direction::kRead);
   if (epoll_events & (kWriteEvents | kBoth)) foreign.wake(Direction::kWrite);
   if (const std::uint32_t left = foreign.wanted()) {
-    if (arm(fd, foreign, left)) return;
+    if (arm(fd, foreign, left) == 0) return;
     foreign.wake(Direction::kRead);  // their own calls will tell them what is wrong
     foreign.wake(Direction::kWrite);
   }

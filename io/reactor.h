@@ -63,7 +63,7 @@ class Reactor final : public Port {
   };
   class ForeignWait;
 
-  bool arm(int fd, Foreign& foreign, std::uint32_t epoll_events);
+  int arm(int fd, Foreign& foreign, std::uint32_t epoll_events) noexcept;
   void disarm(int fd, Foreign& foreign) noexcept;
   void note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 

@@ -96,18 +96,24 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
     const std::lock_guard lock(lock_);
     owned_[static_cast<std::size_t>(fd)] = true;
   }
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-  event.data.u64 = std::uint64_t{slot.generation_} << 32 | slot.index_;
   // It may be there already, by wait_readable().
-  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) != 0 &&
-      (errno != EEXIST || epoll_ctl(epoll(), EPOLL_CTL_MOD, fd, &event) != 0)) {
-    const int error = -errno;
+  const int error = watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                          std::uint64_t{slot.generation_} << 32 | slot.index_);
+  if (error == 0) {
+    result = &slot;
+  } else {
     put(slot, fd);
-    return error;
   }
-  result = &slot;
-  return 0;
+  return error;
+}
+
+int Registry::watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexcept {
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.u64 = tag;
+  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) == 0) return 0;
+  if (errno == EEXIST && epoll_ctl(epoll(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
+  return -errno;
 }
 
 void Registry::put(Readiness& slot, int fd) noexcept {

@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -32,8 +33,6 @@ enum class Direction : unsigned { kRead = 0, kWrite = 1 };
 // it registers the socket with its own reactor, which begins by telling what there is.
 class Readiness {
  public:
-  enum class Wait { kReady, kTimedOut, kClosed };
-
   // Whether a call is worth trying.
   bool ready(Direction direction) const noexcept { return flags() & ready_bit(direction); }
 
@@ -44,14 +43,15 @@ class Readiness {
   // A call found nothing left.
   void used_up(Direction direction) noexcept { set_flags(flags() & ~ready_bit(direction)); }
 
-  // Waits until a call is worth trying. A cancellation point.
-  Wait wait(Direction direction, TimePoint deadline, const char* what) {
+  // Waits until a call is worth trying: 0, -ETIMEDOUT, or -ECANCELED after release(), when this may
+  // be gone. A cancellation point.
+  int wait(Direction direction, TimePoint deadline, const char* what) {
     WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
     SocketWaiter waiter(what);
     WaitQueue::Lock lock(queue);
-    if (ready(direction)) return Wait::kReady;
-    if (!queue.wait(lock, waiter, deadline)) return Wait::kTimedOut;
-    return waiter.closed ? Wait::kClosed : Wait::kReady;
+    if (ready(direction)) return 0;
+    if (!queue.wait(lock, waiter, deadline)) return -ETIMEDOUT;
+    return waiter.closed ? -ECANCELED : 0;
   }
 
   // The socket is closed, or handed over to another reactor: wakes everybody who waits, deregisters
@@ -107,6 +107,9 @@ class Registry {
 
   int epoll() const noexcept { return epoll_.get(); }
 
+  // Has epoll tell of a descriptor, which may be there already: 0 or -errno.
+  int watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexcept;
+
   // Registers a descriptor of ours: 0, or -errno if the kernel does not take it. `missing` is the
   // direction that a call found used up; the other one is worth trying.
   int add(int fd, Direction missing, Readiness*& slot);
@@ -135,7 +138,7 @@ class Registry {
   Atomic<std::uint32_t> users_{1};  // the reactor, and the slots in use
   mutable SpinLock lock_;           // guards:
   Readiness* free_ = nullptr;
-  std::vector<bool> owned_;  // by descriptor
+  std::vector<std::uint8_t> owned_;  // by descriptor
 };
 
 }  // namespace weft

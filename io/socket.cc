@@ -40,15 +40,8 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
     if (const int error = register_here(direction, what)) return error;
   }
-  switch (readiness_->wait(direction, deadline, what)) {
-    case Readiness::Wait::kReady:
-      return is_open() ? 0 : -ECANCELED;  // by another fiber that ran first
-    case Readiness::Wait::kTimedOut:
-      return -ETIMEDOUT;
-    case Readiness::Wait::kClosed:
-      break;
-  }
-  return -ECANCELED;
+  if (const int error = readiness_->wait(direction, deadline, what)) return error;
+  return is_open() ? 0 : -ECANCELED;  // by another fiber that ran first
 }
 
 // Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has
