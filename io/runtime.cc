@@ -10,6 +10,7 @@
 #include "weft/fiber/shutdown.h"
 #include "weft/fiber/thread.h"
 #include "weft/fiber/virtual_port.h"
+#include "weft/io/error.h"
 #include "weft/io/reactor.h"
 #include "weft/io/signal.h"
 #include "weft/sync/thread_pool.h"
@@ -58,10 +59,14 @@ struct Runtime::Core {
 };
 
 struct Runtime::Impl {
-  explicit Impl(const RunOptions& its_options) : options(its_options), pool(pool_options(options)) {
+  explicit Impl(const RunOptions& its_options)
+      : options(its_options),
+        cores(options.threads),
+        schedulers(options.threads),
+        pool(pool_options(options)) {
     for (unsigned n = 0; n < options.threads; ++n) {
-      cores.push_back(std::make_unique<Core>(options, clock, n));
-      schedulers.push_back(&cores.back()->scheduler);
+      cores[n] = std::make_unique<Core>(options, clock, n);
+      schedulers[n] = &cores[n]->scheduler;
     }
   }
 
@@ -90,7 +95,7 @@ Runtime::Runtime(RunOptions options)
   try {
     impl_->threads.reserve(options.threads);
     for (unsigned n = 1; n < options.threads; ++n) {
-      impl_->threads.push_back(start_thread("weft-" + std::to_string(n), [this, n] {
+      impl_->threads.push_back(start_thread("weft-" + decimal(n), [this, n] {
         const std::optional<Pinned> pinned = impl_->pin(n);
         impl_->schedulers[n]->run();
         impl_->schedulers[n]->shutdown(*impl_->shutdown);

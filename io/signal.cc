@@ -88,22 +88,15 @@ std::atomic<Fiber*> target{nullptr};
 std::atomic<int> handling{0};  // threads in the handler
 std::atomic<pid_t> owner{0};   // the process; a child of it has nobody to cancel
 
-void set_handler(int signal, void (*handler)(int)) noexcept {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART | SA_ONSTACK;
-  sigaction(signal, &action, nullptr);
-}
-
-bool has_handler(int signal, void (*handler)(int)) noexcept {
-  struct sigaction action {};
-  return sigaction(signal, nullptr, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
-         action.sa_handler == handler;
-}
-
 void replace_handlers(void (*from)(int), void (*to)(int)) noexcept {
   for (const int signal : kSignals) {
-    if (has_handler(signal, from)) set_handler(signal, to);
+    struct sigaction now {};
+    if (sigaction(signal, nullptr, &now) != 0) continue;
+    if (now.sa_flags & SA_SIGINFO || now.sa_handler != from) continue;
+    struct sigaction next {};
+    next.sa_handler = to;
+    next.sa_flags = SA_RESTART | SA_ONSTACK;
+    sigaction(signal, &next, nullptr);
   }
 }
 

@@ -20,15 +20,12 @@ UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bo
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
   const Address address = Address::parse(text);
-  if (!HostPort::split(text).host.empty()) {
-    *this = UdpSocket(address, options, false);
-    return;
-  }
+  const bool everywhere = HostPort::split(text).host.empty();
   try {
-    *this = UdpSocket(address, options, true);
+    *this = UdpSocket(address, options, everywhere);
   } catch (const std::system_error& error) {
     // A machine without IPv6.
-    if (error.code() != std::errc::address_family_not_supported) throw;
+    if (!everywhere || error.code() != std::errc::address_family_not_supported) throw;
     *this = UdpSocket(Address::parse("0.0.0.0", address.port()), options, false);
   }
 }

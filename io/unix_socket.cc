@@ -97,17 +97,12 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
   listener_ = Listener(std::move(fd), std::string(path));
 }
 
-UnixListener::UnixListener(UnixListener&& other) noexcept
-    : listener_(std::move(other.listener_)),
-      device_(other.device_),
-      inode_(std::exchange(other.inode_, 0)) {}
-
 UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
   if (this == &other) return *this;
   close();
   listener_ = std::move(other.listener_);
   device_ = other.device_;
-  inode_ = std::exchange(other.inode_, 0);
+  inode_ = other.inode_;
   return *this;
 }
 

@@ -56,7 +56,7 @@ class UnixListener {
   // something else, filename_too_long.
   explicit UnixListener(std::string_view path, UnixListenerOptions options = {});
 
-  UnixListener(UnixListener&& other) noexcept;
+  UnixListener(UnixListener&&) = default;
   UnixListener& operator=(UnixListener&& other) noexcept;
   ~UnixListener() { close(); }
 
