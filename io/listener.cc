@@ -18,21 +18,11 @@ constexpr Duration kEpisode = std::chrono::seconds(10);
 
 // What accept(2) says of a connection that is gone already, or of the network on its way.
 bool passes(int error) {
-  switch (error) {
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case EOPNOTSUPP:
-    case EPERM:
-      return true;
-    default:
-      return false;
+  for (const int passing : {ECONNABORTED, EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, EHOSTDOWN,
+                            EHOSTUNREACH, ENONET, EOPNOTSUPP, EPERM}) {
+    if (error == passing) return true;
   }
+  return false;
 }
 
 bool is_shortage(int error) {

@@ -141,35 +141,18 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
-// One fiber's stay in an entry.
-class Reactor::ForeignWait {
- public:
-  ForeignWait(Reactor& reactor, int fd)
-      : reactor_(reactor), fd_(fd), foreign_(reactor.foreign_[fd]) {
-    ++foreign_.waiting;
-  }
-  ~ForeignWait() {
-    if (--foreign_.waiting > 0) return;
-    reactor_.disarm(fd_, foreign_);
-    reactor_.foreign_.erase(fd_);
-  }
-  ForeignWait(const ForeignWait&) = delete;
-  ForeignWait& operator=(const ForeignWait&) = delete;
-
-  Foreign& foreign() noexcept { return foreign_; }
-
- private:
-  Reactor& reactor_;
-  const int fd_;
-  Foreign& foreign_;
-};
-
 void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
   if (registry_->owns(fd)) {
     fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
   }
-  ForeignWait stay(*this, fd);
-  Foreign& foreign = stay.foreign();
+  Foreign& foreign = foreign_[fd];
+  ++foreign.waiting;
+  const auto leave = [&](Foreign* left) noexcept {
+    if (--left->waiting > 0) return;
+    disarm(fd, *left);
+    foreign_.erase(fd);
+  };
+  const std::unique_ptr<Foreign, decltype(leave)> stay(&foreign, leave);
   const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
   if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
     if (error == EPERM) return;  // a file, say, which is always ready

@@ -61,7 +61,6 @@ class Reactor final : public Port {
     unsigned waiting = 0;      // fibers that have not come back from it yet
     std::uint32_t serial = 0;  // of the last arming: what comes for an earlier one is stale
   };
-  class ForeignWait;
 
   int arm(int fd, Foreign& foreign, std::uint32_t epoll_events) noexcept;
   void disarm(int fd, Foreign& foreign) noexcept;

@@ -1,6 +1,7 @@
 #include "weft/io/readiness.h"
 
 #include <mutex>
+#include <utility>
 
 #include "weft/io/error.h"
 
@@ -57,28 +58,17 @@ void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
 }
 
 Readiness& Registry::take() {
-  {
-    const std::lock_guard lock(lock_);
-    if (Readiness* slot = free_) {
-      free_ = slot->next_free_;
-      return *slot;
-    }
-  }
-  auto chunk = std::make_unique<Readiness[]>(kChunk);
+  if (const std::lock_guard lock(lock_); free_) return *std::exchange(free_, free_->next_free_);
   const auto first = static_cast<std::uint32_t>(chunks_.size()) * kChunk;
-  for (std::uint32_t i = 0; i < kChunk; ++i) {
-    chunk[i].index_ = first + i;
-    chunk[i].registry_ = this;
-    chunk[i].next_free_ = i + 1 < kChunk ? &chunk[i + 1] : nullptr;
-  }
-  Readiness& slot = chunk[0];
-  Readiness& second = chunk[1];
-  Readiness& last = chunk[kChunk - 1];
-  chunks_.push_back(std::move(chunk));
+  chunks_.push_back(std::make_unique<Readiness[]>(kChunk));
+  Readiness* const slots = chunks_.back().get();
   const std::lock_guard lock(lock_);
-  last.next_free_ = free_;
-  free_ = &second;
-  return slot;
+  for (std::uint32_t i = kChunk; i-- > 0;) {
+    slots[i].index_ = first + i;
+    slots[i].registry_ = this;
+    slots[i].next_free_ = std::exchange(free_, &slots[i]);
+  }
+  return *std::exchange(free_, free_->next_free_);
 }
 
 int Registry::add(int fd, Direction missing, Readiness*& result) {

@@ -19,10 +19,8 @@ namespace {
 // What an address may take at least, while others wait for their turn.
 constexpr Duration kLeastShare = std::chrono::seconds(2);
 
-Fd new_socket(int family, std::error_code& error) {
-  Fd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) error = error_of(-errno);
-  return fd;
+Fd new_socket(const Address& address) {
+  return Fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 // A connection to a port of this machine that nobody serves may be one to itself, where the kernel
@@ -58,37 +56,27 @@ bool is_not_here(std::error_code error) {
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
-TcpStream TcpStream::connect_until(const Address& address, TimePoint deadline,
-                                   const ConnectOptions& options, std::error_code& error) {
-  error.clear();
-  TcpStream stream(new_socket(address.family(), error), address);
-  if (error) return stream;
-  const int fd = stream.native_handle();
-  if (options.nodelay) stream.set_nodelay(true);
+// 0, or an error, which is negative.
+int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
+  if (!is_open()) return -errno;
+  if (nodelay) set_nodelay(true);
   // Interrupted, it goes on by itself.
-  if (::connect(fd, address.data(), address.size()) != 0) {
-    if (errno != EINPROGRESS && errno != EINTR) {
-      error = error_of(-errno);
-      return stream;
-    }
-    error = error_of(stream.socket_.wait(Direction::kWrite, deadline, "connect"));
-    if (error) return stream;
+  if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
+    if (errno != EINPROGRESS && errno != EINTR) return -errno;
+    if (const int error = socket_.wait(Direction::kWrite, deadline, "connect")) return error;
     int reason = 0;
     socklen_t size = sizeof(reason);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &size);
-    if (reason != 0) error.assign(reason, std::generic_category());
+    getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size);
+    if (reason != 0) return -reason;
   }
-  if (!error && is_connected_to_itself(fd, address)) {
-    error = std::make_error_code(std::errc::connection_refused);
-  }
-  return stream;
+  return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
-  std::error_code error;
-  TcpStream stream = connect_until(address, deadline, options, error);
-  if (error) fail(error, {"connect to ", address.to_string()});
+  TcpStream stream(new_socket(address), address);
+  const int error = stream.connect_until(deadline, options.nodelay);
+  if (error != 0) fail(-error, {"connect to ", address.to_string()});
   return stream;
 }
 
@@ -103,18 +91,19 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
     fail(ETIMEDOUT, {"look-up for connect to ", host_and_port});
   }
   std::string tried;
-  std::error_code error;
+  int error = 0;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
     const TimePoint until = std::min(deadline, begin + std::max(share, kLeastShare));
-    TcpStream stream = connect_until(addresses[i], until, options, error);
-    if (!error) return stream;
+    TcpStream stream(new_socket(addresses[i]), addresses[i]);
+    error = stream.connect_until(until, options.nodelay);
+    if (error == 0) return stream;
     tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
     if (now() >= deadline) break;
   }
-  if (tried == host_and_port) fail(error, {"connect to ", tried});
-  fail(error, {"connect to ", host_and_port, " (tried ", tried, ")"});
+  if (tried == host_and_port) fail(-error, {"connect to ", tried});
+  fail(-error, {"connect to ", host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return local_address_of(native_handle()); }

@@ -51,8 +51,7 @@ class TcpStream final : public StreamSocket {
 
   TcpStream(Fd fd, const Address& peer) noexcept : StreamSocket(std::move(fd), true), peer_(peer) {}
 
-  static TcpStream connect_until(const Address& address, TimePoint deadline,
-                                 const ConnectOptions& options, std::error_code& error);
+  int connect_until(TimePoint deadline, bool nodelay);
 
   std::string peer_name() const override;
 
