@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <ctime>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -31,24 +32,17 @@ constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
 constexpr std::uint32_t kWriteEvents = EPOLLOUT;
 constexpr std::uint32_t kBoth = EPOLLERR | EPOLLHUP;
 
-// The time until a deadline, as system calls take it: null for ever.
-class Timeout {
- public:
-  explicit Timeout(TimePoint deadline) noexcept : forever_(deadline == kForever) {
-    if (deadline == kPast || forever_) return;
-    std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
-    // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
-    // early by that much, and the rest is waited for anew.
-    if (left > kLong) left -= left / 1000;
-    time_.tv_sec = static_cast<time_t>(left / 1'000'000'000);
-    time_.tv_nsec = static_cast<long>(left % 1'000'000'000);
-  }
-  const timespec* get() const noexcept { return forever_ ? nullptr : &time_; }
-
- private:
-  timespec time_{};
-  const bool forever_;
-};
+// The time until a deadline, as system calls take it; nothing for ever.
+std::optional<timespec> time_until(TimePoint deadline) noexcept {
+  if (deadline == kForever) return {};
+  if (deadline == kPast) return timespec{};
+  std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
+  // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
+  // early by that much, and the rest is waited for anew.
+  if (left > kLong) left -= left / 1000;
+  return timespec{.tv_sec = static_cast<time_t>(left / 1'000'000'000),
+                  .tv_nsec = static_cast<long>(left % 1'000'000'000)};
+}
 
 // epoll_wait with a timeout in nanoseconds.
 int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
@@ -96,15 +90,15 @@ Reactor& Reactor::require(const char* caller) {
 }
 
 bool Reactor::pending(TimePoint deadline) {
-  const Timeout timeout(deadline);
+  const std::optional<timespec> timeout = time_until(deadline);
   pollfd epoll{registry_->epoll(), POLLIN, 0};
-  return ppoll(&epoll, 1, timeout.get(), nullptr) > 0;
+  return ppoll(&epoll, 1, timeout ? &*timeout : nullptr, nullptr) > 0;
 }
 
 bool Reactor::wait(TimePoint deadline) {
-  const Timeout timeout(deadline);
+  const std::optional<timespec> timeout = time_until(deadline);
   epoll_event events[kEvents];
-  const int count = wait_for_events(registry_->epoll(), events, timeout.get());
+  const int count = wait_for_events(registry_->epoll(), events, timeout ? &*timeout : nullptr);
   // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
   for (int i = 0; i < count; ++i) {
     const std::uint64_t tag = events[i].data.u64;
