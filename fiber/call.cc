@@ -1,11 +1,18 @@
 #include "weft/fiber/call.h"
 
-#include <stdexcept>
+#include <cstdio>
 
 #include "weft/fiber/local_table.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
+
+void fail_null_callable(const char* caller) {
+  char who[100];
+  std::snprintf(who, sizeof(who), "weft::%s", caller);
+  throw_invalid_argument(who, ": the callable is null");
+}
 
 Call::Call(Scheduler& scheduler) noexcept
     : InboxNode([](InboxNode& node) noexcept {
@@ -36,7 +43,7 @@ Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
   Handle handle(call);
   if (current_scheduler != this) {
     call.drop();
-    throw std::logic_error(
+    throw_logic_error(
         "weft::Scheduler: call_soon, call_later and call_at are for its own fibers; use post");
   }
   if (time) {

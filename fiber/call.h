@@ -3,8 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -33,6 +31,8 @@ template <class F>
 concept NullableCallable = std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
     (ComparableToNull<F> && !ConvertibleToPointer<F>);
 
+[[noreturn]] void fail_null_callable(const char* caller);
+
 // Passes a callable on. Throws std::invalid_argument, naming `caller`, if it is a null pointer or
 // an empty std::function.
 template <class F>
@@ -40,9 +40,7 @@ F&& checked_callable(F&& f, const char* caller) {
   // A function itself, as opposed to a pointer to one, is never null.
   if constexpr (NullableCallable<std::decay_t<F>> &&
                 !std::is_function_v<std::remove_reference_t<F>>) {
-    if (f == nullptr) {
-      throw std::invalid_argument(std::string("weft::") + caller + ": the callable is null");
-    }
+    if (f == nullptr) fail_null_callable(caller);
   }
   return std::forward<F>(f);
 }

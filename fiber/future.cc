@@ -1,7 +1,8 @@
 #include "weft/fiber/future.h"
 
 #include <future>
-#include <stdexcept>
+
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -47,7 +48,7 @@ bool FutureState::remove(std::uint64_t id) noexcept {
 }
 
 void FutureState::set(std::exception_ptr failure) {
-  if (!failure) throw std::invalid_argument("weft::Promise::set_exception: no exception");
+  if (!failure) throw_invalid_argument("weft::Promise::set_exception: no exception");
   complete([&] { exception = std::move(failure); });
 }
 

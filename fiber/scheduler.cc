@@ -2,9 +2,6 @@
 
 #include <sched.h>
 
-#include <stdexcept>
-#include <string>
-
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/local_table.h"
 #include "weft/fiber/scheduler_switch.h"
@@ -41,7 +38,7 @@ Scheduler::~Scheduler() {
 
 Scheduler& Scheduler::current() {
   if (!current_scheduler) {
-    throw std::logic_error("weft::Scheduler::current: no scheduler here; call it inside weft::run");
+    throw_logic_error("weft::Scheduler::current: no scheduler here; call it inside weft::run");
   }
   return *current_scheduler;
 }
@@ -49,7 +46,7 @@ Scheduler& Scheduler::current() {
 Fiber& Scheduler::require_fiber(const char* caller) {
   Fiber* fiber = current_fiber();
   if (!fiber) {
-    throw std::logic_error(std::string(caller) + " needs a fiber; call it inside weft::run");
+    throw_logic_error(caller, " needs a fiber; call it inside weft::run");
   }
   return *fiber;
 }
@@ -83,7 +80,7 @@ Fiber& Scheduler::reserve(const SpawnOptions& options) {
     return visitor;
   }
   if (!here) [[unlikely]] {
-    throw std::logic_error(
+    throw_logic_error(
         "weft::spawn needs a scheduler; call it inside weft::run, or name one in SpawnOptions::on");
   }
   Fiber& fiber = here->fibers_.take(options.stack_size);

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <stdexcept>
 #include <vector>
 
 #include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/shutdown.h"
+#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
@@ -58,7 +58,7 @@ void Scheduler::run_until(Completion& completion) {
 
 void Scheduler::attach() {
   if (current_scheduler) {
-    throw std::logic_error("weft: a scheduler runs on this thread already; runs do not nest");
+    throw_logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
   current_scheduler = this;
   expect_caller();

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <new>
-#include <stdexcept>
-#include <string>
-#include <system_error>
 
 #include "weft/fiber/sanitizers.h"
+#include "weft/fiber/unhandled.h"
 
 #if defined(WEFT_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -52,9 +51,11 @@ std::size_t page_size() noexcept {
 
 std::size_t checked(std::size_t stack_size) {
   if (stack_size < StackPool::min_size()) {
-    throw std::invalid_argument("weft: a stack of " + std::to_string(stack_size) +
-                                " bytes is too small; the least is " +
-                                std::to_string(StackPool::min_size()));
+    char sentence[100];
+    std::snprintf(sentence, sizeof(sentence),
+                  "weft: a stack of %zu bytes is too small; the least is %zu", stack_size,
+                  StackPool::min_size());
+    throw_invalid_argument(sentence);
   }
   const std::size_t rounded = StackPool::round_up(stack_size);
   if (rounded < stack_size) throw std::bad_alloc();
@@ -192,19 +193,19 @@ void StackPool::install_guard(char* page) {
     if (madvise(page, page_size(), MADV_GUARD_INSTALL) == 0) return;
     if (errno == ENOMEM) throw std::bad_alloc();
     if (errno != EINVAL || guards_ == GuardKind::kMarker) {
-      throw std::system_error(errno, std::generic_category(),
-                              "weft: madvise(MADV_GUARD_INSTALL) of a stack");
+      throw_system_error(errno, "weft: madvise(MADV_GUARD_INSTALL) of a stack");
     }
     guards_ = GuardKind::kMprotect;  // an older kernel
   }
   if (mprotect(page, page_size(), PROT_NONE) == 0) return;
   std::size_t stacks = 0;
   for (const Slab& slab : slabs_) stacks += slab.used;
-  throw std::system_error(errno, std::generic_category(),
-                          "weft: mprotect of the guard page of stack " +
-                              std::to_string(stacks + 1) +
-                              " (each takes two of the vm.max_map_count mappings: raise it, or use "
-                              "Linux 6.13 or later)");
+  char what[150];
+  std::snprintf(what, sizeof(what),
+                "weft: mprotect of the guard page of stack %zu (each takes two of the "
+                "vm.max_map_count mappings: raise it, or use Linux 6.13 or later)",
+                stacks + 1);
+  throw_system_error(errno, what);
 }
 
 void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {

@@ -1,9 +1,8 @@
 #include "weft/fiber/task.h"
 
-#include <stdexcept>
-
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/this_fiber.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -14,10 +13,10 @@ bool TaskBase::wait_for(Duration time) {
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (target.done()) return true;
   if (&target == Scheduler::current_fiber()) {
-    throw std::logic_error("weft::Task: a task cannot wait for itself");
+    throw_logic_error("weft::Task: a task cannot wait for itself");
   }
   if (!Scheduler::current_or_null() && left_to_caller(target, false)) {
-    throw std::logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
+    throw_logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
   }
   return target.completion.wait(deadline, "Task::wait");
 }
@@ -47,7 +46,7 @@ void TaskBase::join() {
     case Outcome::kCancelled:
       throw TaskCancelled();
     default:
-      throw std::logic_error("weft::Task::get: the result was taken already");
+      throw_logic_error("weft::Task::get: the result was taken already");
   }
 }
 
@@ -67,7 +66,7 @@ void TaskBase::cancel_and_join() noexcept {
 }
 
 void TaskBase::fail_no_task() {
-  throw std::logic_error("weft::Task: refers to no task; it was detached, moved from or never set");
+  throw_logic_error("weft::Task: refers to no task; it was detached, moved from or never set");
 }
 
 }  // namespace weft

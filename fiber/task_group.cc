@@ -1,7 +1,6 @@
 #include "weft/fiber/task_group.h"
 
 #include <exception>
-#include <stdexcept>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/unhandled.h"
@@ -24,7 +23,7 @@ TaskGroup::~TaskGroup() {
 void TaskGroup::join() {
   const Fiber* self = Scheduler::current_fiber();
   if (self && self->group == this) {
-    throw std::logic_error("weft::TaskGroup::join: a child cannot wait for its own group");
+    throw_logic_error("weft::TaskGroup::join: a child cannot wait for its own group");
   }
   if (std::exception_ptr failure = wait_for_children()) {
     std::rethrow_exception(std::move(failure));

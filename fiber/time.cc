@@ -1,13 +1,12 @@
 #include "weft/fiber/time.h"
 
-#include <stdexcept>
-#include <string>
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
 TimePoint deadline_after(TimePoint now, Duration wait, const char* caller) {
   if (wait < Duration::zero()) {
-    throw std::invalid_argument(std::string(caller) + ": the duration is negative");
+    throw_invalid_argument(caller, ": the duration is negative");
   }
   return wait < kForever - now ? now + wait : kForever;
 }

@@ -1,32 +1,52 @@
 #include "weft/fiber/unhandled.h"
 
 #include <cstdio>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "weft/fiber/fiber.h"
 
 namespace weft {
 
 void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
-  std::string who = "a fiber";
+  char who[80] = "a fiber";
   if (fiber) {
-    who = "fiber " + std::to_string(fiber->id);
-    if (fiber->name_size) who += " \"" + std::string(fiber->name_view()) + "\"";
+    const int end =
+        std::snprintf(who, sizeof(who), "fiber %llu", static_cast<unsigned long long>(fiber->id));
+    if (const int size = fiber->name_size) {
+      std::snprintf(who + end, sizeof(who) - static_cast<std::size_t>(end), " \"%.*s\"", size,
+                    fiber->name);
+    }
   }
-  std::string what = "its type is no std::exception";
+  const auto print = [&](const char* what) {
+    std::fprintf(stderr, "weft: nobody took the exception of %s: %s\n", who, what);
+  };
   try {
     std::rethrow_exception(std::move(exception));
   } catch (const std::exception& error) {
-    what = error.what();
+    print(error.what());
   } catch (...) {
+    print("its type is no std::exception");
   }
-  std::fprintf(stderr, "weft: nobody took the exception of %s: %s\n", who.c_str(), what.c_str());
   std::terminate();
 }
 
 void fail_misuse(const char* sentence) noexcept {
   std::fprintf(stderr, "weft: %s\n", sentence);
   std::terminate();
+}
+
+void throw_logic_error(const char* who, const char* what) {
+  throw std::logic_error(std::string(who) + what);
+}
+
+void throw_invalid_argument(const char* who, const char* what) {
+  throw std::invalid_argument(std::string(who) + what);
+}
+
+void throw_system_error(int error, const char* what) {
+  throw std::system_error(error, std::generic_category(), what);
 }
 
 }  // namespace weft

@@ -17,6 +17,12 @@ using ExceptionHandler = std::function<void(std::exception_ptr)>;
 // Ends the program with a sentence: for misuse after which it would hang or corrupt memory.
 [[noreturn]] void fail_misuse(const char* sentence) noexcept;
 
+// Throw the exception of this name. The first two say `who` and `what`, one after the other. A
+// check that calls one of them takes less code than one that throws.
+[[noreturn]] void throw_logic_error(const char* who, const char* what = "");
+[[noreturn]] void throw_invalid_argument(const char* who, const char* what = "");
+[[noreturn]] void throw_system_error(int error, const char* what);
+
 }  // namespace weft
 
 #endif  // WEFT_FIBER_UNHANDLED_H_

@@ -1,9 +1,8 @@
 #include "weft/fiber/wait.h"
 
-#include <stdexcept>
-
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -19,7 +18,7 @@ CompletionSet::~CompletionSet() {
 Completion& another(Completion& completion) {
   const Fiber* self = Scheduler::current_fiber();
   if (self && &completion == &self->completion) {
-    throw std::logic_error("weft::wait: a task cannot wait for itself");
+    throw_logic_error("weft::wait: a task cannot wait for itself");
   }
   return completion;
 }

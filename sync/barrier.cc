@@ -1,11 +1,11 @@
 #include "weft/sync/barrier.h"
 
-#include <stdexcept>
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
 Barrier::Barrier(std::int64_t parties) : parties_(parties) {
-  if (parties <= 0) throw std::invalid_argument("weft::Barrier: no parties");
+  if (parties <= 0) throw_invalid_argument("weft::Barrier: no parties");
 }
 
 bool Barrier::arrive_and_wait() {

@@ -1,8 +1,7 @@
 #include "weft/sync/condition_variable.h"
 
-#include <stdexcept>
-
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
@@ -40,7 +39,7 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, Time
 
 void ConditionVariable::check(const std::unique_lock<Mutex>& lock) {
   if (!lock.owns_lock() || !lock.mutex()->is_held()) {
-    throw std::logic_error("weft::ConditionVariable::wait: the caller does not hold the mutex");
+    throw_logic_error("weft::ConditionVariable::wait: the caller does not hold the mutex");
   }
 }
 

@@ -1,7 +1,5 @@
 #include "weft/sync/mutex.h"
 
-#include <stdexcept>
-
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
@@ -33,7 +31,7 @@ void Mutex::unlock_slowly() {
     // Relaxed: see is_held().
     std::uintptr_t word = word_.load(std::memory_order_relaxed);
     if ((word & ~kContended) != self) {
-      throw std::logic_error("weft::Mutex::unlock: the caller does not hold it");
+      throw_logic_error("weft::Mutex::unlock: the caller does not hold it");
     }
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;

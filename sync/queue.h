@@ -12,6 +12,7 @@
 
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
+#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 #include "weft/sync/queue_store.h"
 
@@ -358,7 +359,7 @@ void BasicQueue<T, Store>::task_done() {
     Lock lock(waiters_);
     if (unfinished_ == 0) {
       lock.unlock();
-      throw std::logic_error("weft::Queue::task_done: called more often than items were pushed");
+      throw_logic_error("weft::Queue::task_done: called more often than items were pushed");
     }
     if (--unfinished_ == 0) {
       Lock also(joiners_);

@@ -4,11 +4,12 @@
 #include <stdexcept>
 
 #include "weft/fiber/this_fiber.h"
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 
 Semaphore::Semaphore(std::int64_t permits) : permits_(permits) {
-  if (permits < 0) throw std::invalid_argument("weft::Semaphore: negative permits");
+  if (permits < 0) throw_invalid_argument("weft::Semaphore: negative permits");
 }
 
 bool Semaphore::try_acquire_for(Duration time) {
@@ -27,7 +28,7 @@ bool Semaphore::acquire_slowly(TimePoint deadline) {
 }
 
 void Semaphore::release(std::int64_t permits) {
-  if (permits < 0) throw std::invalid_argument("weft::Semaphore::release: negative permits");
+  if (permits < 0) throw_invalid_argument("weft::Semaphore::release: negative permits");
   Claimed heirs;
   // Relaxed, here and below: where nobody waits the exchange releases, which pairs with the acquire
   // of try_acquire(); who waits sees what its waker did. That exchange is the last access: as soon

@@ -1,7 +1,5 @@
 #include "weft/sync/shared_mutex.h"
 
-#include <stdexcept>
-
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
@@ -82,7 +80,7 @@ void SharedMutex::unlock_slowly() {
   for (;;) {
     Word word = word_.load(std::memory_order_relaxed);
     if ((word & ~kContended) != self) {
-      throw std::logic_error("weft::SharedMutex::unlock: the caller does not hold it");
+      throw_logic_error("weft::SharedMutex::unlock: the caller does not hold it");
     }
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
@@ -98,7 +96,7 @@ void SharedMutex::unlock_shared_slowly() {
     const Word word = word_.load(std::memory_order_relaxed);
     if (!(word & kShared)) {
       lock.unlock();
-      throw std::logic_error("weft::SharedMutex::unlock_shared: nobody holds it shared");
+      throw_logic_error("weft::SharedMutex::unlock_shared: nobody holds it shared");
     }
     if (is_open(word)) continue;
     if (hand_over(lock, less_one(word & ~kContended))) return;

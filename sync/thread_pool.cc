@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <stdexcept>
 #include <system_error>
 
 #include "weft/fiber/cancel.h"
@@ -22,13 +21,13 @@ constexpr Duration kPatience = std::chrono::milliseconds(10);
 thread_local const ThreadPool* pool_of_this_thread = nullptr;
 
 ThreadPoolOptions checked(ThreadPoolOptions options) {
-  if (options.threads == 0) throw std::invalid_argument("weft::ThreadPool: zero threads");
+  if (options.threads == 0) throw_invalid_argument("weft::ThreadPool: zero threads");
   if (options.max_threads == 0) options.max_threads = options.threads;
   if (options.max_threads < options.threads) {
-    throw std::invalid_argument("weft::ThreadPool: max_threads is less than threads");
+    throw_invalid_argument("weft::ThreadPool: max_threads is less than threads");
   }
   if (options.spin < Duration::zero()) {
-    throw std::invalid_argument("weft::ThreadPool: spin is negative");
+    throw_invalid_argument("weft::ThreadPool: spin is negative");
   }
   return options;
 }
@@ -66,7 +65,7 @@ void ThreadPool::submit(Job& job) {
   }
   if (closed_) {
     lock.unlock();
-    throw std::logic_error("weft::ThreadPool: it is closed and takes no more jobs");
+    throw_logic_error("weft::ThreadPool: it is closed and takes no more jobs");
   }
   jobs_.push_back(job);
   update_hint();
@@ -347,7 +346,7 @@ ThreadPool& default_thread_pool() {
   ThreadPool* pool =
       Scheduler::current_fiber() ? Scheduler::current_or_null()->default_pool() : nullptr;
   if (!pool) {
-    throw std::logic_error(
+    throw_logic_error(
         "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
   }
   return *pool;
