@@ -6,13 +6,11 @@
 
 namespace weft {
 
-CompletionSet::Watcher::Watcher(CompletionSet& its_set, Completion& its_completion,
-                                std::size_t its_index)
-    : Waiter(&CompletionSet::notify), set(its_set), completion(its_completion), index(its_index) {}
-
 CompletionSet::~CompletionSet() {
   // Also for those that were notified: under its lock, the notifier has left.
-  for (Watcher& watcher : watchers_) watcher.completion.queue().unwatch(watcher);
+  for (Watcher& watcher : watchers_) {
+    if (watcher.completion) watcher.completion->queue().unwatch(watcher);
+  }
 }
 
 Completion& another(Completion& completion) {
@@ -24,8 +22,9 @@ Completion& another(Completion& completion) {
 }
 
 void CompletionSet::add(Completion& completion) {
-  Watcher& watcher = watchers_.emplace_back(*this, completion, watchers_.size());
-  ++left_;
+  Watcher& watcher = watchers_[left_++];
+  watcher.set = this;
+  watcher.completion = &completion;
   WaitQueue::Lock lock(completion.queue());
   if (completion.done()) {
     notify(watcher);
@@ -39,7 +38,7 @@ std::optional<std::size_t> CompletionSet::next(TimePoint deadline, const char* w
     WaitQueue::Lock lock(queue_);
     if (const Watcher* watcher = done_.pop_front()) {
       --left_;
-      return watcher->index;
+      return static_cast<std::size_t>(watcher - watchers_.data());
     }
     if (!queue_.wait(lock, deadline, what)) return {};
   }
@@ -47,11 +46,9 @@ std::optional<std::size_t> CompletionSet::next(TimePoint deadline, const char* w
 
 void CompletionSet::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<Watcher&>(waiter);
-  WaitQueue::Lock lock(self.set.queue_);
-  self.set.done_.push_back(self);
-  Waiter* next = self.set.queue_.claim(lock);
-  lock.unlock();
-  if (next) next->resume();
+  WaitQueue::Lock lock(self.set->queue_);
+  self.set->done_.push_back(self);
+  self.set->queue_.wake_all(lock);
 }
 
 }  // namespace weft

@@ -2,7 +2,6 @@
 #define WEFT_FIBER_WAIT_H_
 
 #include <cstddef>
-#include <deque>
 #include <iterator>
 #include <optional>
 #include <vector>
@@ -30,12 +29,12 @@ struct WaitResult {
 // after another costs O(1) each. They must outlive this.
 class CompletionSet {
  public:
-  CompletionSet() = default;
+  explicit CompletionSet(std::size_t most) : watchers_(most) {}
   CompletionSet(const CompletionSet&) = delete;
   CompletionSet& operator=(const CompletionSet&) = delete;
   ~CompletionSet();
 
-  // The first gets index 0.
+  // The first gets index 0. REQUIRES: there are fewer than `most`, and none was taken.
   void add(Completion& completion);
 
   // How many are still to be taken.
@@ -47,16 +46,15 @@ class CompletionSet {
 
  private:
   struct Watcher : Waiter {
-    Watcher(CompletionSet& its_set, Completion& its_completion, std::size_t its_index);
-    CompletionSet& set;
-    Completion& completion;
-    const std::size_t index;
+    Watcher() noexcept : Waiter(&CompletionSet::notify) {}
+    CompletionSet* set = nullptr;
+    Completion* completion = nullptr;
     Watcher* next_done = nullptr;
   };
 
   static void notify(Waiter& waiter) noexcept;
 
-  std::deque<Watcher> watchers_;
+  std::vector<Watcher> watchers_;
   std::size_t left_ = 0;
   WaitQueue queue_;  // its lock guards done_; waiting in it: next()
   IntrusiveQueue<Watcher, &Watcher::next_done> done_;
@@ -78,7 +76,7 @@ WaitResult wait(Range&& tasks, When when = When::all_completed, std::optional<Du
       if (!another(task.completion()).wait(deadline, "wait")) break;
     }
   } else {
-    CompletionSet set;
+    CompletionSet set(static_cast<std::size_t>(std::ranges::distance(tasks)));
     for (auto& task : tasks) set.add(another(task.completion()));
     while (set.left() > 0) {
       const std::optional<std::size_t> index = set.next(deadline, "wait");
@@ -96,7 +94,8 @@ WaitResult wait(Range&& tasks, When when = When::all_completed, std::optional<Du
 class AsCompleted {
  public:
   template <class Range>
-  explicit AsCompleted(Range& tasks) {
+  explicit AsCompleted(Range& tasks)
+      : set_(static_cast<std::size_t>(std::ranges::distance(tasks))) {
     for (auto& task : tasks) set_.add(another(task.completion()));
   }
 
