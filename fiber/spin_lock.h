@@ -24,19 +24,7 @@ class SpinLock {
   }
 
  private:
-  [[gnu::noinline]] void wait() noexcept {
-    // The holder may have lost its core: after a while the waiter gives up its own. Relaxed: lock()
-    // looks again.
-    for (int tries = 0; held_.load(std::memory_order_relaxed); ++tries) {
-      if (tries < kSpins) {
-        relax_processor();
-      } else {
-        let_others_run();
-      }
-    }
-  }
-
-  static constexpr int kSpins = kExplored ? 0 : 64;
+  void wait() noexcept;
 
   Atomic<bool> held_{false};
 };
