@@ -54,6 +54,41 @@ StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
   return *pools.back();
 }
 
+std::vector<Fiber*> FiberPool::started() {
+  std::vector<Fiber*> fibers;
+  const auto add = [&](const Pools& pools) {
+    for (const auto& pool : pools) {
+      pool->for_each([&](void* top) {
+        if (fiber_at(top).live) fibers.push_back(&fiber_at(top));
+      });
+    }
+  };
+  add(own_);
+  const std::lock_guard lock(visitors_lock_);
+  add(visitors_);
+  return fibers;
+}
+
+void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox) {
+  auto* orphanage = new Orphanage;
+  orphanage->handler = std::move(handler);
+  for (Fiber* fiber : started()) {
+    const WaitQueue::Lock lock(fiber->completion.queue());
+    // A handle that was dropped in this moment has asked for its recycling, which comes below.
+    // Relaxed: it asked under the lock.
+    if (fiber->requests.load(std::memory_order_relaxed) != 0) continue;
+    fiber->orphanage = orphanage;
+    // Relaxed, both: the lock, and the count when it reaches 0, order this.
+    fiber->home.store(nullptr, std::memory_order_relaxed);
+    orphanage->fibers.fetch_add(1, std::memory_order_relaxed);
+  }
+  inbox.drain();
+  // From here on no handle requests anything of the scheduler.
+  orphanage->own = std::move(own_);
+  orphanage->visitors = std::move(visitors_);
+  orphanage->leave();
+}
+
 void Orphanage::bury(Fiber& fiber) noexcept {
   if (fiber.outcome == Outcome::kException) {
     if (!handler) fail_unhandled(std::move(fiber.exception), &fiber);

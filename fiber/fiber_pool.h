@@ -49,14 +49,12 @@ class FiberPool {
   // See StackPool::trim().
   TimePoint trim(const Port& port) noexcept;
 
-  // Calls visit(fiber) for every fiber that was started and not taken back.
-  template <class Visit>
-  void for_each(Visit visit);
+  // Every fiber that was started and not taken back, in no particular order.
+  std::vector<Fiber*> started();
 
   // Makes the fibers that are not taken back independent of their scheduler, which is about to be
-  // destroyed: all have ended, but handles are left. `drain` serves what such handles request.
-  template <class Drain>
-  void orphan(std::shared_ptr<const ExceptionHandler> handler, Drain drain);
+  // destroyed: all have ended, but handles are left. Drains the inbox of what these request.
+  void orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox);
 
   // The end of a control block, with its context.
   static void unmake(Fiber& fiber) noexcept;
@@ -90,7 +88,7 @@ class FiberPool {
 
 // The stacks of a scheduler that was destroyed before the last handles of its tasks.
 struct Orphanage {
-  std::vector<std::unique_ptr<StackPool>> pools;
+  std::vector<std::unique_ptr<StackPool>> own, visitors;
   std::shared_ptr<const ExceptionHandler> handler;
   Atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
 
@@ -100,50 +98,6 @@ struct Orphanage {
   // One of `fibers` less. The last one deletes *this.
   void leave() noexcept;
 };
-
-// ---- Implementation -----------------------------------------------------------------------------
-
-template <class Visit>
-void FiberPool::for_each(Visit visit) {
-  for (auto& pool : own_) {
-    pool->for_each([&](void* top) {
-      if (fiber_at(top).live) visit(fiber_at(top));
-    });
-  }
-  std::vector<Fiber*> visitors;  // visited without the lock: visit may do anything
-  {
-    const std::lock_guard lock(visitors_lock_);
-    for (auto& pool : visitors_) {
-      pool->for_each([&](void* top) {
-        if (fiber_at(top).live) visitors.push_back(&fiber_at(top));
-      });
-    }
-  }
-  for (Fiber* fiber : visitors) visit(*fiber);
-}
-
-template <class Drain>
-void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Drain drain) {
-  auto* orphanage = new Orphanage;
-  orphanage->handler = std::move(handler);
-  for_each([&](Fiber& fiber) {
-    const WaitQueue::Lock lock(fiber.completion.queue());
-    // A handle that was dropped in this moment has asked for its recycling, which comes below.
-    // Relaxed: it asked under the lock.
-    if (fiber.requests.load(std::memory_order_relaxed) != 0) return;
-    fiber.orphanage = orphanage;
-    // Relaxed, both: the lock, and the count when it reaches 0, order this.
-    fiber.home.store(nullptr, std::memory_order_relaxed);
-    orphanage->fibers.fetch_add(1, std::memory_order_relaxed);
-  });
-  drain();
-  // From here on no handle requests anything of the scheduler.
-  for (Pools* pools : {&own_, &visitors_}) {
-    for (auto& pool : *pools) orphanage->pools.push_back(std::move(pool));
-    pools->clear();
-  }
-  orphanage->leave();
-}
 
 }  // namespace weft
 

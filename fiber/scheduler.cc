@@ -32,7 +32,7 @@ Scheduler::Scheduler(Port& port, Options options)
 
 Scheduler::~Scheduler() {
   inbox_.drain();
-  fibers_.orphan(handler_, [this] { inbox_.drain(); });
+  fibers_.orphan(handler_, inbox_);
   settle();
 }
 

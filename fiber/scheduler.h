@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
@@ -203,13 +204,8 @@ class Scheduler {
   void forget(Call& call) noexcept;
   void remember(Call& call) noexcept { calls_.push_back(call); }
 
-  // Calls visit(fiber) for every fiber that has begun and not ended, in no particular order.
-  template <class Visit>
-  void for_each_fiber(Visit visit) {
-    fibers_.for_each([&](Fiber& fiber) {
-      if (!fiber.done()) visit(fiber);
-    });
-  }
+  // Every fiber that has begun, and not ended or still has a handle, in no particular order.
+  std::vector<Fiber*> started() { return fibers_.started(); }
 
   // Does on the home thread what requests ask for.
   void serve(Fiber& fiber) noexcept;

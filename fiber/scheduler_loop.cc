@@ -186,7 +186,7 @@ void Scheduler::shutdown(Shutdown& end) {
   attach();
   closing_ = true;
   report_at_ = std::min(port_.now(), kForever - kPatience) + kPatience;
-  for_each_fiber([](Fiber& fiber) { fiber.cancel(); });
+  for (Fiber* fiber : started()) fiber->cancel();
   end.meet();
   for (auto next = Shutdown::Next::kGoOn; next != Shutdown::Next::kEnd;) {
     // What callables own may wait for something when it is destroyed.
@@ -219,13 +219,14 @@ void Scheduler::start_cleanup(std::string_view name, const std::function<void()>
 
 void Scheduler::report_stragglers() noexcept {
   reported_ = true;
-  for_each_fiber([](Fiber& fiber) {
-    const TaskInfo info = fiber.info();
+  for (Fiber* fiber : started()) {
+    if (fiber->done()) continue;
+    const TaskInfo info = fiber->info();
     std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
                  static_cast<unsigned long long>(info.id), info.name.c_str(),
                  *info.waiting_for ? ", which waits in " : "", info.waiting_for);
-    fiber.cancel();  // it may have been detached meanwhile by another thread
-  });
+    fiber->cancel();  // it may have been detached meanwhile by another thread
+  }
 }
 
 }  // namespace weft

@@ -27,9 +27,9 @@ TaskInfo current_task() { return Scheduler::require_fiber("weft::current_task").
 std::vector<TaskInfo> all_tasks() {
   Fiber& self = Scheduler::require_fiber("weft::all_tasks");
   std::vector<TaskInfo> tasks;
-  Scheduler::of(self).for_each_fiber([&](const Fiber& fiber) {
-    if (!fiber.done()) tasks.push_back(fiber.info());
-  });
+  for (const Fiber* fiber : Scheduler::of(self).started()) {
+    if (!fiber->done()) tasks.push_back(fiber->info());
+  }
   return tasks;
 }
 
