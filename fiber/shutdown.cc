@@ -1,6 +1,5 @@
 #include "weft/fiber/shutdown.h"
 
-#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -20,27 +19,29 @@ Shutdown::Shutdown(std::span<Scheduler* const> schedulers, std::function<void()>
     : schedulers_(schedulers),
       last_(std::move(last)),
       missing_(schedulers.size()),
-      active_(schedulers.size()) {
-  waiting_.reserve(schedulers.size());
-}
+      active_(schedulers.size()) {}
+
+// One that came to the meeting before the last, and where its thread sleeps.
+struct Shutdown::Comer : ListNode<> {
+  Parker& parker = this_thread_parker();
+};
 
 void Shutdown::meet() {
-  Parker& self = this_thread_parker();
+  Comer self;
   {
     const std::lock_guard lock(lock_);
     if (--missing_ == 0) {
-      for (Parker* parker : waiting_) parker->post();
-      waiting_.clear();
+      while (Comer* comer = waiting_.pop_front()) comer->parker.post();
       return;
     }
-    waiting_.push_back(&self);
+    waiting_.push_back(self);
   }
-  if (self.wait(Clock::now() + kPatience)) return;
+  if (self.parker.wait(Clock::now() + kPatience)) return;
   {
     const std::lock_guard lock(lock_);
-    if (std::erase(waiting_, &self) > 0) return;
+    if (self.linked()) return waiting_.erase(self);
   }
-  self.wait();  // the token is there: it must not be left for a later wait
+  self.parker.wait();  // the token is there: it must not be left for a later wait
 }
 
 Shutdown::Next Shutdown::rest(Scheduler& scheduler) noexcept {
@@ -59,9 +60,9 @@ Shutdown::Next Shutdown::rest(Scheduler& scheduler) noexcept {
 
 // REQUIRES: the lock is held. kGoOn: it is for somebody else to say.
 Shutdown::Next Shutdown::decide(const Scheduler& self) noexcept {
-  const auto has_post = [](const Scheduler* scheduler) { return scheduler->has_post(); };
-  if (active_ > 0 || std::any_of(schedulers_.begin(), schedulers_.end(), has_post)) {
-    return Next::kGoOn;
+  if (active_ > 0) return Next::kGoOn;
+  for (const Scheduler* scheduler : schedulers_) {
+    if (scheduler->has_post()) return Next::kGoOn;
   }
   if (last_ && !std::exchange(last_begun_, true)) return Next::kRunLast;
   over_ = true;

@@ -4,13 +4,12 @@
 #include <cstddef>
 #include <functional>
 #include <span>
-#include <vector>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/intrusive_list.h"
 
 namespace weft {
 
-class Parker;
 class Scheduler;
 
 // The end that schedulers come to together: none of them stops before none has anything left to do,
@@ -47,6 +46,8 @@ class Shutdown {
   const std::function<void()>& last() const noexcept { return last_; }
 
  private:
+  struct Comer;
+
   Next decide(const Scheduler& self) noexcept;
 
   const std::span<Scheduler* const> schedulers_;
@@ -54,7 +55,7 @@ class Shutdown {
 
   ThreadMutex lock_;  // guards:
   std::size_t missing_;
-  std::vector<Parker*> waiting_;  // at the meeting
+  IntrusiveList<Comer> waiting_;  // at the meeting
   std::size_t active_;
   bool last_begun_ = false;
   bool over_ = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "weft/fiber/scheduler.h"
 
@@ -9,8 +10,8 @@ namespace weft {
 
 // ---- VirtualPort --------------------------------------------------------------------------------
 
-VirtualPort::VirtualPort(Port& outside, VirtualClock& clock) : outside_(outside), clock_(clock) {
-  clock.ports_.push_back(this);
+VirtualPort::VirtualPort(Port& outside, VirtualClock& clock)
+    : outside_(outside), clock_(clock), next_(std::exchange(clock.ports_, this)) {
   clock.busy_.fetch_add(1, std::memory_order_relaxed);  // relaxed: nobody waits yet
 }
 
@@ -78,17 +79,18 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
 }
 
 bool VirtualClock::anything_pending() const {
-  return std::any_of(ports_.begin(), ports_.end(),
-                     [](VirtualPort* port) { return port->outside_.pending(kPast); });
+  VirtualPort* port = ports_;
+  while (port && !port->outside_.pending(kPast)) port = port->next_;
+  return port != nullptr;
 }
 
 // To the first deadline, if there is one; whose it is goes on. Returns whether `self` does.
 bool VirtualClock::jump(VirtualPort& self) {
   TimePoint next = kForever;
-  for (const VirtualPort* port : ports_) next = std::min(next, port->deadline_);
+  for (VirtualPort* port = ports_; port; port = port->next_) next = std::min(next, port->deadline_);
   if (next == kForever) return false;
   now_ = next;
-  for (VirtualPort* port : ports_) {
+  for (VirtualPort* port = ports_; port; port = port->next_) {
     if (port->deadline_ != next) continue;
     port->set_busy();
     if (port != &self) port->outside_.wake();

@@ -2,7 +2,6 @@
 #define WEFT_FIBER_VIRTUAL_PORT_H_
 
 #include <cstddef>
-#include <vector>
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/port.h"
@@ -30,7 +29,7 @@ class VirtualClock {
   static constexpr Duration kGrace = std::chrono::milliseconds(100);
 
   ThreadMutex lock_;  // held by whoever decides whether to jump; guards what is not atomic:
-  std::vector<VirtualPort*> ports_;
+  VirtualPort* ports_ = nullptr;  // the last, and from there on to the first
   // Written when all ports are idle, each of which takes the lock before it goes on.
   TimePoint now_{std::chrono::seconds(1)};
   int expected_ = 0;  // events
@@ -72,6 +71,7 @@ class VirtualPort final : public Port {
 
   Port& outside_;
   VirtualClock& clock_;
+  VirtualPort* const next_;   // of the clock's
   Atomic<bool> idle_{false};  // waits for an event, or for its deadline:
   TimePoint deadline_ = kForever;
 };

@@ -41,6 +41,7 @@ struct ThreadPool::Worker {
 
   Parker parker;
   Worker* next_idle = nullptr;
+  std::unique_ptr<Worker> next;
   Duration used{};
   std::thread thread;
 };
@@ -154,13 +155,13 @@ void ThreadPool::start_first() {
 // REQUIRES: threads_lock_ is held, and the thread is counted.
 void ThreadPool::start(bool as_standby) {
   auto worker = std::make_unique<Worker>();
-  workers_.reserve(workers_.size() + 1);
   worker->thread = start_thread("weft-pool", [this, as_standby, &self = *worker] {
     pool_of_this_thread = this;
     if (as_standby) stand_by(self);
     work(self, !as_standby);
   });
-  workers_.push_back(std::move(worker));
+  worker->next = std::move(workers_);
+  workers_ = std::move(worker);
 }
 
 void ThreadPool::not_started(bool as_standby) noexcept {
@@ -260,7 +261,9 @@ void ThreadPool::stand_by(Worker& self) noexcept {
 unsigned ThreadPool::count_computing() noexcept {
   const std::lock_guard threads(threads_lock_);
   unsigned computing = 0;
-  for (const auto& worker : workers_) computing += worker->more_time() > kPatience / 10;
+  for (Worker* worker = workers_.get(); worker; worker = worker->next.get()) {
+    computing += worker->more_time() > kPatience / 10;
+  }
   return computing;
 }
 
@@ -295,7 +298,7 @@ void ThreadPool::close() noexcept {
     all_ended_.wait();
   }
   const std::lock_guard threads(threads_lock_);
-  for (const auto& worker : workers_) {
+  for (Worker* worker = workers_.get(); worker; worker = worker->next.get()) {
     if (worker->thread.joinable()) worker->thread.join();
   }
 }

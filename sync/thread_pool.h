@@ -11,7 +11,6 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
@@ -133,8 +132,8 @@ class ThreadPool {
   Worker* standby_ = nullptr;
 
   alignas(64) Event all_ended_;
-  std::mutex threads_lock_;  // held while a thread is started or joined
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::mutex threads_lock_;          // held while a thread is started or joined
+  std::unique_ptr<Worker> workers_;  // the last that was started, and from there on to the first
 };
 
 // Runs f() on a thread of the pool while the calling fiber waits, and returns its result or throws
