@@ -103,8 +103,14 @@ StackPool::Stack StackPool::carve() {
   void* top = top_of(slab, slab.used);
   if (slab.used == slab.guarded) install_guards(slab);
   ++slab.used;
-  ++in_use_;
   return {top, false};
+}
+
+// How many there have been.
+std::size_t StackPool::carved() const noexcept {
+  std::size_t stacks = 0;
+  for (const Slab& slab : slabs_) stacks += slab.used;
+  return stacks;
 }
 
 TimePoint StackPool::trim(TimePoint now) noexcept {
@@ -198,14 +204,13 @@ void StackPool::install_guard(char* page) {
     guards_ = GuardKind::kMprotect;  // an older kernel
   }
   if (mprotect(page, page_size(), PROT_NONE) == 0) return;
-  std::size_t stacks = 0;
-  for (const Slab& slab : slabs_) stacks += slab.used;
+  const int error = errno;
   char what[150];
   std::snprintf(what, sizeof(what),
                 "weft: mprotect of the guard page of stack %zu (each takes two of the "
                 "vm.max_map_count mappings: raise it, or use Linux 6.13 or later)",
-                stacks + 1);
-  throw_system_error(errno, what);
+                carved() + 1);
+  throw_system_error(error, what);
 }
 
 void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {

@@ -45,7 +45,6 @@ class StackPool {
     if (free_count_ == 0) return carve();
     const Free stack = free_[--free_count_];
     if (free_count_ < least_free_) least_free_ = free_count_;
-    ++in_use_;
     return {reinterpret_cast<void*>(stack & ~kWarm), (stack & kWarm) != 0};
   }
 
@@ -56,16 +55,10 @@ class StackPool {
   }
 
   // Takes back a stack that nothing runs on any more, or will before anybody else calls take().
-  void put(void* top) noexcept {
-    --in_use_;
-    free_[free_count_++] = reinterpret_cast<Free>(top) | kWarm;
-  }
+  void put(void* top) noexcept { free_[free_count_++] = reinterpret_cast<Free>(top) | kWarm; }
 
   // The same for one that take() gave cold and that is as it was.
-  void put_cold(void* top) noexcept {
-    --in_use_;
-    free_[free_count_++] = reinterpret_cast<Free>(top);
-  }
+  void put_cold(void* top) noexcept { free_[free_count_++] = reinterpret_cast<Free>(top); }
 
   // Gives memory back: whole stacks that lay unused since the last round, and of the others what is
   // below the top page. Does a bounded piece of work (some 50 microseconds); a round starts at most
@@ -87,8 +80,8 @@ class StackPool {
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
 
-  // How many are out.
-  std::size_t in_use() const noexcept { return in_use_; }
+  // How many are out. O(slabs).
+  std::size_t in_use() const noexcept { return carved() - free_count_; }
 
   static std::size_t min_size() noexcept;
   static std::size_t round_up(std::size_t stack_size) noexcept;
@@ -102,6 +95,7 @@ class StackPool {
   };
 
   Stack carve();
+  std::size_t carved() const noexcept;
   void add_slab();
   void install_guard(char* page);
   void install_guards(Slab& slab);
@@ -121,7 +115,6 @@ class StackPool {
   const Discard discard_;
   GuardKind guards_;
   std::vector<Slab> slabs_;
-  std::size_t in_use_ = 0;
 
   // Last in, first out. Beside the stacks, not in them: a free list must not touch cold memory.
   // There is room for all stacks, so put() cannot fail.
