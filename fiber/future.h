@@ -43,7 +43,6 @@ class FutureState {
   void set(std::exception_ptr exception);
   void abandon() noexcept;
   bool wait(TimePoint deadline) { return completion.wait(deadline, "Future::wait"); }
-  void throw_failure() const;
 
   // Takes over the callback's reference. Returns its id.
   std::uint64_t add(DoneCallback& callback) noexcept;
@@ -103,7 +102,9 @@ class Future {
   // Waits until done. wait_for returns whether it is; throws std::invalid_argument if the duration
   // is negative. Cancellation points, unless done.
   void wait() const { state().wait(kForever); }
-  bool wait_for(Duration time) const;
+  bool wait_for(Duration time) const {
+    return wait_until(deadline_after(now(), time, "weft::Future::wait_for"));
+  }
   bool wait_until(TimePoint deadline) const { return state().wait(deadline); }
 
   // Whether it was set, or its promise is gone; and whether by an exception. Do not wait.
@@ -119,7 +120,7 @@ class Future {
 
   // Takes a callback back by the id that its addition gave, before this is done. Returns whether it
   // was there. From fibers of the scheduler that added it. O(callbacks and waiters).
-  bool remove_done_callback(std::uint64_t id) const;
+  bool remove_done_callback(std::uint64_t id) const { return state().remove(id); }
 
   bool valid() const noexcept { return state_ != nullptr; }
 
@@ -131,7 +132,10 @@ class Future {
   friend class Promise;
 
   explicit Future(std::shared_ptr<ValueState<T>> state) : state_(std::move(state)) {}
-  ValueState<T>& state() const;
+  ValueState<T>& state() const {
+    if (!state_) FutureState::fail_no_state();
+    return *state_;
+  }
 
   std::shared_ptr<ValueState<T>> state_;
 };
@@ -167,7 +171,10 @@ class Promise {
 
  private:
   // A reference of its own: who sees the value may destroy the promise before the setter is done.
-  std::shared_ptr<ValueState<T>> state() const;
+  std::shared_ptr<ValueState<T>> state() const {
+    if (!state_) FutureState::fail_no_state();
+    return state_;
+  }
 
   std::shared_ptr<ValueState<T>> state_;
 };
@@ -175,22 +182,11 @@ class Promise {
 // ---- Implementation -----------------------------------------------------------------------------
 
 template <class T>
-ValueState<T>& Future<T>::state() const {
-  if (!state_) FutureState::fail_no_state();
-  return *state_;
-}
-
-template <class T>
 std::add_lvalue_reference_t<const T> Future<T>::get() const {
   ValueState<T>& its = state();
   its.wait(kForever);
   if (its.exception) std::rethrow_exception(its.exception);
   if constexpr (!std::is_void_v<T>) return *its.value;
-}
-
-template <class T>
-bool Future<T>::wait_for(Duration time) const {
-  return wait_until(deadline_after(now(), time, "weft::Future::wait_for"));
 }
 
 template <class T>
@@ -218,17 +214,6 @@ std::uint64_t Future<T>::add_done_callback(F&& f) const {
   FutureState& its = state();
   Scheduler& here = Scheduler::of(Scheduler::require_fiber("weft::Future::add_done_callback"));
   return its.add(*new Callback(here, *this, std::forward<F>(f)));
-}
-
-template <class T>
-bool Future<T>::remove_done_callback(std::uint64_t id) const {
-  return state().remove(id);
-}
-
-template <class T>
-std::shared_ptr<ValueState<T>> Promise<T>::state() const {
-  if (!state_) FutureState::fail_no_state();
-  return state_;
 }
 
 template <class T>

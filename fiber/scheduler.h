@@ -211,6 +211,9 @@ class Scheduler {
   void serve(Fiber& fiber) noexcept;
 
  private:
+  template <class F>
+  Call& make_call(F&& f, const char* caller);
+
   static void enter(void* fiber);
   static void leave(Fiber& self, Fiber& first, bool ended) noexcept;
 
@@ -278,28 +281,29 @@ class Scheduler {
 };
 
 template <class F>
+Call& Scheduler::make_call(F&& f, const char* caller) {
+  return *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), caller));
+}
+
+template <class F>
 void Scheduler::post(F&& f) {
-  deliver(*new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "post")));
+  deliver(make_call(std::forward<F>(f), "post"));
 }
 
 template <class F>
 Handle Scheduler::call_soon(F&& f) {
-  return schedule(
-      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_soon")), {});
+  return schedule(make_call(std::forward<F>(f), "call_soon"), {});
 }
 
 template <class F>
 Handle Scheduler::call_later(Duration wait, F&& f) {
   const TimePoint time = deadline_after(now(), wait, "weft::Scheduler::call_later");
-  return schedule(
-      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_later")),
-      time);
+  return schedule(make_call(std::forward<F>(f), "call_later"), time);
 }
 
 template <class F>
 Handle Scheduler::call_at(TimePoint time, F&& f) {
-  return schedule(
-      *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), "call_at")), time);
+  return schedule(make_call(std::forward<F>(f), "call_at"), time);
 }
 
 }  // namespace weft
