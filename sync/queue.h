@@ -55,7 +55,10 @@ class BasicQueue {
 
   // Adds the item if there is room. Does not wait. If there is none, `item` is untouched.
   // Throws QueueClosed.
-  bool try_push(T&& item);
+  bool try_push(T&& item) {
+    Lock lock(waiters_);
+    return add(lock, item);
+  }
   bool try_push(const T& item) { return try_push(T(item)); }
 
   // Waits, but not for longer than this. Return whether the item was added, else it is untouched.
@@ -74,12 +77,20 @@ class BasicQueue {
   T pop();
 
   // Takes an item if there is one. Does not wait. Empty also when the queue is closed and empty.
-  std::optional<T> try_pop();
+  std::optional<T> try_pop() {
+    Lock lock(waiters_);
+    if (store_.size() == 0) return std::nullopt;
+    return take(lock);
+  }
 
   // Waits, but not for longer than this. Empty when the time is over, or the queue closed and
   // empty. Cancellation points if they have to wait. A negative duration is none.
   std::optional<T> try_pop_for(Duration time) { return try_pop_until(deadline_within(time)); }
-  std::optional<T> try_pop_until(TimePoint deadline);
+  std::optional<T> try_pop_until(TimePoint deadline) {
+    std::optional<T> item;
+    pop_into(item, deadline);
+    return item;
+  }
 
   // for (auto&& item : queue): pops until the queue is closed and empty; `item` may be moved from.
   // Several may do so at once. A cancellation point where it has to wait.
@@ -89,10 +100,16 @@ class BasicQueue {
   // No item is added any more; what is there may still be taken. Whoever waits in push() or pop()
   // gets QueueClosed. No effect twice. Does not wait. O(waiters).
   void close() noexcept;
-  bool is_closed() const noexcept;
+  bool is_closed() const noexcept {
+    const Lock lock(waiters_);
+    return closed_;
+  }
 
   // How many items are there, and how many fit: 0 means any number.
-  std::size_t size() const noexcept;
+  std::size_t size() const noexcept {
+    const Lock lock(waiters_);
+    return store_.size();
+  }
   bool empty() const noexcept { return size() == 0; }
   std::size_t capacity() const noexcept { return capacity_; }
 
@@ -129,15 +146,97 @@ class BasicQueue {
 
   bool is_full() const noexcept { return capacity_ != 0 && store_.size() >= capacity_; }
 
-  bool push_until(T& item, TimePoint deadline);
-  bool add(Lock& lock, T& item);
-  T take(Lock& lock) noexcept;
-  void admit(Lock& lock) noexcept;
-  bool wait_for_room(Lock& lock, T& item, TimePoint deadline);
-  void pop_into(std::optional<T>& item, TimePoint deadline);
-  void wait_for_item(Lock& lock, std::optional<T>& item, TimePoint deadline);
-  void grow(Lock& lock);
-  static void fail_closed(Lock& lock);
+  bool push_until(T& item, TimePoint deadline) {
+    Lock lock(waiters_);
+    return add(lock, item) || wait_for_room(lock, item, deadline);
+  }
+
+  // Returns false if there is no room.
+  bool add(Lock& lock, T& item) {
+    for (;;) {
+      if (closed_) [[unlikely]]
+        fail_closed(lock);
+      if (!waiters_.empty(lock) && store_.size() == 0) {
+        if (auto* popper = static_cast<Popper*>(waiters_.claim(lock))) {
+          ++unfinished_;
+          lock.unlock();
+          popper->take(item);
+          popper->resume();
+          return true;
+        }
+      }
+      if (is_full()) return false;
+      if (store_.has_memory()) [[likely]] {
+        store_.push(std::move(item));
+        ++unfinished_;
+        return true;
+      }
+      grow(lock);
+    }
+  }
+
+  // Outside of the lock, as far as possible: afterwards everything has to be looked at anew.
+  [[gnu::noinline]] void grow(Lock& lock) {
+    const std::size_t before = store_.size();
+    lock.unlock();
+    auto memory = Store::allocate(std::max(2 * before, kFirstRoom));
+    lock.lock();
+    if (!store_.has_memory()) store_.move_to(memory);
+    lock.unlock();
+    { auto old = std::move(memory); }
+    lock.lock();
+  }
+
+  [[gnu::always_inline]] bool wait_for_room(Lock& lock, T& item, TimePoint deadline) {
+    Pusher self(item);
+    if (!waiters_.wait(lock, self, deadline)) return false;
+    if (!self.taken) throw QueueClosed();
+    return true;
+  }
+
+  // Leaves `item` empty if the time is over, or the queue closed and empty.
+  [[gnu::always_inline]] void pop_into(std::optional<T>& item, TimePoint deadline) {
+    Lock lock(waiters_);
+    if (store_.size() != 0) [[likely]] {
+      item.emplace(take(lock));
+    } else {
+      wait_for_item(lock, item, deadline);
+    }
+  }
+
+  // REQUIRES: not empty.
+  T take(Lock& lock) noexcept {
+    T item = store_.pop();
+    if (!waiters_.empty(lock)) admit(lock);
+    return item;
+  }
+
+  // Takes the item of the push that waited longest.
+  [[gnu::noinline]] void admit(Lock& lock) noexcept {
+    if (auto* pusher = static_cast<Pusher*>(waiters_.claim(lock))) {
+      store_.push(std::move(pusher->item));
+      ++unfinished_;
+      pusher->taken = true;
+      lock.unlock();
+      pusher->resume();
+    }
+  }
+
+  // Inlined, as wait_for_room() is: see fiber/scheduler_switch.h.
+  [[gnu::always_inline]] void wait_for_item(Lock& lock, std::optional<T>& item,
+                                            TimePoint deadline) {
+    if (closed_) {
+      lock.unlock();
+      return;
+    }
+    Popper self(item);
+    waiters_.wait(lock, self, deadline);
+  }
+
+  [[gnu::noinline]] static void fail_closed(Lock& lock) {
+    lock.unlock();
+    throw QueueClosed();
+  }
 
   // Its lock guards everything below. Either poppers wait in it, and then the queue is empty, or
   // pushers, and then it is full.
@@ -201,65 +300,6 @@ class BasicQueue<T, Store>::Iterator {
 };
 
 template <class T, class Store>
-bool BasicQueue<T, Store>::push_until(T& item, TimePoint deadline) {
-  Lock lock(waiters_);
-  return add(lock, item) || wait_for_room(lock, item, deadline);
-}
-
-template <class T, class Store>
-bool BasicQueue<T, Store>::try_push(T&& item) {
-  Lock lock(waiters_);
-  return add(lock, item);
-}
-
-// Returns false if there is no room.
-template <class T, class Store>
-bool BasicQueue<T, Store>::add(Lock& lock, T& item) {
-  for (;;) {
-    if (closed_) [[unlikely]]
-      fail_closed(lock);
-    if (!waiters_.empty(lock) && store_.size() == 0) {
-      if (auto* popper = static_cast<Popper*>(waiters_.claim(lock))) {
-        ++unfinished_;
-        lock.unlock();
-        popper->take(item);
-        popper->resume();
-        return true;
-      }
-    }
-    if (is_full()) return false;
-    if (store_.has_memory()) [[likely]] {
-      store_.push(std::move(item));
-      ++unfinished_;
-      return true;
-    }
-    grow(lock);
-  }
-}
-
-// Outside of the lock, as far as possible: afterwards everything has to be looked at anew.
-template <class T, class Store>
-[[gnu::noinline]] void BasicQueue<T, Store>::grow(Lock& lock) {
-  const std::size_t before = store_.size();
-  lock.unlock();
-  auto memory = Store::allocate(std::max(2 * before, kFirstRoom));
-  lock.lock();
-  if (!store_.has_memory()) store_.move_to(memory);
-  lock.unlock();
-  { auto old = std::move(memory); }
-  lock.lock();
-}
-
-template <class T, class Store>
-[[gnu::always_inline]] inline bool BasicQueue<T, Store>::wait_for_room(Lock& lock, T& item,
-                                                                       TimePoint deadline) {
-  Pusher self(item);
-  if (!waiters_.wait(lock, self, deadline)) return false;
-  if (!self.taken) throw QueueClosed();
-  return true;
-}
-
-template <class T, class Store>
 T BasicQueue<T, Store>::pop() {
   Lock lock(waiters_);
   if (store_.size() != 0) [[likely]]
@@ -271,85 +311,10 @@ T BasicQueue<T, Store>::pop() {
 }
 
 template <class T, class Store>
-std::optional<T> BasicQueue<T, Store>::try_pop() {
-  Lock lock(waiters_);
-  if (store_.size() == 0) return std::nullopt;
-  return take(lock);
-}
-
-template <class T, class Store>
-std::optional<T> BasicQueue<T, Store>::try_pop_until(TimePoint deadline) {
-  std::optional<T> item;
-  pop_into(item, deadline);
-  return item;
-}
-
-// Leaves `item` empty if the time is over, or the queue closed and empty.
-template <class T, class Store>
-[[gnu::always_inline]] inline void BasicQueue<T, Store>::pop_into(std::optional<T>& item,
-                                                                  TimePoint deadline) {
-  Lock lock(waiters_);
-  if (store_.size() != 0) [[likely]] {
-    item.emplace(take(lock));
-  } else {
-    wait_for_item(lock, item, deadline);
-  }
-}
-
-// REQUIRES: not empty.
-template <class T, class Store>
-T BasicQueue<T, Store>::take(Lock& lock) noexcept {
-  T item = store_.pop();
-  if (!waiters_.empty(lock)) admit(lock);
-  return item;
-}
-
-// Takes the item of the push that waited longest.
-template <class T, class Store>
-[[gnu::noinline]] void BasicQueue<T, Store>::admit(Lock& lock) noexcept {
-  if (auto* pusher = static_cast<Pusher*>(waiters_.claim(lock))) {
-    store_.push(std::move(pusher->item));
-    ++unfinished_;
-    pusher->taken = true;
-    lock.unlock();
-    pusher->resume();
-  }
-}
-
-// Inlined, as wait_for_room() is: see fiber/scheduler_switch.h.
-template <class T, class Store>
-[[gnu::always_inline]] inline void BasicQueue<T, Store>::wait_for_item(Lock& lock,
-                                                                       std::optional<T>& item,
-                                                                       TimePoint deadline) {
-  if (closed_) {
-    lock.unlock();
-    return;
-  }
-  Popper self(item);
-  waiters_.wait(lock, self, deadline);
-}
-
-template <class T, class Store>
 void BasicQueue<T, Store>::close() noexcept {
-  Claimed claimed;
-  {
-    Lock lock(waiters_);
-    closed_ = true;
-    waiters_.claim_all(lock, claimed);
-  }
-  claimed.resume();
-}
-
-template <class T, class Store>
-bool BasicQueue<T, Store>::is_closed() const noexcept {
-  const Lock lock(waiters_);
-  return closed_;
-}
-
-template <class T, class Store>
-std::size_t BasicQueue<T, Store>::size() const noexcept {
-  const Lock lock(waiters_);
-  return store_.size();
+  Lock lock(waiters_);
+  closed_ = true;
+  waiters_.wake_all(lock);
 }
 
 template <class T, class Store>
@@ -376,12 +341,6 @@ void BasicQueue<T, Store>::join() {
   Lock also(joiners_);
   lock.unlock();
   joiners_.wait(also, kForever, "Queue::join");
-}
-
-template <class T, class Store>
-[[gnu::noinline]] void BasicQueue<T, Store>::fail_closed(Lock& lock) {
-  lock.unlock();
-  throw QueueClosed();
 }
 
 }  // namespace weft
