@@ -2,6 +2,7 @@
 #define WEFT_FIBER_CALL_H_
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -43,6 +44,35 @@ F&& checked_callable(F&& f, const char* caller) {
     if (f == nullptr) fail_null_callable(caller);
   }
   return std::forward<F>(f);
+}
+
+// How a result of type T is kept: itself, where it is a reference by its address, void by nothing.
+struct NoResult {};
+template <class T>
+using Kept =
+    std::conditional_t<std::is_void_v<T>, NoResult,
+                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+
+// f()'s result, to be kept; and what is kept of it as a result again, once.
+template <class T, class F>
+Kept<T> result_to_keep(F& f) {
+  if constexpr (std::is_void_v<T>) {
+    std::invoke(f);
+    return {};
+  } else if constexpr (std::is_reference_v<T>) {
+    auto&& result = std::invoke(f);
+    return std::addressof(result);
+  } else {
+    return std::invoke(f);
+  }
+}
+template <class T>
+T take_kept(Kept<T>& kept) {
+  if constexpr (std::is_reference_v<T>) {
+    return static_cast<T>(*kept);
+  } else if constexpr (!std::is_void_v<T>) {
+    return std::move(kept);
+  }
 }
 
 // A callable that becomes a fiber of its scheduler when its time comes. Made on the heap with one

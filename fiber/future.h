@@ -75,14 +75,10 @@ class FutureState {
 
 template <class T>
 struct ValueState : FutureState {
-  std::optional<T> value;
+  std::optional<Kept<T>> value;
 };
 template <>
 struct ValueState<void> : FutureState {};
-template <class T>
-struct ValueState<T&> : FutureState {
-  T* value = nullptr;
-};
 
 // A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
 //
@@ -186,7 +182,11 @@ std::add_lvalue_reference_t<const T> Future<T>::get() const {
   ValueState<T>& its = state();
   its.wait(kForever);
   if (its.exception) std::rethrow_exception(its.exception);
-  if constexpr (!std::is_void_v<T>) return *its.value;
+  if constexpr (std::is_reference_v<T>) {
+    return **its.value;
+  } else if constexpr (!std::is_void_v<T>) {
+    return *its.value;
+  }
 }
 
 template <class T>
@@ -221,11 +221,10 @@ template <class... Value>
 void Promise<T>::set_value(Value&&... value) {
   const std::shared_ptr<ValueState<T>> its = state();
   its->complete([&] {
-    if constexpr (std::is_void_v<T>) {
-      static_assert(sizeof...(value) == 0, "a Promise<void> has no value");
-    } else if constexpr (std::is_reference_v<T>) {
+    static_assert(!std::is_void_v<T> || sizeof...(value) == 0, "a Promise<void> has no value");
+    if constexpr (std::is_reference_v<T>) {
       its->value = std::addressof((value, ...));
-    } else {
+    } else if constexpr (!std::is_void_v<T>) {
       its->value.emplace(std::forward<Value>(value)...);
     }
   });

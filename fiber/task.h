@@ -139,18 +139,13 @@ template <class F>
 // Where a task's result lies: at the start of the payload, whatever the callable.
 template <class T>
 struct TaskResult {
-  using Stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>;
-
   TaskResult() noexcept {}
   ~TaskResult() {}
 
   union {
-    Stored value;
+    Kept<T> value;
   };
 };
-
-template <>
-struct TaskResult<void> {};
 
 // A callable, with room for its result.
 template <class F, class T>
@@ -167,29 +162,19 @@ struct TaskState : TaskResult<T> {
   static void work(Fiber& fiber) noexcept {
     auto& self = *static_cast<TaskState*>(fiber.payload);
     run_work(fiber, [&] {
-      if constexpr (std::is_void_v<T>) {
-        std::invoke(self.function);
-      } else if constexpr (std::is_reference_v<T>) {
-        auto&& result = std::invoke(self.function);
-        self.value = std::addressof(result);
-      } else {
-        ::new (static_cast<void*>(std::addressof(self.value))) T(std::invoke(self.function));
-      }
+      ::new (static_cast<void*>(std::addressof(self.value)))
+          Kept<T>(result_to_keep<T>(self.function));
     });
     self.function.~F();
   }
 
   static void drop(Fiber& fiber) noexcept {
     auto* self = static_cast<TaskState*>(fiber.payload);
-    if constexpr (!std::is_void_v<T>) {
-      using Stored = typename TaskResult<T>::Stored;
-      if (fiber.outcome == Outcome::kValue) self->value.~Stored();
-    }
+    if (fiber.outcome == Outcome::kValue) std::destroy_at(std::addressof(self->value));
     if constexpr (!kInline) delete self;
   }
 
-  static constexpr bool kNeedsDrop =
-      !kInline || !(std::is_void_v<T> || std::is_trivially_destructible_v<T>);
+  static constexpr bool kNeedsDrop = !kInline || !std::is_trivially_destructible_v<Kept<T>>;
 
   union {
     F function;
@@ -230,25 +215,15 @@ auto spawn(F&& f, SpawnOptions options) -> Task<std::invoke_result_t<std::decay_
 template <class T>
 T Task<T>::get() {
   join();
-  if constexpr (!std::is_void_v<T>) {
-    auto& result = *static_cast<TaskResult<T>*>(fiber().payload);
-    if constexpr (std::is_reference_v<T>) {
-      fiber().outcome = Outcome::kTaken;
-      return static_cast<T>(*result.value);
-    } else {
-      struct Taken {
-        Fiber& fiber;
-        T& value;
-        ~Taken() {
-          value.~T();
-          fiber.outcome = Outcome::kTaken;
-        }
-      } taken{fiber(), result.value};
-      return std::move(result.value);
+  struct Taken {
+    Fiber& fiber;
+    Kept<T>& value;
+    ~Taken() {
+      std::destroy_at(std::addressof(value));
+      fiber.outcome = Outcome::kTaken;
     }
-  } else {
-    fiber().outcome = Outcome::kTaken;
-  }
+  } taken{fiber(), static_cast<TaskResult<T>*>(fiber().payload)->value};
+  return take_kept<T>(taken.value);
 }
 
 }  // namespace weft

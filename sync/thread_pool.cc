@@ -339,10 +339,7 @@ void AwaitedJob::wait_shielded() {
 void AwaitedJob::finish() noexcept {
   WaitQueue::Lock lock(queue_);
   done_ = true;
-  if (Waiter* poster = queue_.claim(lock)) {
-    lock.unlock();
-    poster->resume();
-  }
+  queue_.wake_all(lock);
 }
 
 ThreadPool& default_thread_pool() {

@@ -202,30 +202,13 @@ class ExecutorJob : public AwaitedJob {
  public:
   explicit ExecutorJob(F& f) : AwaitedJob(&run), f_(f) {}
 
-  T result() {
-    if constexpr (std::is_reference_v<T>) {
-      return static_cast<T>(**result_);
-    } else if constexpr (!std::is_void_v<T>) {
-      return std::move(*result_);
-    }
-  }
+  T result() { return take_kept<T>(*result_); }
 
  private:
-  using Result = std::conditional_t<
-      std::is_void_v<T>, char,
-      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
-
   static void run(Job& job) noexcept {
     auto& self = static_cast<ExecutorJob&>(job);
     try {
-      if constexpr (std::is_void_v<T>) {
-        std::invoke(self.f_);
-      } else if constexpr (std::is_reference_v<T>) {
-        auto&& result = std::invoke(self.f_);
-        self.result_ = std::addressof(result);
-      } else {
-        self.result_.emplace(std::invoke(self.f_));
-      }
+      self.result_.emplace(result_to_keep<T>(self.f_));
     } catch (...) {
       self.exception_ = std::current_exception();
     }
@@ -233,7 +216,7 @@ class ExecutorJob : public AwaitedJob {
   }
 
   F& f_;
-  std::optional<Result> result_;
+  std::optional<Kept<T>> result_;
 };
 
 template <class F>
