@@ -10,51 +10,41 @@ struct SharedMutex::Locker : Waiter {
   const bool shared;
 };
 
-bool SharedMutex::try_lock_for(Duration time) {
-  return try_lock() || lock_slowly(deadline_within(time));
-}
-
-bool SharedMutex::try_lock_shared_for(Duration time) {
-  return try_lock_shared() || lock_shared_slowly(deadline_within(time));
-}
-
 // Orders, here and below. Announcing a wait acquires: it is how those that unlocked before are seen
 // by whoever hands over later under the queue's lock. Storing a word releases where others may join
 // without that lock: they have to see what the last writer did. The rest is relaxed: the lock and
 // the wake-up order it.
 
+template <bool kForShared>
 bool SharedMutex::lock_slowly(TimePoint deadline) {
   const Word self = caller();
   WaitQueue::Lock lock(queue_);
   Word word = word_.load(std::memory_order_relaxed);
   for (;;) {
-    if (word == kFree) {
-      if (replace(word_, word, self, std::memory_order_acquire)) return true;
+    if (word == kFree || (kForShared && is_open(word))) {
+      const Word taken = kForShared ? (word | kShared) + kOne : self;
+      if (replace(word_, word, taken, std::memory_order_acquire)) return true;
     } else if ((word & ~kContended) == self) {
-      fail_misuse("SharedMutex::lock: the caller holds it already; it would wait for itself");
+      fail_misuse(kForShared
+                      ? "SharedMutex::lock_shared: the caller holds it; it would wait for itself"
+                      : "SharedMutex::lock: the caller holds it already; it would wait for itself");
     } else if (word & kContended ||
                replace(word_, word, word | kContended, std::memory_order_acquire)) {
-      Locker locker("SharedMutex::lock", false);
+      Locker locker(kForShared ? "SharedMutex::lock_shared" : "SharedMutex::lock", kForShared);
       return wait(lock, locker, deadline);
     }
   }
 }
 
-bool SharedMutex::lock_shared_slowly(TimePoint deadline) {
-  const Word self = caller();
-  WaitQueue::Lock lock(queue_);
-  while (!try_lock_shared()) {
-    Word word = word_.load(std::memory_order_relaxed);
-    if ((word & ~kContended) == self) {
-      fail_misuse("SharedMutex::lock_shared: the caller holds it; it would wait for itself");
-    }
-    if (word == kFree || is_open(word)) continue;
-    if (word & kContended || replace(word_, word, word | kContended, std::memory_order_acquire)) {
-      Locker locker("SharedMutex::lock_shared", true);
-      return wait(lock, locker, deadline);
-    }
-  }
-  return true;
+template bool SharedMutex::lock_slowly<false>(TimePoint);
+template bool SharedMutex::lock_slowly<true>(TimePoint);
+
+bool SharedMutex::try_lock_for(Duration time) {
+  return try_lock() || lock_slowly<false>(deadline_within(time));
+}
+
+bool SharedMutex::try_lock_shared_for(Duration time) {
+  return try_lock_shared() || lock_slowly<true>(deadline_within(time));
 }
 
 bool SharedMutex::wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline) {

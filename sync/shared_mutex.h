@@ -28,7 +28,7 @@ class SharedMutex {
 
   // As those of Mutex.
   void lock() {
-    if (!try_lock()) lock_slowly(kForever);
+    if (!try_lock()) lock_slowly<false>(kForever);
   }
   bool try_lock() noexcept {
     // Relaxed: spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
@@ -37,7 +37,7 @@ class SharedMutex {
     return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
   }
   bool try_lock_for(Duration time);
-  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly(deadline); }
+  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly<false>(deadline); }
   void unlock() {
     // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
     // what this one did.
@@ -50,12 +50,12 @@ class SharedMutex {
   // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared; who they
   // are is not known, so one who does not takes the hold from one who does.
   void lock_shared() {
-    if (!try_lock_shared()) lock_shared_slowly(kForever);
+    if (!try_lock_shared()) lock_slowly<true>(kForever);
   }
   bool try_lock_shared() noexcept;  // false also where somebody waits
   bool try_lock_shared_for(Duration time);
   bool try_lock_shared_until(TimePoint deadline) {
-    return try_lock_shared() || lock_shared_slowly(deadline);
+    return try_lock_shared() || lock_slowly<true>(deadline);
   }
   void unlock_shared() {
     if (!try_unlock_shared()) unlock_shared_slowly();
@@ -81,8 +81,8 @@ class SharedMutex {
   }
 
   bool try_unlock_shared() noexcept;
+  template <bool kForShared>
   bool lock_slowly(TimePoint deadline);
-  bool lock_shared_slowly(TimePoint deadline);
   bool wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline);
   void give_up() noexcept;
   void unlock_slowly();
