@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "weft/fiber/local_table.h"
+#include "weft/fiber/fiber_local.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/unhandled.h"
 

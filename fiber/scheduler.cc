@@ -3,7 +3,7 @@
 #include <sched.h>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/local_table.h"
+#include "weft/fiber/fiber_local.h"
 #include "weft/fiber/scheduler_switch.h"
 #include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"

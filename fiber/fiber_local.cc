@@ -1,4 +1,4 @@
-#include "weft/fiber/local_table.h"
+#include "weft/fiber/fiber_local.h"
 
 #include "weft/fiber/scheduler.h"
 
