@@ -7,7 +7,6 @@
 #include <boost/context/preallocated.hpp>
 #include <cerrno>
 #include <new>
-#include <utility>
 
 #if defined(WEFT_TSAN)
 #include <sanitizer/tsan_interface.h>

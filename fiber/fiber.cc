@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
 

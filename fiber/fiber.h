@@ -4,10 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/cancel.h"

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <new>
 
-#include "weft/fiber/unhandled.h"
-
 namespace weft {
 
 FiberPool::FiberPool(Scheduler& home, void (*entry)(void*), std::size_t stack_size,

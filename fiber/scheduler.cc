@@ -5,7 +5,6 @@
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/fiber_local.h"
 #include "weft/fiber/scheduler_switch.h"
-#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {

@@ -2,7 +2,6 @@
 #define WEFT_FIBER_TASK_H_
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <new>
 #include <string_view>

@@ -1,7 +1,5 @@
 #include "weft/fiber/task_group.h"
 
-#include <exception>
-
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/unhandled.h"
 

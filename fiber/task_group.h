@@ -2,7 +2,6 @@
 #define WEFT_FIBER_TASK_GROUP_H_
 
 #include <exception>
-#include <type_traits>
 #include <utility>
 
 #include "weft/fiber/intrusive_list.h"

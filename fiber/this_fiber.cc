@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {

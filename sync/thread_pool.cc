@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
-#include <system_error>
+#include <thread>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/scheduler.h"
