@@ -1,13 +1,7 @@
 #ifndef WEFT_FIBER_TIME_H_
 #define WEFT_FIBER_TIME_H_
 
-// Clocks, durations and time points without calendars and the streams that these are printed to:
-// a tenth of what weft.h costs to compile.
-#if __has_include(<bits/chrono.h>)
-#include <bits/chrono.h>  // libstdc++
-#else
 #include <chrono>
-#endif
 
 namespace weft {
 
