@@ -60,7 +60,7 @@ struct Outcome {
   std::string why = {};
 };
 
-constexpr double kPatience = 40;  // seconds
+constexpr double kPatience = 20;  // seconds
 
 Outcome run_once(const Contestant& contestant, const std::string& workload, long times) {
   Process process(contestant.with({workload, std::to_string(times)}));
@@ -68,7 +68,7 @@ Outcome run_once(const Contestant& contestant, const std::string& workload, long
   const int status = process.status();
   if (status == 0) return {.number = std::strtod(output.c_str(), nullptr)};
   if (status == 3) return {.why = "has none"};
-  if (status == 128 + SIGKILL) return {.why = "took more than 40 s, or was killed"};
+  if (status == 128 + SIGKILL) return {.why = "took more than 20 s, or was killed"};
   const std::string reason = output.substr(0, output.find_last_not_of('\n') + 1);
   return {.why = "failed: " + reason.substr(reason.rfind('\n') + 1)};
 }
@@ -118,9 +118,9 @@ class Competitor {
     entry.contestant = contestant.name;
   }
 
-  // How often the workload is done in a run of some 60 ms.
+  // How often the workload is done in a run of some 40 ms.
   void calibrate() {
-    constexpr double kWanted = 60e6;
+    constexpr double kWanted = 40e6;
     for (times_ = 1'000; !has_failed();) {
       const Outcome outcome = run();
       const double wanted = kWanted / std::max(outcome.number, 1.0);
@@ -281,7 +281,7 @@ void run_all(const Options& options) {
     results.remark(Process(contestant.with({"version"})).read_line(kPatience));
   }
   for (const std::string& remark : options.remarks) results.remark(remark);
-  const Rounds rounds = options.quick ? Rounds{3, 1, 2} : Rounds{11, 3, 12};
+  const Rounds rounds = options.quick ? Rounds{3, 1, 1} : Rounds{7, 3, 4};
   for (const Workload& workload : kWorkloads) {
     if (!options.wants(table_name(workload))) continue;
     results.add(compare(workload, options.contestants, rounds));
@@ -289,7 +289,7 @@ void run_all(const Options& options) {
   for (const std::size_t connections : {1, 100, 1'000}) {
     if (!options.wants("echo " + std::to_string(connections))) continue;
     for (const Table& table :
-         compare_echo(connections, options.contestants, options.quick ? 3 : 15)) {
+         compare_echo(connections, options.contestants, options.quick ? 3 : 11)) {
       results.add(table);
     }
   }

@@ -64,8 +64,8 @@ class CompletionSet {
 Completion& another(Completion& completion);
 
 // Waits for tasks or futures, for all of them or until the first, or until the time is over.
-// `tasks`: a range of Task or Future, which stays untouched: results are there to be taken, and
-// nothing is cancelled. An empty range is done at once.
+// `tasks`: a forward range of Task or Future, which stays untouched: results are there to be taken,
+// and nothing is cancelled. An empty range is done at once.
 // A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
 // duration is negative, and std::logic_error if the calling task is in the range itself.
 template <class Range>
