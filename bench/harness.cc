@@ -152,7 +152,7 @@ std::string machine_text() {
 #if defined(__OPTIMIZE__)
                 "");
 #else
-                "\nNOT OPTIMIZED: run with -c opt");
+                " | NOT OPTIMIZED: run with -c opt");
 #endif
   return text;
 }
