@@ -4,9 +4,11 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <utility>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/future.h"
@@ -31,11 +33,19 @@ ThreadPool& lane() {
   return *pool;
 }
 
-// `code` is one of getaddrinfo.
-[[noreturn]] void fail_resolve(int code, std::string_view host, std::string_view service) {
+// What a look-up has found. A failure comes as numbers, and is thrown where it is waited for: an
+// exception that travels between threads is let go by both, in an order that nobody can see.
+struct Answer {
+  std::vector<Address> addresses = {};
+  int code = 0;   // of getaddrinfo
+  int error = 0;  // errno, where that says EAI_SYSTEM
+};
+
+[[noreturn]] void fail_resolve(const Answer& answer, std::string_view host,
+                               std::string_view service) {
   const Words words = {"resolve of \"", host, "\", service \"", service, "\""};
-  if (code == EAI_SYSTEM) fail(errno, words);
-  fail({code, resolve_category()}, words);
+  if (answer.code == EAI_SYSTEM) fail(answer.error, words);
+  fail({answer.code, resolve_category()}, words);
 }
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -43,7 +53,7 @@ std::vector<Address> everywhere(std::uint16_t port) {
   return {Address::parse("::", port), Address::parse("0.0.0.0", port)};
 }
 
-std::vector<Address> look_up(const std::string& host, const std::string& service) {
+Answer look_up(const std::string& host, const std::string& service) {
   addrinfo hints{};
   addrinfo* list = nullptr;
   int code = EAI_SERVICE;
@@ -52,7 +62,7 @@ std::vector<Address> look_up(const std::string& host, const std::string& service
     hints.ai_socktype = type;
     code = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
   }
-  if (code != 0) fail_resolve(code, host, service);
+  if (code != 0) return {.code = code, .error = errno};
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
   std::vector<Address> addresses;
   for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
@@ -61,9 +71,9 @@ std::vector<Address> look_up(const std::string& host, const std::string& service
     std::memcpy(address.data(), entry->ai_addr, entry->ai_addrlen);
     addresses.push_back(address);
   }
-  if (host.empty() && !addresses.empty()) return everywhere(addresses.front().port());
-  if (addresses.empty()) fail_resolve(EAI_NONAME, host, service);
-  return addresses;
+  if (addresses.empty()) return {.code = EAI_NONAME};
+  if (host.empty()) return {everywhere(addresses.front().port())};
+  return {std::move(addresses)};
 }
 
 }  // namespace
@@ -78,32 +88,32 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
   } else if (service == "*" || service.find_first_not_of("0123456789+- \t") == service.npos) {
-    fail_resolve(EAI_SERVICE, host, service);  // the system would take 65537 for 1
+    fail_resolve({.code = EAI_SERVICE}, host, service);  // the system would take 65537 for 1
   }
   // The system would stop at a zero, and take * for this machine.
-  if (host == "*" || host.find('\0') != host.npos) fail_resolve(EAI_NONAME, host, service);
-  if (service.find('\0') != service.npos) fail_resolve(EAI_SERVICE, host, service);
+  if (host == "*" || host.find('\0') != host.npos)
+    fail_resolve({.code = EAI_NONAME}, host, service);
+  if (service.find('\0') != service.npos) fail_resolve({.code = EAI_SERVICE}, host, service);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
-  Promise<std::vector<Address>> promise;
-  const Future<std::vector<Address>> addresses = promise.future();
+  Promise<Answer> promise;
+  const Future<Answer> future = promise.future();
   lane().post([wanted, promise = std::move(promise), host = std::string(host),
                service = std::string(service)]() mutable {
     // Relaxed: a hint. Who has given up has left the future as well.
     if (!wanted->load(std::memory_order_relaxed)) return;
-    std::exception_ptr failure;
     try {
       promise.set_value(look_up(host, service));
-    } catch (...) {
-      failure = std::current_exception();
+    } catch (...) {  // there is no memory
+      promise.set_exception(std::current_exception());
     }
-    // Behind the handler, which holds the exception, too: the last one to let it go is who gets it.
-    if (failure) promise.set_exception(std::move(failure));
   });
-  const ExpectedEvent answer;
+  const ExpectedEvent event;
   try {
-    return addresses.get();
+    Answer answer = future.get();
+    if (answer.code != 0) fail_resolve(answer, host, service);
+    return std::move(answer.addresses);
   } catch (const Cancelled&) {
     wanted->store(false, std::memory_order_relaxed);
     throw;
