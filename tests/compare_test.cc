@@ -10,6 +10,7 @@
 
 #include "tests/program.h"
 #include "tests/temporary_directory.h"
+#include "weft/fiber/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(compare)
 
@@ -116,8 +117,24 @@ BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_answered_by_the_usage) {
 }
 
 BOOST_AUTO_TEST_CASE(our_own_contestants_do_every_workload) {
-  for (const char* name : {"switch", "spawn", "skynet", "queue1", "queue128", "mutex", "mutex2",
-                           "mutex100", "timers", "timeout", "parked", "executor", "queries"}) {
+  const char* const workloads[] = {
+    "switch",
+    "spawn",
+    "skynet",
+    "queue1",
+    "queue128",
+    "mutex",
+    "mutex2",
+    "mutex100",
+    "timers",
+    "parked",
+    "executor",
+    "queries",
+#if !defined(WEFT_TSAN)  // it knows 8,000 fibers at most; here 100,000 wait
+    "timeout",
+#endif
+  };
+  for (const char* name : workloads) {
     for (const char* contestant : {"weft", "raw"}) {
       const std::string times = std::string(name) == "skynet" ? "1" : "200";
       const auto end = run_program(std::string("bench/contestants/") + contestant, {name, times});
