@@ -10,7 +10,7 @@ readonly python=/usr/bin/python3 # Debian's, which its uvloop is for
 
 arguments=(--contestant weft "$here/contestants/weft" --contestant raw "$here/contestants/raw")
 
-has() { compgen -G "/usr/include/$1" >/dev/null; }
+has() { compgen -G "$1" >/dev/null; }
 
 skip() { arguments+=(--remark "$1 is left out: $2"); }
 
@@ -30,11 +30,11 @@ peer() {
 
 echo "Building the peers that are installed..." >&2
 outputs=$(cd "$root" && ./bazelw info -c opt bazel-bin 2>/dev/null)
-peer "Boost.Fiber" boost_fiber has boost/fiber/all.hpp
-peer "Asio, stackful" asio_stackful has boost/asio/spawn.hpp
-peer "Asio, coroutines" asio_coroutines has boost/asio/awaitable.hpp
-peer "libuv" libuv has uv.h
-peer "State Threads" state_threads has st.h
+peer "Boost.Fiber" boost_fiber has "/usr/lib/*/libboost_fiber.a"
+peer "Asio, stackful" asio_stackful has /usr/include/boost/asio/spawn.hpp
+peer "Asio, coroutines" asio_coroutines has /usr/include/boost/asio/awaitable.hpp
+peer "libuv" libuv has /usr/include/uv.h
+peer "State Threads" state_threads has /usr/include/st.h
 peer "Go" go_contestant test -x /usr/bin/go
 peer "tokio" tokio_contestant test -d /usr/share/cargo/registry -a -x /usr/bin/cargo
 if [[ -x $python ]]; then
