@@ -202,7 +202,8 @@ BOOST_AUTO_TEST_CASE(executor_keeps_the_beat) {
                   "4 sums of 25 million squares each, and a fiber that beats every 10 ms:",
                   "",
                   "  where the sums are           time    beats  worst lateness",
-                  "  on the fibers' thread *?.?? s * 1 *?.? ms",
+                  // After each of the four sums, and before the first, a beat that is due can come.
+                  "  on the fibers' thread *?.?? s * [1-5] *?.? ms",
                   "  on the pool *?.?? s * ms",
                   "",
                   "The results are the same.",
