@@ -44,6 +44,16 @@ constexpr int kTrimCalls = 64;
 constexpr std::size_t kTrimLooks = 16384;
 constexpr Duration kTrimPeriod = std::chrono::seconds(1);
 
+// No memory, and what for.
+class OutOfMemory final : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(const char* what) noexcept : what_(what) {}
+  const char* what() const noexcept override { return what_; }
+
+ private:
+  const char* const what_;
+};
+
 std::size_t page_size() noexcept {
   static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return size;
@@ -163,7 +173,7 @@ void StackPool::add_slab() {
   void* memory = MAP_FAILED;
   std::size_t size = 0;
   for (;; count /= 2) {  // where address space is limited, a smaller slab may still fit
-    if (count == 0) throw std::bad_alloc();
+    if (count == 0) throw OutOfMemory("weft: mmap of a stack: there is no address space for it");
     if (count > (SIZE_MAX - kSlabAlignment) / stride_) continue;
     size = count * stride_ + kSlabAlignment;
     memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -197,7 +207,9 @@ void StackPool::install_guards(Slab& slab) {
 void StackPool::install_guard(char* page) {
   if (guards_ != GuardKind::kMprotect) {
     if (madvise(page, page_size(), MADV_GUARD_INSTALL) == 0) return;
-    if (errno == ENOMEM) throw std::bad_alloc();
+    if (errno == ENOMEM) {
+      throw OutOfMemory("weft: madvise(MADV_GUARD_INSTALL) of a stack: there is no memory for it");
+    }
     if (errno != EINVAL || guards_ == GuardKind::kMarker) {
       throw_system_error(errno, "weft: madvise(MADV_GUARD_INSTALL) of a stack");
     }

@@ -39,8 +39,8 @@ class StackPool {
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
 
-  // Throws std::bad_alloc when there is no address space or memory, and std::system_error, naming
-  // the limit, when the kernel allows no further guard.
+  // Throws std::bad_alloc, naming the call, when there is no address space or memory, and
+  // std::system_error, naming the limit, when the kernel allows no further guard.
   Stack take() {
     if (free_count_ == 0) return carve();
     const Free stack = free_[--free_count_];

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 namespace weft {
@@ -33,15 +34,19 @@ class SignalsBlocked {
 
 }  // namespace
 
-std::thread start_thread(std::string name, std::function<void()> f) {
+std::thread start_thread(const std::string& name, std::function<void()> f) {
   std::optional<cpu_set_t> cores;
   if (unpinned) cores = *unpinned;
   const SignalsBlocked signals;
-  return std::thread([name = std::move(name), cores, f = std::move(f)] {
-    pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
-    if (cores) sched_setaffinity(0, sizeof(*cores), &*cores);
-    f();
-  });
+  try {
+    return std::thread([name, cores, f = std::move(f)] {
+      pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+      if (cores) sched_setaffinity(0, sizeof(*cores), &*cores);
+      f();
+    });
+  } catch (const std::system_error& error) {  // it names no call
+    throw std::system_error(error.code(), "weft: pthread_create of " + name);
+  }
 }
 
 Pinned::Pinned(unsigned n) noexcept {

@@ -12,8 +12,8 @@ namespace weft {
 // A thread of weft's own, called `name` (15 bytes are kept). It blocks the signals that are not for
 // itself, such as those of its own faults, so that the program's own threads get them: processes
 // that it starts inherit that. Where the caller is pinned, it is not.
-// Throws std::system_error if it cannot be started.
-std::thread start_thread(std::string name, std::function<void()> f);
+// Throws std::system_error, naming pthread_create, if it cannot be started.
+std::thread start_thread(const std::string& name, std::function<void()> f);
 
 // Keeps the calling thread to one core while this lives: the n-th of those that it may use, going
 // around. Threads of the user's that it starts meanwhile inherit that. No effect where the system
