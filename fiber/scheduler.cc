@@ -27,10 +27,12 @@ Scheduler::Scheduler(Port& port, Options options)
     : port_(port),
       options_(options),
       fibers_(*this, &Scheduler::enter, options.stack_size, options.guards),
+      spare_(&fibers_.take(0)),
       random_(options.shuffle_seed.value_or(0)) {}
 
 Scheduler::~Scheduler() {
   inbox_.drain();
+  free_spare();
   fibers_.orphan(handler_, inbox_);
   settle();
 }
@@ -144,6 +146,10 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
   fiber.handle.store(Ownership::kHeld, std::memory_order_relaxed);
   fiber.completion.reset();
   fibers_.put(fiber);
+}
+
+void Scheduler::free_spare() noexcept {
+  if (spare_) make_free(*std::exchange(spare_, nullptr));
 }
 
 void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).make_free(fiber); }

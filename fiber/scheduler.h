@@ -224,6 +224,7 @@ class Scheduler {
   void recycle(Fiber& fiber) noexcept;
   void report(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
+  void free_spare() noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
   void take_ids() noexcept;
 
@@ -254,6 +255,7 @@ class Scheduler {
   const Options options_;
   TimerQueue timers_;
   FiberPool fibers_;
+  Fiber* spare_;          // for the shutdown, which must not fail; until it needs one
   std::size_t live_ = 0;  // fibers that have begun and not ended
   std::uint64_t next_id_ = 0;
   std::uint64_t last_id_ = 0;

@@ -205,6 +205,7 @@ void Scheduler::wait_for_post() {
 
 // Starts f() as a fiber that the shutdown does not cancel. REQUIRES: f outlives it.
 void Scheduler::start_cleanup(std::string_view name, const std::function<void()>& f) {
+  free_spare();
   Fiber& fiber = reserve({.name = name});
   fiber.payload = const_cast<std::function<void()>*>(&f);
   fiber.work = [](Fiber& self) noexcept {
