@@ -441,6 +441,10 @@ BOOST_AUTO_TEST_CASE(
     ConditionVariable& alias = *changed;
     const bool notified_destroys = round % 2;
     bool waits = false;
+    const auto it_waits = [&] {
+      const Lock lock(mutex);
+      return waits;
+    };
     crowd.run_two(
         round,
         [&] {
@@ -450,7 +454,7 @@ BOOST_AUTO_TEST_CASE(
           if (notified_destroys) changed.reset();
         },
         [&] {
-          while (!(Lock(mutex), waits)) yield();
+          while (!it_waits()) yield();
           round % 4 < 2 ? alias.notify_one() : alias.notify_all();
           if (!notified_destroys) changed.reset();
         });
