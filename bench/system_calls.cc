@@ -10,28 +10,39 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include <csignal>
+#include <ctime>
 
 #include "bench/harness.h"
 
 namespace weft::bench {
 namespace {
 
-constexpr std::uint64_t kInterrupted = 30'000;
+constexpr double kInterruptedUs = 10;
 
 SystemCalls* counts = nullptr;
 std::uint64_t returned_at = 0;
+std::uint64_t interrupted = 0;  // kInterruptedUs in ticks
+
+std::uint64_t ticks_now() noexcept {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  std::uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#endif
+}
 
 void add(std::atomic<std::uint64_t>& sum, std::uint64_t more) noexcept {
   sum.store(sum.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
 }
 
 [[gnu::noinline]] void on_call() noexcept {
-  const std::uint64_t ticks = __rdtsc() - returned_at;
+  const std::uint64_t ticks = ticks_now() - returned_at;
   add(counts->count, 1);
-  if (ticks < kInterrupted) add(counts->ticks_between, ticks);
+  if (ticks < interrupted) add(counts->ticks_between, ticks);
 }
 
 // syscall(2) leaves errno as the call's own function would. These are no cancellation points of
@@ -43,7 +54,7 @@ Result forward(long number, Arguments... arguments) noexcept {
   }
   on_call();
   const auto result = static_cast<Result>(syscall(number, arguments...));
-  returned_at = __rdtsc();
+  returned_at = ticks_now();
   return result;
 }
 
@@ -52,21 +63,25 @@ constexpr long kSignalSetSize = 8;
 
 }  // namespace
 
-void count_system_calls(SystemCalls* to) noexcept { counts = to; }
+void count_system_calls(SystemCalls* to) noexcept {
+  if (to) interrupted = static_cast<std::uint64_t>(kInterruptedUs * ticks_per_us());
+  counts = to;
+}
 
 double ticks_per_us() {
   static const double ticks = [] {
     const double begin = wall_ns();
-    const std::uint64_t first = __rdtsc();
+    const std::uint64_t first = ticks_now();
     while (wall_ns() - begin < 10e6) continue;
-    return static_cast<double>(__rdtsc() - first) / (wall_ns() - begin) * 1e3;
+    return static_cast<double>(ticks_now() - first) / (wall_ns() - begin) * 1e3;
   }();
   return ticks;
 }
 
 }  // namespace weft::bench
 
-// The parameters are those of the C library, nullptr and 0 stand for what it leaves out.
+// The parameters are those of the C library, nullptr and 0 stand for what it leaves out. The system
+// calls are those that all architectures have: aarch64 has no epoll_wait and no poll.
 extern "C" {
 
 using weft::bench::forward;
@@ -124,7 +139,7 @@ int epoll_ctl(int epoll, int what, int fd, epoll_event* event) noexcept {
 }
 
 int epoll_wait(int epoll, epoll_event* events, int count, int timeout) {
-  return forward<int>(SYS_epoll_wait, epoll, events, count, timeout);
+  return forward<int>(SYS_epoll_pwait, epoll, events, count, timeout, nullptr, kSignalSetSize);
 }
 
 int epoll_pwait(int epoll, epoll_event* events, int count, int timeout, const sigset_t* signals) {
@@ -137,7 +152,9 @@ int epoll_pwait2(int epoll, epoll_event* events, int count, const timespec* time
 }
 
 int poll(pollfd* fds, nfds_t count, int timeout) {
-  return forward<int>(SYS_poll, fds, count, timeout);
+  timespec time{.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1'000'000L};
+  return forward<int>(SYS_ppoll, fds, count, timeout < 0 ? nullptr : &time, nullptr,
+                      kSignalSetSize);
 }
 
 int timerfd_settime(int fd, int flags, const itimerspec* value, itimerspec* old) noexcept {

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "bench/harness.h"
+#include "weft/fiber/atomic.h"
 
 namespace weft::bench {
 namespace {
@@ -88,7 +89,7 @@ class AtomicGate {
  public:
   void open() { open_.store(true, std::memory_order_release); }
   void pass() {
-    while (!open_.load(std::memory_order_acquire)) __builtin_ia32_pause();
+    while (!open_.load(std::memory_order_acquire)) relax_processor();
     open_.store(false, std::memory_order_relaxed);
   }
 
