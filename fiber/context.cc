@@ -8,6 +8,12 @@
 #include <cerrno>
 #include <new>
 
+#if defined(WEFT_ASAN)
+#include <sanitizer/lsan_interface.h>
+
+#include <atomic>
+#include <utility>
+#endif
 #if defined(WEFT_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -23,6 +29,31 @@ struct Borrowed {
   boost::context::stack_context allocate() { return {}; }
   void deallocate(boost::context::stack_context&) noexcept {}
 };
+
+#if defined(WEFT_ASAN)
+
+// LeakSanitizer knows the stack that each thread runs on, and no other. Where a program calls
+// exit() in a fiber, what only others refer to would be a leak: so theirs are made known, and the
+// thread's own. Up to a number, because each one that is taken back is looked for in a list.
+constexpr int kMaxLeakRoots = 8192;
+constinit std::atomic<int> leak_roots{0};
+
+bool register_leak_root(const void* bottom, std::size_t size) noexcept {
+  // Relaxed, both: the count bounds a list, and orders nothing.
+  if (leak_roots.fetch_add(1, std::memory_order_relaxed) >= kMaxLeakRoots) {
+    leak_roots.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  __lsan_register_root_region(bottom, size);
+  return true;
+}
+
+void unregister_leak_root(const void* bottom, std::size_t size) noexcept {
+  __lsan_unregister_root_region(bottom, size);
+  leak_roots.fetch_sub(1, std::memory_order_relaxed);
+}
+
+#endif
 
 }  // namespace
 
@@ -53,6 +84,7 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
   fake_stack_ = nullptr;
   bottom_ = bottom;
   size_ = stack.size;
+  leak_root_ = register_leak_root(bottom_, size_);
 #endif
 }
 
@@ -64,6 +96,7 @@ void Context::adopt_thread() noexcept {
     pthread_attr_getstack(&attributes, &bottom, &size_);
     bottom_ = bottom;
     pthread_attr_destroy(&attributes);
+    leak_root_ = register_leak_root(bottom_, size_);
   }
 #endif
 #if defined(WEFT_TSAN)
@@ -71,10 +104,19 @@ void Context::adopt_thread() noexcept {
 #endif
 }
 
+void Context::release_thread() noexcept {
+#if defined(WEFT_ASAN)
+  if (std::exchange(leak_root_, false)) unregister_leak_root(bottom_, size_);
+#endif
+}
+
 void Context::destroy() noexcept {
 #if defined(WEFT_TSAN)
   if (tsan_fiber_) __tsan_destroy_fiber(tsan_fiber_);
   tsan_fiber_ = nullptr;
+#endif
+#if defined(WEFT_ASAN)
+  if (std::exchange(leak_root_, false)) unregister_leak_root(bottom_, size_);
 #endif
 #if defined(WEFT_VALGRIND)
   VALGRIND_STACK_DEREGISTER(valgrind_id_);

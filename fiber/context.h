@@ -26,8 +26,9 @@ class Context {
   // context. `entry` must call SwitchState::arrive() first, and must never return.
   void create(void* bottom, void* top, void (*entry)(void* argument), void* argument);
 
-  // Makes this the context of the calling thread's own stack.
+  // Makes this the context of the calling thread's own stack, until release_thread().
   void adopt_thread() noexcept;
+  void release_thread() noexcept;
 
   // Gives back what sanitizers hold. The stack itself is dropped without being unwound:
   // whoever calls this knows that nothing is left on it.
@@ -52,6 +53,7 @@ class Context {
   void* fake_stack_ = nullptr;
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
+  bool leak_root_ = false;
 #endif
 #if defined(WEFT_TSAN)
   void* tsan_fiber_ = nullptr;

@@ -70,6 +70,7 @@ void Scheduler::attach() {
 
 void Scheduler::detach() noexcept {
   port_.leave();
+  loop_.context.release_thread();
   current_scheduler = nullptr;
 }
 
