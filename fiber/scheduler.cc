@@ -71,7 +71,7 @@ void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
 
 // ---- Spawning -----------------------------------------------------------------------------------
 
-Fiber& Scheduler::reserve(const SpawnOptions& options) {
+Fiber& Scheduler::reserve(const SpawnOptions& options, Layout) {
   Scheduler* const here = current_scheduler;
   if (options.on && options.on != here) [[unlikely]] {
     Fiber& visitor = options.on->fibers_.take_elsewhere(options.stack_size);

@@ -156,7 +156,12 @@ class Scheduler {
   // A fiber without work yet, for the scheduler that the options name. The caller fills its payload
   // and then calls start() or unreserve(). Throws as StackPool::take() does, and std::logic_error
   // where the options name no scheduler and the caller is no fiber.
-  static Fiber& reserve(const SpawnOptions& options);
+  //
+  // The type of `layout` is part of the function's name: where a program is compiled for a
+  // sanitizer and the library is not, or the other way round, their fibers differ, and the linker
+  // says so.
+  using Layout = std::integral_constant<std::size_t, sizeof(Context)>;
+  static Fiber& reserve(const SpawnOptions& options, Layout layout = {});
   static void start(Fiber& fiber, const SpawnOptions& options) noexcept;
   static void unreserve(Fiber& fiber) noexcept;
 
