@@ -89,7 +89,7 @@ int parse_request_line(std::string_view line, Request& request) {
   }
   if (!target.starts_with('/') && (request.method == "GET" || request.method == "HEAD")) return 400;
   request.path = target.substr(0, target.find('?'));
-  return 0;
+  return request.path.empty() ? 400 : 0;
 }
 
 // What the header fields that matter say.

@@ -76,6 +76,8 @@ BOOST_AUTO_TEST_CASE(a_bad_request_line_is_refused) {
                                  "GET /\tHTTP/1.1",
                                  "G@T / HTTP/1.1",
                                  "GET x HTTP/1.1",
+                                 "GET ?x HTTP/1.1",
+                                 "POST ?x HTTP/1.1",
                                  "GET * HTTP/1.1",
                                  "GET /#x HTTP/1.1",
                                  "GET /\x80 HTTP/1.1",
