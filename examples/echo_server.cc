@@ -1,8 +1,11 @@
 // A TCP server with a fiber per connection, which sends back what it gets. On SIGINT or SIGTERM it
 // accepts no more, gives the connections 5 s to end, or until a second signal, and then tells what
-// it has served.
+// it has served. On SIGUSR1 it tells what it is at.
 // Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777
 // Talk to it: socat - tcp:127.0.0.1:7777
+// Ask it: pkill -USR1 echo_server
+
+#include <malloc.h>
 
 #include <chrono>
 #include <csignal>
@@ -20,11 +23,12 @@ using namespace std::chrono_literals;
 namespace {
 
 struct Served {
-  long connections = 0, failed = 0, reads = 0, bytes = 0;
+  long connections = 0, open = 0, failed = 0, reads = 0, bytes = 0;
 };
 
 void echo(weft::TcpStream stream, Served& served) {
   ++served.connections;
+  ++served.open;
   try {
     char buffer[16 * 1024];
     while (const std::size_t size = stream.read_some(buffer)) {
@@ -35,15 +39,29 @@ void echo(weft::TcpStream stream, Served& served) {
   } catch (const std::system_error&) {  // such as a reset: the end of this connection only
     ++served.failed;
   }
+  --served.open;
+}
+
+// For whoever wants to know, days later, whether something is left of what has ended.
+void tell(weft::SignalSet& questions, const Served& served) {
+  for (;;) {
+    questions.wait();
+    const std::size_t fibers = weft::all_tasks().size();
+    std::printf("now: connections %ld, fibers %zu, bytes in use %zu\n", served.open, fibers,
+                mallinfo2().uordblks);
+    std::fflush(stdout);
+  }
 }
 
 void serve(const char* address) {
   weft::SignalSet signals({SIGINT, SIGTERM});
+  weft::SignalSet questions({SIGUSR1});
   weft::TcpListener listener(address);
   std::printf("listening on %s\n", listener.local_address().to_string().c_str());
   std::fflush(stdout);
 
   Served served;
+  auto teller = weft::spawn([&] { tell(questions, served); });
   weft::TaskGroup connections;
   auto stop = weft::spawn([&] {
     signals.wait();

@@ -101,6 +101,24 @@ BOOST_AUTO_TEST_CASE(echo_server_survives_a_reset) {
               });
 }
 
+BOOST_AUTO_TEST_CASE(echo_server_asked_what_it_is_at_tells) {
+  Server server("echo_server");
+  const auto tells = [&](const std::string& pattern) {
+    server.signal(SIGUSR1);
+    check_lines(server.read_line(), {pattern});
+  };
+  // Its main fiber, one that waits to end, and one that tells.
+  tells("now: connections 0, fibers 3, bytes in use *");
+  Program socat("socat", {"-t10", "-", "tcp:" + server.address});
+  socat.write("there?\n");
+  BOOST_TEST(socat.read_line() == "there?");
+  tells("now: connections 1, fibers 4, bytes in use *");
+  socat.close_input();
+  BOOST_TEST(socat.wait().exit_code == 0);
+  tells("now: connections 0, fibers 3, bytes in use *");
+  BOOST_TEST(server.stop().exit_code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(echo_load_tells_how_fast_the_server_is) {
   Server server("echo_server");
   const auto load = run_program("examples/echo_load", {"--connections", "3", "--seconds", "0.3",
