@@ -25,12 +25,15 @@ constexpr std::size_t kFirstRoom = 4096;
 std::size_t BufferedReader::fill() {
   if (begin_ == end_) begin_ = end_ = 0;
   if (end_ == buffer_.size()) {
-    if (begin_ > buffer_.size() / 2) {
-      std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-      end_ -= begin_;
-      begin_ = 0;
-    } else {
-      buffer_.resize(std::max(kFirstRoom, 2 * buffer_.size()));
+    // As much room behind what there is as that takes: so to move it costs no more than to read.
+    const std::size_t ahead = end_ - begin_;
+    if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, ahead);
+    begin_ = 0;
+    end_ = ahead;
+    const std::size_t room = std::max(kFirstRoom, 2 * ahead);
+    if (buffer_.size() < room) {
+      buffer_.reserve(room);  // no more than that, which resize() alone might take
+      buffer_.resize(room);
     }
   }
   const std::size_t size = read_(stream_, {buffer_.data() + end_, buffer_.size() - end_});

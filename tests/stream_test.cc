@@ -225,6 +225,26 @@ BOOST_AUTO_TEST_CASE(memory_does_not_grow_with_the_stream) {
   BOOST_TEST(stream.most_room <= 8192u);
 }
 
+BOOST_AUTO_TEST_CASE(memory_grows_to_twice_the_limit) {
+  constexpr std::size_t kLimit = 5000;
+  std::size_t most_room = 0;
+  for (std::size_t first = 0; first <= kLimit; first += 250) {
+    for (std::size_t second = 0; second <= kLimit; second += 250) {
+      std::string text;
+      for (int i = 0; i < 6; ++i) {
+        for (const std::size_t size : {first, second, kLimit})
+          text += std::string(size, 'x') + '\n';
+      }
+      Chunks stream(text, 1'000'000);
+      BufferedReader reader(stream, kLimit);
+      while (reader.read_line()) continue;
+      most_room = std::max(most_room, stream.most_room);
+    }
+  }
+  BOOST_TEST(most_room > kLimit);
+  BOOST_TEST(most_room <= 2 * (kLimit + 1));
+}
+
 BOOST_AUTO_TEST_CASE(the_limit_is_for_what_comes_before_the_delimiter) {
   for_all_chunks(
       "12345--12345--",
