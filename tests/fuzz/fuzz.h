@@ -1,7 +1,6 @@
 #ifndef WEFT_TESTS_FUZZ_FUZZ_H_
 #define WEFT_TESTS_FUZZ_FUZZ_H_
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

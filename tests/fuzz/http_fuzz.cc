@@ -9,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -125,7 +124,8 @@ void check_promises(std::string_view head, const http::Request& request) {
   constexpr int kRefusals[] = {0, 400, 417, 501, 505};
   require(std::count(std::begin(kRefusals), std::end(kRefusals), request.refusal) == 1,
           "a request is taken, or refused as http.h says");
-  require(lies_in(request.method, head) || request.method == "/", "the method is of the head");
+  require(lies_in(request.method, head), "the method is of the head");
+  require(lies_in(request.path, head) || request.path == "/", "the path is of the head");
   if (request.refusal != 0) return;
   require(head.find(kEnd) + kEnd.size() == head.size(), "a head ends with its first empty line");
   const bool reads = request.method == "GET" || request.method == "HEAD";
