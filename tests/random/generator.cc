@@ -1,0 +1,467 @@
+#include "tests/random/generator.h"
+
+#include <array>
+#include <initializer_list>
+#include <random>
+#include <utility>
+
+namespace weft::test {
+namespace {
+
+// What holds where an operation stands.
+struct Place {
+  bool bounded =
+      false;            // no wait for ever: cancellation does not come here, or others depend on it
+  bool strict = false;  // nor by a timeout around it: an exception is in flight
+  bool joins = true;    // children may be joined
+  bool condition = false;     // the condition may be waited for without limit
+  bool late = false;          // a timeout around it may be over from the start
+  unsigned held = 0;          // mutexes, a bit each
+  int depth = 0;              // of scopes
+  int own_group = -1;         // which this fiber belongs to
+  std::vector<int> groups{};  // around it
+};
+
+class Generator {
+ public:
+  explicit Generator(std::uint64_t seed) : random_(seed) { program_.seed = seed; }
+
+  Program make() {
+    program_.shuffled = below(8) != 0;
+    for (auto& kind : program_.queue_kinds) kind = static_cast<QueueKind>(below(3));
+    for (int& capacity : program_.capacities)
+      capacity = one_in(5) ? 0 : 1 + below(one_in(3) ? 3 : 1);
+    for (int& permits : program_.permits) permits = below(2);
+    program_.parties = 1 + below(3);
+    choose_theme();
+    make_main();
+    return std::move(program_);
+  }
+
+ private:
+  // Families of operations.
+  enum Family {
+    kTime,
+    kQueue,
+    kMutex,
+    kCondition,
+    kSemaphore,
+    kEvent,
+    kBarrier,
+    kPromise,
+    kTasks,
+    kSpawn,
+    kCalls,
+    kScopes,
+    kErrors,
+    kFamilies
+  };
+
+  static constexpr int kMost = 6;  // weight
+
+  // What a fiber has started so far.
+  struct Started {
+    std::vector<int> tasks;
+    std::vector<int> calls;
+    std::vector<std::pair<int, int>> callbacks;  // promise, fiber
+  };
+
+  // A program is about few things, which so get into each other's way.
+  void choose_theme() {
+    for (int& weight : weights_) weight = std::array{0, 0, 1, kMost}[random_() % 4];
+    weights_[kTime] = 3;
+    weights_[kSpawn] = 2 + below(4);
+    weights_[kTasks] = 1 + below(4);
+    weights_[kScopes] = 1 + below(4);
+    weights_[kErrors] = below(3);
+    for (int& favourite : favourites_) favourite = static_cast<int>(random_() % 6);
+    pushes_ = 1 + below(5);
+  }
+
+  // Of so many, mostly the favourite.
+  int some_object(Family family, int count) {
+    return (one_in(4) ? below(6) : favourites_[family]) % count;
+  }
+
+  int below(int limit) { return static_cast<int>(random_() % static_cast<unsigned>(limit)); }
+  bool one_in(int n) { return below(n) == 0; }
+  template <class T>
+  const T& one_of(const std::vector<T>& all) {
+    return all[random_() % all.size()];
+  }
+
+  std::int64_t some_time() {
+    static constexpr std::array<std::int64_t, 12> kTimes{
+        1, 500, 1000, 1000, 1000, 2000, 2000, 3000, 5000, 10'000, 1'000'000, 3'000'000};
+    return kTimes[random_() % kTimes.size()];
+  }
+  std::int64_t some_time_or_none() { return one_in(8) ? 0 : some_time(); }
+
+  int new_fiber() {
+    program_.fibers.emplace_back();
+    return static_cast<int>(program_.fibers.size()) - 1;
+  }
+  bool may_start() const {
+    return static_cast<int>(program_.fibers.size()) < most_fibers_ && level_ < 4;
+  }
+
+  void make_main() {
+    std::vector<Op> ops;
+    new_fiber();
+    const int roots = 2 + below(4);
+    const int most = 6 + below(Program::kMaxFibers - 8);
+    for (int i = 0; i < roots; ++i) {
+      most_fibers_ = 2 + (i + 1) * most / roots;
+      const int root = new_fiber();
+      ops.push_back({{.what = Do::kSpawn, .object = root, .eager = one_in(4)}});
+      fill(root, -1);
+    }
+    ops.push_back({{.what = Do::kSleep, .time = kHorizon}});
+    for (int root = 1; root <= static_cast<int>(program_.fibers.size()); ++root) {
+      for (const Op& op : std::vector<Op>(ops)) {
+        if (op.what == Do::kSpawn && op.object == root) {
+          ops.push_back({{.what = Do::kCancel, .object = root}});
+        }
+      }
+    }
+    program_.fibers[0] = std::move(ops);
+  }
+
+  void fill(int fiber, int own_group) {
+    Started started;
+    std::swap(started, started_);
+    const int budget = std::exchange(budget_, 4 + below(16));
+    ++level_;
+    Place place;
+    place.own_group = own_group;
+    std::vector<Op> ops;
+    if (one_in(3)) {  // else few would have several children
+      for (int count = 1 + below(3); count > 0 && may_start(); --count) {
+        const int child = new_fiber();
+        ops.push_back({{.what = Do::kSpawn, .object = child, .eager = one_in(4)}});
+        started_.tasks.push_back(child);
+        fill(child, -1);
+      }
+    }
+    for (Op& op : block(place, 2 + below(10))) ops.push_back(std::move(op));
+    program_.fibers[static_cast<std::size_t>(fiber)] = std::move(ops);
+    --level_;
+    budget_ = budget;
+    std::swap(started, started_);
+  }
+
+  std::vector<Op> block(const Place& place, int size) {
+    std::vector<Op> ops;
+    for (; size > 0 && budget_ > 0; --size) {
+      --budget_;
+      Op op = some(place);
+      op.caught = op.caught || !one_in(6);
+      ops.push_back(std::move(op));
+    }
+    return ops;
+  }
+  std::vector<Op> block(const Place& place) { return block(place, 1 + below(4)); }
+
+  Op some(const Place& place) {
+    for (int tries = 0; tries < 30; ++tries) {
+      Op op;
+      const int family = below(kFamilies);
+      if (weights_[family] <= below(kMost)) continue;
+      if (make(op, static_cast<Family>(family), place)) return op;
+    }
+    return {{.what = Do::kYield}};
+  }
+
+  // Returns false if nothing of this family may stand there.
+  bool make(Op& op, Family family, const Place& place) {
+    switch (family) {
+      case kTime:
+        op.what = one_in(2) ? Do::kYield : Do::kSleep;
+        op.time = op.what == Do::kSleep ? some_time_or_none() : 0;
+        return true;
+      case kQueue:
+        return make_queue(op, place);
+      case kMutex:
+        return make_mutex(op, place);
+      case kCondition:
+        return make_condition(op, place);
+      case kSemaphore:
+        op.object = some_object(family, Program::kSemaphores);
+        op.number = 1 + below(3);
+        return pick(op, place, {Do::kAcquire, Do::kTryAcquire, Do::kTryAcquireFor, Do::kRelease});
+      case kEvent:
+        op.object = some_object(family, Program::kEvents);
+        return pick(op, place, {Do::kSet, Do::kClear, Do::kWaitEvent, Do::kWaitEventFor});
+      case kBarrier:
+        return pick(op, place, {Do::kArrive});
+      case kPromise:
+        return make_promise(op, place);
+      case kTasks:
+        return make_tasks(op, place);
+      case kSpawn:
+        return make_spawn(op, place);
+      case kCalls:
+        return make_call(op);
+      case kScopes:
+        return make_scope(op, place);
+      default:
+        if (place.depth == 0 && !one_in(4)) return false;
+        op.what = Do::kThrow;
+        op.number = ++numbers_;
+        return true;
+    }
+  }
+
+  static bool waits_for_ever(Do what) {
+    switch (what) {
+      case Do::kPush:
+      case Do::kPop:
+      case Do::kJoinQueue:
+      case Do::kLock:
+      case Do::kLockShared:
+      case Do::kWaitCondition:
+      case Do::kAcquire:
+      case Do::kWaitEvent:
+      case Do::kArrive:
+      case Do::kGetFuture:
+      case Do::kGet:
+      case Do::kWait:
+      case Do::kAsCompleted:
+      case Do::kJoinGroup:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  bool pick(Op& op, const Place& place, std::initializer_list<Do> all) {
+    op.what = std::data(all)[below(static_cast<int>(all.size()))];
+    op.time = some_time_or_none();
+    return !place.bounded || !waits_for_ever(op.what);
+  }
+
+  bool make_queue(Op& op, const Place& place) {
+    op.object = some_object(kQueue, Program::kQueues);
+    op.number = below(4) * 1000 + ++numbers_;
+    if (one_in(25)) return pick(op, place, {Do::kClose});
+    if (one_in(5)) return pick(op, place, {Do::kTaskDone, Do::kTaskDone, Do::kJoinQueue});
+    if (below(6) < pushes_) {
+      return pick(op, place, {Do::kPush, Do::kPush, Do::kTryPush, Do::kTryPushFor});
+    }
+    return pick(op, place, {Do::kPop, Do::kPop, Do::kTryPop, Do::kTryPopFor});
+  }
+
+  bool make_mutex(Op& op, const Place& place) {
+    op.object = some_object(kMutex, Program::kMutexes);
+    if (place.depth > 4) return false;
+    const bool shared = op.object == Program::kSharedMutex && one_in(2);
+    // Whether the time of a shared lock is over already cannot be told from the record.
+    if (op.object == Program::kSharedMutex && place.late) return false;
+    const bool possible =
+        shared ? pick(op, place, {Do::kLockShared, Do::kTryLockShared, Do::kTryLockSharedFor})
+               : pick(op, place, {Do::kLock, Do::kTryLock, Do::kTryLockFor});
+    if (!possible || place.held >> op.object & 1) return false;
+    if (op.object == Program::kSharedMutex && op.time == 0) op.time = 1;
+    op.body = block(holding(op.object, place));
+    if (one_in(2)) {
+      op.body.insert(op.body.begin(), {{.what = Do::kSleep, .time = some_time()}});
+    }
+    return true;
+  }
+
+  // Whoever comes back from the condition waits for its mutex where no cancellation reaches it. So
+  // who holds that may not do what takes for ever.
+  static Place holding(int mutex, const Place& place) {
+    Place inside = place;
+    inside.held |= 1U << mutex;
+    ++inside.depth;
+    if (mutex == 0) {
+      inside.condition = !place.bounded;
+      inside.bounded = true;
+      inside.joins = false;
+    }
+    return inside;
+  }
+
+  bool make_condition(Op& op, const Place& place) {
+    op.time = some_time_or_none();
+    if (!(place.held & 1)) {
+      if (one_in(3)) {
+        op.what = one_in(2) ? Do::kNotifyOne : Do::kNotifyAll;
+        return true;
+      }
+      op.what = place.bounded ? Do::kTryLockFor : Do::kLock;
+      op.body = block(holding(0, place));
+      Op wait;
+      if (make_condition(wait, holding(0, place))) op.body.insert(op.body.begin(), wait);
+      return true;
+    }
+    static constexpr Do kAll[] = {Do::kWaitCondition, Do::kWaitConditionFor, Do::kNotifyOne,
+                                  Do::kNotifyAll};
+    op.what = kAll[below(4)];
+    return op.what != Do::kWaitCondition || place.condition;
+  }
+
+  bool make_promise(Op& op, const Place& place) {
+    op.object = some_object(kPromise, Program::kPromises);
+    op.number = ++numbers_;
+    if (one_in(4) && may_start()) {
+      op.what = Do::kAddCallback;
+      op.number = new_fiber();
+      fill(static_cast<int>(op.number), -1);
+      started_.callbacks.emplace_back(op.object, static_cast<int>(op.number));
+      return true;
+    }
+    if (one_in(6) && !started_.callbacks.empty()) {
+      const auto& [promise, fiber] = one_of(started_.callbacks);
+      op = {{.what = Do::kRemoveCallback, .object = promise, .number = fiber}};
+      return true;
+    }
+    if (one_in(3)) {
+      return pick(op, place, {Do::kSetValue, Do::kSetValue, Do::kSetException, Do::kBreakPromise});
+    }
+    return pick(op, place, {Do::kGetFuture, Do::kGetFuture, Do::kWaitFutureFor});
+  }
+
+  bool make_tasks(Op& op, const Place& place) {
+    if (one_in(3)) {  // also the fiber itself, one that has ended, or one that it belongs to
+      op.what = Do::kCancel;
+      op.object = 1 + below(static_cast<int>(program_.fibers.size()));
+      return true;
+    }
+    if (started_.tasks.empty()) return make_spawn(op, place);
+    op.object = one_of(started_.tasks);
+    op.number = 0;
+    const bool possible = pick(
+        op, place,
+        {Do::kGet, Do::kGet, Do::kGet, Do::kWait, Do::kWaitFor, Do::kDrop, Do::kDrop, Do::kDetach,
+         Do::kWaitAll, Do::kWaitFirst, Do::kWaitFirstException, Do::kAsCompleted});
+    const bool several = op.what >= Do::kWaitAll && op.what <= Do::kAsCompleted;
+    if (several && !place.bounded && one_in(2)) op.time = -1;
+    return possible && (place.joins || op.what != Do::kDrop);
+  }
+
+  bool make_spawn(Op& op, const Place& place) {
+    if (!may_start()) return false;
+    op.eager = one_in(4);
+    if (one_in(5) && place.joins && !place.bounded) {
+      op = {{.what = Do::kGather, .object = ++groups_}};
+      for (int count = 1 + below(3); count > 0 && may_start(); --count) {
+        const int child = new_fiber();
+        op.number |= std::int64_t{1} << child;
+        fill(child, -1);
+      }
+      return true;
+    }
+    op.what = Do::kSpawn;
+    op.object = new_fiber();
+    std::vector<int> groups = place.groups;
+    if (place.own_group >= 0) groups.push_back(place.own_group);
+    if (!groups.empty() && !one_in(3)) {
+      op.into = Into::kGroup;
+      op.number = one_of(groups);
+    } else if (one_in(6)) {
+      op.into = Into::kNobody;
+    } else {
+      started_.tasks.push_back(op.object);
+    }
+    fill(op.object, op.into == Into::kGroup ? static_cast<int>(op.number) : -1);
+    return true;
+  }
+
+  bool make_call(Op& op) {
+    if (one_in(4) && !started_.calls.empty()) {
+      op = {{.what = Do::kCancelCall, .object = one_of(started_.calls)}};
+      return true;
+    }
+    if (!may_start()) return false;
+    static constexpr Do kAll[] = {Do::kPost, Do::kCallSoon, Do::kCallLater};
+    op.what = kAll[below(3)];
+    op.time = some_time_or_none();
+    op.object = new_fiber();
+    if (op.what != Do::kPost) started_.calls.push_back(op.object);
+    fill(op.object, -1);
+    return true;
+  }
+
+  bool make_scope(Op& op, const Place& place) {
+    if (place.depth > 4) return false;
+    Place inside = place;
+    ++inside.depth;
+    switch (below(8)) {
+      case 0:
+      case 1:
+      case 2:
+        op.what = one_in(3) ? Do::kDeadline : Do::kTimeout;
+        op.time = some_time_or_none();
+        if (op.what == Do::kDeadline || op.time == 0) inside.late = true;
+        if (!place.strict) inside.bounded = false;
+        break;
+      case 3:
+        op.what = Do::kShield;
+        inside.bounded = true;
+        inside.condition = false;
+        break;
+      case 4:
+      case 5:
+        op = {{.what = Do::kTry, .all = one_in(3), .rethrow = one_in(3)}};
+        op.part = block(inside, 1 + below(2));
+        break;
+      case 6: {
+        if (place.strict) return false;
+        op.what = Do::kCleanup;
+        Place destructor = inside;
+        destructor.bounded = destructor.strict = true;
+        destructor.joins = destructor.condition = false;
+        op.part = block(destructor, 1 + below(2));
+        break;
+      }
+      default:
+        return make_group(op, place);
+    }
+    op.body = block(inside);
+    return true;
+  }
+
+  bool make_group(Op& op, const Place& place) {
+    if (place.bounded || !place.joins || !may_start()) return false;
+    op = {{.what = Do::kGroup, .object = ++groups_}};
+    Place inside = place;
+    ++inside.depth;
+    inside.groups.push_back(op.object);
+    op.body = block(inside);
+    for (int count = 1 + below(3); count > 0 && may_start(); --count) {
+      const int child = new_fiber();
+      op.body.push_back({{.what = Do::kSpawn,
+                          .object = child,
+                          .number = op.object,
+                          .into = Into::kGroup,
+                          .eager = one_in(4)}});
+      fill(child, op.object);
+    }
+    if (one_in(6)) op.body.push_back({{.what = Do::kCancelGroup, .object = op.object}});
+    for (Op& more : block(inside, below(2))) op.body.push_back(std::move(more));
+    if (!one_in(5)) {
+      op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = one_in(2)}});
+    }
+    return true;
+  }
+
+  std::mt19937_64 random_;
+  Program program_;
+  Started started_;
+  int budget_ = 0;  // operations of the fiber still to come
+  int most_fibers_ = 0;
+  int level_ = 0;  // in the tree of fibers
+  int numbers_ = 0;
+  int groups_ = 0;
+  int weights_[kFamilies] = {};
+  int favourites_[kFamilies] = {};
+  int pushes_ = 1;  // of six calls of queues that wait
+};
+
+}  // namespace
+
+Program make_program(std::uint64_t seed) { return Generator(seed).make(); }
+
+}  // namespace weft::test

@@ -1,0 +1,440 @@
+#include "tests/random/interpreter.h"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <utility>
+#include <vector>
+
+#include "tests/random/recorder.h"
+#include "tests/random/shared_objects.h"
+#include "tests/random/task_range.h"
+#include "weft/weft.h"
+
+namespace weft::test {
+namespace {
+
+class Interpreter {
+ public:
+  explicit Interpreter(const Program& program)
+      : program_(program), objects_(program), tasks_(program.fibers.size()) {}
+
+  Record run() {
+    RunOptions options{.virtual_time = true, .cancel_on_signal = false};
+    if (program_.shuffled) options.shuffle_seed = program_.seed;
+    weft::run(
+        [body = Body(*this, 0)]() mutable {
+          body.interpreter().begin_main();
+          body();
+        },
+        options);
+    objects_.empty([this](Step step, std::int64_t left) {
+      note({Entry::kLeft, 0, 0, step, {Outcome::kOk, left}});
+    });
+    return recorder_.take();
+  }
+
+ private:
+  // A fiber: its callable.
+  class Body {
+   public:
+    Body(Interpreter& interpreter, int fiber) : interpreter_(&interpreter), fiber_(fiber) {}
+    Body(Body&& other) noexcept
+        : interpreter_(std::exchange(other.interpreter_, nullptr)), fiber_(other.fiber_) {}
+    ~Body() {
+      if (interpreter_) interpreter_->note({Entry::kFiberEnd, fiber_, 0, {}, outcome_});
+    }
+
+    std::int64_t operator()() {
+      interpreter_->note({Entry::kFiberBegin, fiber_});
+      try {
+        interpreter_->live(fiber_);
+      } catch (...) {
+        outcome_ = caught_outcome();
+        throw;
+      }
+      outcome_ = {Outcome::kOk, result_of(fiber_)};
+      return result_of(fiber_);
+    }
+
+    Interpreter& interpreter() { return *interpreter_; }
+
+   private:
+    Interpreter* interpreter_;
+    int fiber_;
+    Outcome outcome_{Outcome::kNeverBegan};
+  };
+
+  // What a running fiber has.
+  struct Self {
+    explicit Self(int its_fiber) : fiber(its_fiber) {}
+    const int fiber;
+    std::vector<int> children{};
+    std::unique_lock<Mutex>* held = nullptr;  // of the mutex that has the condition
+  };
+
+  void begin_main() {
+    recorder_.start();
+    Scheduler::current().set_exception_handler([this](std::exception_ptr exception) {
+      try {
+        std::rethrow_exception(std::move(exception));
+      } catch (...) {
+        note({Entry::kUnhandled, 0, 0, {}, caught_outcome()});
+      }
+    });
+  }
+
+  void note(const Entry& entry) { recorder_.note(entry); }
+  template <class F>
+  void step(const Self& self, const Step& step, F f) {
+    recorder_.step(self.fiber, step, f);
+  }
+  template <class F>
+  static Outcome done(F f) {
+    f();
+    return {};
+  }
+
+  void live(int fiber) {
+    Self self(fiber);
+    struct Leave {
+      ~Leave() {
+        for (const int child : self.children) interpreter.drop(self, child);
+      }
+      Interpreter& interpreter;
+      Self& self;
+    } const leave{*this, self};
+    execute(self, program_.fibers[static_cast<std::size_t>(fiber)]);
+  }
+
+  void execute(Self& self, const std::vector<Op>& ops) {
+    for (const Op& op : ops) execute(self, op);
+  }
+
+  void execute(Self& self, const Op& op) {
+    if (op.what <= Do::kThrow) {
+      do_simple(self, op);
+    } else if (op.what <= Do::kJoinQueue) {
+      step(self, op, [&] { return objects_.use_queue(op); });
+    } else if (op.what <= Do::kUnlockShared) {
+      do_lock(self, op);
+    } else if (op.what <= Do::kNotifyAll) {
+      do_condition(self, op);
+    } else if (op.what <= Do::kArrive) {
+      step(self, op, [&] { return objects_.use_signal(op); });
+    } else if (op.what <= Do::kRemoveCallback) {
+      do_promise(self, op);
+    } else if (op.what <= Do::kDetach) {
+      do_task(self, op);
+    } else if (op.what <= Do::kCancelCall) {
+      do_call(self, op);
+    } else if (op.what <= Do::kStep) {
+      do_tasks(self, op);
+    } else if (op.what <= Do::kGather) {
+      do_group(self, op);
+    } else {
+      do_scope(self, op);
+    }
+  }
+
+  void do_simple(Self& self, const Op& op) {
+    step(self, op, [&]() -> Outcome {
+      if (op.what == Do::kThrow) throw Failure(op.number);
+      return done([&] { op.what == Do::kYield ? yield() : sleep_for(Duration(op.time)); });
+    });
+  }
+
+  void do_lock(Self& self, const Op& op) {
+    const bool shared = op.what >= Do::kLockShared;
+    if (op.object != Program::kSharedMutex) {
+      std::unique_lock lock(objects_.mutexes[static_cast<std::size_t>(op.object)], std::defer_lock);
+      if (op.object == 0) self.held = &lock;
+      hold(self, op, lock);
+    } else if (shared) {
+      std::shared_lock lock(objects_.shared_mutex, std::defer_lock);
+      hold(self, op, lock);
+    } else {
+      std::unique_lock lock(objects_.shared_mutex, std::defer_lock);
+      hold(self, op, lock);
+    }
+  }
+
+  template <class Lock>
+  void hold(Self& self, const Op& op, Lock& lock) {
+    step(self, op, [&] {
+      if (op.what == Do::kLock || op.what == Do::kLockShared) return done([&] { lock.lock(); });
+      if (op.what == Do::kTryLock || op.what == Do::kTryLockShared)
+        return yes_or_no(lock.try_lock());
+      return yes_or_no(lock.try_lock_for(Duration(op.time)));
+    });
+    if (!lock.owns_lock()) return;
+    struct Unlock {
+      ~Unlock() {
+        const Do what = op.what >= Do::kLockShared ? Do::kUnlockShared : Do::kUnlock;
+        interpreter.step(self, {.what = what, .object = op.object},
+                         [&] { return done([&] { lock.unlock(); }); });
+      }
+      Interpreter& interpreter;
+      Self& self;
+      const Op& op;
+      Lock& lock;
+    } const unlock{*this, self, op, lock};
+    execute(self, op.body);
+  }
+
+  void do_condition(Self& self, const Op& op) {
+    step(self, op, [&] {
+      switch (op.what) {
+        case Do::kNotifyOne:
+          return done([&] { objects_.condition.notify_one(); });
+        case Do::kNotifyAll:
+          return done([&] { objects_.condition.notify_all(); });
+        case Do::kWaitCondition:
+          return done([&] { objects_.condition.wait(*self.held); });
+        default:
+          return yes_or_no(objects_.condition.wait_for(*self.held, Duration(op.time)) ==
+                           std::cv_status::no_timeout);
+      }
+    });
+  }
+
+  void do_promise(Self& self, const Op& op) {
+    const auto i = static_cast<std::size_t>(op.object);
+    const bool sets = op.what >= Do::kSetValue && op.what <= Do::kBreakPromise;
+    if (sets && !objects_.promises[i]) return;
+    step(self, op, [&]() -> Outcome {
+      if (op.what <= Do::kBreakPromise) return objects_.use_future(op);
+      const auto& future = objects_.futures[i];
+      if (op.what == Do::kRemoveCallback) {
+        return yes_or_no(future.remove_done_callback(callbacks_[op.number]));
+      }
+      callbacks_[op.number] = future.add_done_callback(Body(*this, static_cast<int>(op.number)));
+      return {};
+    });
+  }
+
+  Task<std::int64_t>& task_of(int fiber) { return tasks_[static_cast<std::size_t>(fiber)]; }
+
+  void do_task(Self& self, const Op& op) {
+    if (op.what == Do::kSpawn) return spawn_one(self, op);
+    if (op.what == Do::kCancel) return cancel(self, op);
+    if (!task_of(op.object).valid()) return;
+    if (op.what == Do::kDrop) return drop(self, op.object);
+    step(self, op, [&]() -> Outcome {
+      Task<std::int64_t>& task = task_of(op.object);
+      switch (op.what) {
+        case Do::kGet:
+          return {Outcome::kOk, task.get()};
+        case Do::kWait:
+          return done([&] { task.wait(); });
+        case Do::kWaitFor:
+          return yes_or_no(task.wait_for(Duration(op.time)));
+        default:
+          return done([&] { task.detach(); });
+      }
+    });
+  }
+
+  void spawn_one(Self& self, const Op& op) {
+    step(self, op, [&] {
+      const SpawnOptions options{.eager = op.eager};
+      Body body(*this, op.object);
+      if (op.into == Into::kGroup) {
+        groups_.at(op.number)->spawn(std::move(body), options);
+      } else if (op.into == Into::kNobody) {
+        spawn(std::move(body), options).detach();
+      } else {
+        self.children.push_back(op.object);
+        task_of(op.object) = spawn(std::move(body), options);
+      }
+      return Outcome{};
+    });
+  }
+
+  void cancel(Self& self, const Op& op) {
+    const bool known = op.object < static_cast<int>(tasks_.size()) && task_of(op.object).valid();
+    step(self, op, [&] {
+      if (known) task_of(op.object).cancel();
+      return yes_or_no(known);
+    });
+  }
+
+  void drop(Self& self, int child) {
+    if (!task_of(child).valid()) return;
+    step(self, {.what = Do::kDrop, .object = child},
+         [&] { return done([&] { const auto dropped = std::move(task_of(child)); }); });
+  }
+
+  void do_call(Self& self, const Op& op) {
+    if (op.what == Do::kCancelCall && !calls_.contains(op.object)) return;
+    step(self, op, [&] {
+      Scheduler& scheduler = Scheduler::current();
+      switch (op.what) {
+        case Do::kPost:
+          return done([&] { scheduler.post(Body(*this, op.object)); });
+        case Do::kCallSoon:
+          calls_[op.object] = scheduler.call_soon(Body(*this, op.object));
+          return Outcome{};
+        case Do::kCallLater:
+          calls_[op.object] = scheduler.call_later(Duration(op.time), Body(*this, op.object));
+          return Outcome{};
+        default:
+          return done([&] { calls_[op.object].cancel(); });
+      }
+    });
+  }
+
+  // Of all the tasks that the fiber has.
+  void do_tasks(Self& self, const Op& op) {
+    std::vector<int> children;
+    Step what = op;
+    what.number = 0;
+    for (const int child : self.children) {
+      if (!task_of(child).valid()) continue;
+      children.push_back(child);
+      what.number |= std::int64_t{1} << child;
+    }
+    if (children.empty()) return;
+    std::ranges::sort(children);
+    const TaskRange tasks(tasks_, children);
+    step(self, what, [&] {
+      if (op.what == Do::kAsCompleted) return done([&] { take_in_turn(self, tasks, children); });
+      static constexpr std::array kWhens{When::all_completed, When::first_completed,
+                                         When::first_exception};
+      const When when =
+          kWhens[static_cast<std::size_t>(op.what) - static_cast<std::size_t>(Do::kWaitAll)];
+      const auto time = op.time < 0 ? std::nullopt : std::optional(Duration(op.time));
+      Outcome outcome;
+      for (const std::size_t i : weft::wait(tasks, when, time).done) {
+        outcome.value |= std::int64_t{1} << children[i];
+      }
+      return outcome;
+    });
+  }
+
+  template <class Range>
+  void take_in_turn(Self& self, Range& tasks, const std::vector<int>& children) {
+    AsCompleted completed = as_completed(tasks);
+    std::optional<AsCompleted::iterator> next;
+    for (std::size_t left = children.size(); left > 0; --left) {
+      step(self, {.what = Do::kStep}, [&] {
+        next ? (void)++*next : (void)next.emplace(completed.begin());
+        return Outcome{Outcome::kOk, children[**next]};
+      });
+    }
+  }
+
+  void do_group(Self& self, const Op& op) {
+    switch (op.what) {
+      case Do::kGroup:
+        return group(self, op);
+      case Do::kGather:
+        return gather_all(self, op);
+      default:
+        step(self, op, [&] {
+          TaskGroup& its = *groups_.at(op.object);
+          return done([&] { op.what == Do::kJoinGroup ? its.join() : its.cancel(); });
+        });
+    }
+  }
+
+  void group(Self& self, const Op& op) {
+    step(self, op, [&] {
+      struct Close {
+        ~Close() {
+          interpreter.step(self, {.what = Do::kCloseGroup, .object = number},
+                           [&] { return done([&] { group.reset(); }); });
+        }
+        Interpreter& interpreter;
+        Self& self;
+        int number;
+        std::optional<TaskGroup> group{};
+      } close{*this, self, op.object};
+      groups_[op.object] = &close.group.emplace();
+      execute(self, op.body);
+      return Outcome{};
+    });
+  }
+
+  // The callables outlive the children, so these tell of their ends themselves.
+  void gather_all(Self& self, const Op& op) {
+    std::vector<std::function<std::int64_t()>> all;
+    for (int child = 0; child < static_cast<int>(program_.fibers.size()); ++child) {
+      if (op.number >> child & 1) all.push_back([this, child] { return Body(*this, child)(); });
+    }
+    if (all.empty()) return;
+    step(self, op, [&] {
+      Outcome outcome;
+      for (const std::int64_t value : gather(all)) outcome.value += value;
+      return outcome;
+    });
+  }
+
+  void do_scope(Self& self, const Op& op) {
+    step(self, op, [&] {
+      const auto body = [&] { execute(self, op.body); };
+      switch (op.what) {
+        case Do::kTimeout:
+          with_timeout(Duration(op.time), body);
+          break;
+        case Do::kDeadline:
+          with_deadline(recorder_.started_at() + Duration(op.time), body);
+          break;
+        case Do::kShield:
+          shield(body);
+          break;
+        case Do::kTry:
+          try_and_handle(self, op);
+          break;
+        default:
+          clean_up(self, op);
+      }
+      return Outcome{};
+    });
+  }
+
+  void try_and_handle(Self& self, const Op& op) {
+    try {
+      execute(self, op.body);
+    } catch (...) {
+      if (!op.all && caught_outcome().kind == Outcome::kCancelled) throw;
+      step(self, {.what = Do::kHandler}, [&] { return done([&] { execute(self, op.part); }); });
+      if (op.rethrow) throw;
+    }
+  }
+
+  void clean_up(Self& self, const Op& op) {
+    struct Destructor {
+      ~Destructor() {
+        try {
+          interpreter.step(self, {.what = Do::kDestructor, .number = std::uncaught_exceptions()},
+                           [&] { return done([&] { interpreter.execute(self, part); }); });
+        } catch (...) {
+        }
+      }
+      Interpreter& interpreter;
+      Self& self;
+      const std::vector<Op>& part;
+    } const destructor{*this, self, op.part};
+    execute(self, op.body);
+  }
+
+  const Program& program_;
+  Recorder recorder_;
+  SharedObjects objects_;
+  std::map<std::int64_t, std::uint64_t> callbacks_;
+  std::vector<Task<std::int64_t>> tasks_;  // by fiber
+  std::map<int, Handle> calls_;            // by fiber
+  std::map<std::int64_t, TaskGroup*> groups_;
+};
+
+}  // namespace
+
+Record run_program(const Program& program) { return Interpreter(program).run(); }
+
+}  // namespace weft::test

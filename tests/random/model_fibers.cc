@@ -1,0 +1,189 @@
+#include "tests/random/model_fibers.h"
+
+#include <algorithm>
+
+namespace weft::test {
+
+ModelFibers::ModelFibers(const Program& program, const Record& record)
+    : program_(program),
+      record_(record),
+      fibers_(program.fibers.size()),
+      ends_(record.size(), record.size()) {
+  std::vector<std::vector<std::size_t>> open(fibers_.size());
+  for (std::size_t i = 0; i < record.size(); ++i) {
+    auto& begins = open[static_cast<std::size_t>(record[i].fiber)];
+    if (record[i].type == Entry::kBegin) begins.push_back(i);
+    if (record[i].type == Entry::kEnd && !begins.empty()) {
+      ends_[begins.back()] = i;
+      begins.pop_back();
+    }
+  }
+}
+
+// ---- Cancellation -------------------------------------------------------------------------------
+
+Tri ModelFibers::cancelled(const ModelFiber& fiber, std::size_t frames) const {
+  Tri found = Tri::kNo;
+  while (frames > 0) {
+    const Frame& frame = *fiber.frames[--frames];
+    if (frame.expired == Tri::kYes) return Tri::kYes;
+    if (frame.expired == Tri::kMaybe) found = Tri::kMaybe;
+    if (frame.step.what == Do::kShield) return found;
+  }
+  return fiber.requested == Tri::kNo ? found : std::max(found, fiber.requested);
+}
+
+Tri ModelFibers::interrupted(const Frame& frame) const {
+  const ModelFiber& fiber = fibers_[static_cast<std::size_t>(frame.fiber)];
+  if (!frame.cancellable || fiber.unwinding > 0) return Tri::kNo;
+  return cancelled(fiber, fiber.frames.size());
+}
+
+void ModelFibers::cancel(int number) {
+  ModelFiber& fiber = at(number);
+  if (fiber.state == ModelFiber::kEnded || fiber.state == ModelFiber::kUnborn) return;
+  fiber.requested = Tri::kYes;
+  if (fiber.state != ModelFiber::kRunning) return cancelled_before_begin(number);
+  Frame* const frame = fiber.top();
+  if (!frame || frame->state != Frame::kWaits || interrupted(*frame) != Tri::kYes) return;
+  if (gone(*frame)) return;
+  // Between two stages it does not wait, and may be done before it would again.
+  if (frame->in_stages && frame->final.kind != Outcome::kCancelled) return;
+  abort(*frame, {Outcome::kCancelled});
+}
+
+// ---- Waits --------------------------------------------------------------------------------------
+
+void ModelFibers::decide(Frame& frame, Outcome outcome) {
+  leave_queue(frame);
+  frame.state = Frame::kDecided;
+  frame.expected = outcome;
+  frame.decided_at = now_;
+}
+
+void ModelFibers::leave_queue(Frame& frame) {
+  if (frame.queue) std::erase(*frame.queue, &frame);
+  frame.queue = nullptr;
+}
+
+void ModelFibers::wait(Frame& frame, Waiting* queue) {
+  frame.state = Frame::kWaits;
+  const Tri cut = interrupted(frame);
+  if (cut == Tri::kYes || (cut == Tri::kMaybe && frame.final.kind == Outcome::kCancelled)) {
+    return abort(frame, {Outcome::kCancelled});
+  }
+  if (!queue) return;
+  frame.queue = queue;
+  queue->push_back(&frame);
+}
+
+void ModelFibers::abort(Frame& frame, Outcome outcome) {
+  leave_queue(frame);
+  if (!abort_specially(frame, outcome)) decide(frame, outcome);
+}
+
+// Ends the wait if the record says that it was over, and it may have been.
+bool ModelFibers::gone(Frame& frame) {
+  if (frame.state != Frame::kWaits) return false;
+  if (frame.final.kind == Outcome::kCancelled && interrupted(frame) != Tri::kNo) {
+    abort(frame, {Outcome::kCancelled});
+    return true;
+  }
+  if (frame.deadline <= now_ && frame.final.kind == frame.late.kind) {
+    abort(frame, frame.late);
+    return true;
+  }
+  return false;
+}
+
+Frame* ModelFibers::claim(Waiting& queue) {
+  while (!queue.empty()) {
+    Frame* const frame = queue.front();
+    if (gone(*frame)) continue;
+    leave_queue(*frame);
+    return frame;
+  }
+  return nullptr;
+}
+
+void ModelFibers::wake_all(Waiting& queue, Outcome outcome) {
+  while (Frame* const frame = claim(queue)) decide(*frame, outcome);
+}
+
+// ---- Time ---------------------------------------------------------------------------------------
+
+void ModelFibers::advance(std::int64_t time) {
+  if (time < now_) fail("time went back");
+  while (now_ < time) {
+    expire();
+    require_rest();
+    const std::int64_t next = next_deadline();
+    if (next > time) fail("the clock stopped where nothing was due");
+    now_ = next;
+    expire();
+  }
+}
+
+void ModelFibers::finish_time() {
+  expire();
+  require_rest();
+}
+
+// Everything whose deadline has come.
+void ModelFibers::expire() {
+  settle();
+  for (ModelFiber& fiber : fibers_) {
+    if (fiber.state == ModelFiber::kPending && fiber.begins_at <= now_ && !fiber.over) {
+      fiber.state = ModelFiber::kReady;
+    }
+    for (const auto& frame : fiber.frames) {
+      const bool scope = frame->step.what == Do::kTimeout || frame->step.what == Do::kDeadline;
+      if (scope && frame->deadline <= now_) frame->expired = Tri::kYes;
+    }
+    Frame* const frame = fiber.top();
+    if (!frame || frame->state != Frame::kWaits) continue;
+    const bool cut = interrupted(*frame) == Tri::kYes;
+    const bool late = frame->deadline <= now_;
+    if (cut && (!late || frame->final.kind == Outcome::kCancelled)) {
+      abort(*frame, {Outcome::kCancelled});
+    } else if (late) {
+      abort(*frame, frame->late);
+    }
+  }
+}
+
+// Nothing can run.
+void ModelFibers::require_rest() const {
+  for (std::size_t i = 0; i < fibers_.size(); ++i) {
+    const ModelFiber& fiber = fibers_[i];
+    const std::string who = name(static_cast<int>(i));
+    if (fiber.state == ModelFiber::kReady) fail(who, " is ready, but does not begin");
+    if (fiber.state != ModelFiber::kRunning) continue;
+    const Frame* const frame = fiber.top();
+    if (!frame || frame->state == Frame::kRuns) fail(who, " runs, but does not go on");
+    if (frame->state == Frame::kDecided) {
+      fail(who, " does not go on, though its ", to_string(frame->step), " should be ",
+           to_string(frame->expected));
+    }
+    if (interrupted(*frame) == Tri::kYes) {
+      fail(who, " is cancelled, but waits on in ", to_string(frame->step));
+    }
+  }
+  check_quiet();
+}
+
+std::int64_t ModelFibers::next_deadline() const {
+  std::int64_t next = kNever;
+  const auto consider = [&](std::int64_t time) {
+    if (time > now_) next = std::min(next, time);
+  };
+  for (const ModelFiber& fiber : fibers_) {
+    if (fiber.state == ModelFiber::kPending && !fiber.over) consider(fiber.begins_at);
+    for (const auto& frame : fiber.frames) {
+      if (frame->state != Frame::kDecided) consider(frame->deadline);
+    }
+  }
+  return next;
+}
+
+}  // namespace weft::test

@@ -1,0 +1,142 @@
+#ifndef WEFT_TESTS_RANDOM_PROGRAM_H_
+#define WEFT_TESTS_RANDOM_PROGRAM_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// Programs as data: fibers, and what each of them does to objects that all share.
+namespace weft::test {
+
+enum class Do : std::uint8_t {
+  kYield,
+  kSleep,  // for `time`
+  kThrow,  // a Failure of this number
+  // The queue `object`; `number` is the item.
+  kPush,
+  kTryPush,
+  kTryPushFor,
+  kPop,
+  kTryPop,
+  kTryPopFor,
+  kClose,
+  kTaskDone,
+  kJoinQueue,
+  // The mutex `object`, then the body, then kUnlock. The last mutex is a SharedMutex.
+  kLock,
+  kTryLock,
+  kTryLockFor,
+  kLockShared,
+  kTryLockShared,
+  kTryLockSharedFor,
+  kUnlock,
+  kUnlockShared,
+  // The condition of the mutex `object`, which is held for the waits.
+  kWaitCondition,
+  kWaitConditionFor,
+  kNotifyOne,
+  kNotifyAll,
+  // The semaphore `object`; kRelease: so many as `number`.
+  kAcquire,
+  kTryAcquire,
+  kTryAcquireFor,
+  kRelease,
+  // The event `object`.
+  kSet,
+  kClear,
+  kWaitEvent,
+  kWaitEventFor,
+  kArrive,  // at the barrier
+  // The promise `object` and its futures. The callback is the fiber `number`.
+  kGetFuture,
+  kWaitFutureFor,
+  kSetValue,
+  kSetException,
+  kBreakPromise,
+  kAddCallback,
+  kRemoveCallback,
+  // The fiber `object`.
+  kSpawn,
+  kGet,
+  kWait,
+  kWaitFor,
+  kCancel,
+  kDrop,
+  kDetach,
+  kPost,
+  kCallSoon,
+  kCallLater,
+  kCancelCall,
+  // The tasks in `number`, a bit each.
+  kWaitAll,
+  kWaitFirst,
+  kWaitFirstException,
+  kAsCompleted,
+  kStep,  // of kAsCompleted
+  // Groups are numbered by `object`. kGroup: the body, then kCloseGroup.
+  kGroup,
+  kJoinGroup,
+  kCancelGroup,
+  kCloseGroup,
+  kGather,  // a group, too, of the fibers in `number`
+  // The body, so and so.
+  kTimeout,   // with_timeout
+  kDeadline,  // with_deadline, so long after the start
+  kShield,
+  kTry,         // the body, and the part if it throws
+  kHandler,     // the part of kTry
+  kCleanup,     // the body, and the part in a destructor
+  kDestructor,  // the part of kCleanup
+  kCount
+};
+
+// Where a spawned fiber belongs.
+enum class Into : std::uint8_t { kHandle, kGroup, kNobody };
+
+// An operation, less what it encloses.
+struct Step {
+  Do what = Do::kYield;
+  int object = 0;
+  std::int64_t number = 0;  // kSpawn: into this group
+  std::int64_t time = 0;    // nanoseconds
+  Into into = Into::kHandle;
+  bool eager = false;
+  bool caught = false;   // a std::exception that it throws is caught at once
+  bool all = false;      // kTry: catches Cancelled, too
+  bool rethrow = false;  // kTry
+
+  bool operator==(const Step&) const = default;
+};
+
+struct Op : Step {
+  std::vector<Op> body{};
+  std::vector<Op> part{};
+};
+
+enum class QueueKind : std::uint8_t { kFifo, kPriority, kLifo };
+
+struct Program {
+  static constexpr int kQueues = 3;
+  static constexpr int kMutexes = 3;
+  static constexpr int kSharedMutex = 2;
+  static constexpr int kSemaphores = 2;
+  static constexpr int kEvents = 2;
+  static constexpr int kPromises = 3;
+  static constexpr int kMaxFibers = 40;
+
+  std::uint64_t seed = 0;
+  bool shuffled = true;
+  std::vector<std::vector<Op>> fibers{};  // the first is run()'s
+  std::array<QueueKind, kQueues> queue_kinds{};
+  std::array<int, kQueues> capacities{};
+  std::array<int, kSemaphores> permits{};
+  int parties = 1;
+};
+
+std::string to_string(const Step& step);
+std::string to_string(const Program& program);
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_RANDOM_PROGRAM_H_

@@ -1,0 +1,166 @@
+// Thousands of random programs, on virtual time and in shuffled order, against a model.
+//
+//   WEFT_SEED=n      runs the program of this seed alone, and shows what it did
+//   WEFT_PROGRAMS=n  runs so many
+//
+// With Bazel: --test_env=WEFT_SEED=n. The seeds are 1, 2, 3 ...
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "tests/fixture.h"
+#include "tests/random/examine.h"
+#include "tests/random/generator.h"
+#include "weft/fiber/sanitizers.h"
+
+BOOST_AUTO_TEST_SUITE(random_programs)
+
+using namespace weft::test;
+
+namespace {
+
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
+constexpr std::uint64_t kPrograms = 600;
+#else
+constexpr std::uint64_t kPrograms = 6000;
+#endif
+
+std::uint64_t number_from_environment(const char* name, std::uint64_t otherwise) {
+  const char* const given = std::getenv(name);
+  return given ? std::strtoull(given, nullptr, 10) : otherwise;
+}
+
+std::string command(std::uint64_t seed) {
+  return "./bazelw test //tests/random:random_programs_test --test_env=WEFT_SEED=" +
+         std::to_string(seed);
+}
+
+// Names the program that takes for ever, or ends the process.
+class Watch {
+ public:
+  static constexpr unsigned kPatience = 60;  // seconds for a program; one takes a millisecond
+
+  explicit Watch(std::uint64_t seed) {
+    std::snprintf(text_, sizeof(text_), "\nIt hangs or ends in seed %llu. To repeat: %s\n",
+                  static_cast<unsigned long long>(seed), command(seed).c_str());
+    struct sigaction action {};
+    action.sa_handler = [](int number) {
+      [[maybe_unused]] const auto written = write(STDERR_FILENO, text_, std::strlen(text_));
+      signal(number, SIG_DFL);
+      raise(number);
+    };
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) {
+      sigaction(kSignals[i], &action, &before_[i]);
+    }
+    alarm(kPatience);
+  }
+  ~Watch() {
+    alarm(0);
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) {
+      sigaction(kSignals[i], &before_[i], nullptr);
+    }
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+ private:
+  static constexpr int kSignals[] = {SIGALRM, SIGABRT};
+  static inline char text_[200];
+  struct sigaction before_[std::size(kSignals)];
+};
+
+// What the programs have in common: how often each step ended in which way, at once or later.
+class Census {
+ public:
+  void count(const Record& record) {
+    std::map<int, std::vector<std::size_t>> open;
+    for (std::size_t i = 0; i < record.size(); ++i) {
+      auto& begins = open[record[i].fiber];
+      if (record[i].type == Entry::kBegin) begins.push_back(i);
+      if (record[i].type != Entry::kEnd) continue;
+      const bool later = begins.back() + 1 < i;
+      begins.pop_back();
+      ++ends_[{record[i].step.what, record[i].outcome.kind, later}];
+    }
+  }
+
+  std::size_t of(Do what, Outcome::Kind kind, bool later) const {
+    const auto found = ends_.find({what, kind, later});
+    return found == ends_.end() ? 0 : found->second;
+  }
+
+ private:
+  std::map<std::tuple<Do, Outcome::Kind, bool>, std::size_t> ends_;
+};
+
+constexpr Do kWaits[] = {
+    Do::kPush,          Do::kPop,       Do::kJoinQueue, Do::kLock,      Do::kLockShared,
+    Do::kWaitCondition, Do::kAcquire,   Do::kWaitEvent, Do::kArrive,    Do::kGetFuture,
+    Do::kGet,           Do::kWait,      Do::kWaitAll,   Do::kWaitFirst, Do::kWaitFirstException,
+    Do::kStep,          Do::kJoinGroup, Do::kGather,    Do::kSleep};
+constexpr Do kTries[] = {Do::kTryPushFor,       Do::kTryPopFor,        Do::kTryLockFor,
+                         Do::kTryLockSharedFor, Do::kTryAcquireFor,    Do::kWaitEventFor,
+                         Do::kWaitFutureFor,    Do::kWaitConditionFor, Do::kWaitFor};
+
+void check_variety(const Census& census) {
+  const auto require = [&](Do what, Outcome::Kind kind) {
+    BOOST_TEST(census.of(what, kind, true) > 0u,
+               to_string(Step{.what = what}) << " never ends so: " << to_string(Outcome{kind}));
+  };
+  for (const Do what : kWaits) {
+    require(what, Outcome::kOk);
+    require(what, Outcome::kCancelled);
+  }
+  for (const Do what : kTries) {
+    require(what, Outcome::kOk);
+    require(what, Outcome::kNo);
+    require(what, Outcome::kCancelled);
+  }
+  for (const Do what : {Do::kTimeout, Do::kDeadline}) require(what, Outcome::kTimeoutError);
+  for (const Do what : {Do::kPush, Do::kPop}) require(what, Outcome::kClosed);
+  for (const Do what : {Do::kGet, Do::kJoinGroup, Do::kGather}) require(what, Outcome::kFailure);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(random_programs_do_what_the_model_says_and_the_same_again) {
+  const std::uint64_t alone = number_from_environment("WEFT_SEED", 0);
+  const std::uint64_t first = alone ? alone : 1;
+  const std::uint64_t last = alone ? alone : number_from_environment("WEFT_PROGRAMS", kPrograms);
+  std::printf("seeds %llu to %llu\n", static_cast<unsigned long long>(first),
+              static_cast<unsigned long long>(last));
+  Census census;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    const Watch watch(seed);
+    const auto descriptors = open_descriptors();
+    const Examined examined = examine(make_program(seed));
+    if (alone) {
+      std::puts(to_string(examined.program).c_str());
+      for (std::size_t i = 0; i < examined.record.size(); ++i) {
+        if (examined.violation && examined.violation->event == i) {
+          std::printf("wrong: %s\n", examined.violation->rule.c_str());
+        }
+        std::puts(to_string(examined.record[i]).c_str());
+      }
+    }
+    if (examined.violation) {
+      BOOST_FAIL("seed " << seed << ", made smaller:\n"
+                         << to_string(shrink(examined)) << "to repeat: " << command(seed));
+    }
+    BOOST_REQUIRE_MESSAGE(open_descriptors() == descriptors,
+                          "a descriptor is left by seed " << seed);
+    census.count(examined.record);
+  }
+  if (last - first + 1 >= kPrograms) check_variety(census);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

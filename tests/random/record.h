@@ -1,0 +1,63 @@
+#ifndef WEFT_TESTS_RANDOM_RECORD_H_
+#define WEFT_TESTS_RANDOM_RECORD_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/random/program.h"
+
+// What a run of a program has done.
+namespace weft::test {
+
+struct Outcome {
+  enum Kind : std::uint8_t {
+    kOk,
+    kNo,  // false, or nothing: the time is over, or there was none at once
+    kNeverBegan,
+    // Exceptions.
+    kTimeoutError,
+    kCancelled,
+    kClosed,
+    kTaskCancelled,
+    kFailure,
+    kBroken,
+    kSatisfied,
+    kLogicError,
+    kUnknown
+  };
+
+  Kind kind = kOk;
+  std::int64_t value = 0;
+
+  bool thrown() const { return kind >= kTimeoutError; }
+  bool operator==(const Outcome&) const = default;
+};
+
+struct Entry {
+  enum Type : std::uint8_t {
+    kBegin,       // of a step
+    kEnd,         // of a step, how
+    kFiberBegin,  // of `fiber`
+    kFiberEnd,    // its callable is destroyed
+    kUnhandled,   // the exception handler was called
+    kLeft         // when all is over, so much is left in step.object, of what step.what takes
+  };
+
+  Type type = kBegin;
+  int fiber = 0;
+  std::int64_t at = 0;  // nanoseconds since the start
+  Step step{};
+  Outcome outcome{};
+
+  bool operator==(const Entry&) const = default;
+};
+
+using Record = std::vector<Entry>;
+
+std::string to_string(const Outcome& outcome);
+std::string to_string(const Entry& entry);
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_RANDOM_RECORD_H_

@@ -1,0 +1,52 @@
+#ifndef WEFT_TESTS_RANDOM_RECORDER_H_
+#define WEFT_TESTS_RANDOM_RECORDER_H_
+
+#include <cstdint>
+#include <utility>
+
+#include "tests/random/record.h"
+#include "tests/random/shared_objects.h"
+#include "weft/weft.h"
+
+namespace weft::test {
+
+// Notes what happens, as it happens.
+class Recorder {
+ public:
+  // In the first fiber: time counts from now on.
+  void start() { start_ = now(); }
+  TimePoint started_at() const { return start_; }
+
+  void note(Entry entry) {
+    if (Scheduler::current_or_null()) last_ = (now() - start_).count();
+    entry.at = last_;
+    record_.push_back(entry);
+  }
+
+  // A step of this fiber: f() does it, and returns how it ended or throws.
+  template <class F>
+  void step(int fiber, const Step& step, F f) {
+    note({Entry::kBegin, fiber, 0, step});
+    Outcome outcome;
+    try {
+      outcome = f();
+    } catch (...) {
+      outcome = caught_outcome();
+      note({Entry::kEnd, fiber, 0, step, outcome});
+      if (!step.caught || outcome.kind == Outcome::kCancelled) throw;
+      return;
+    }
+    note({Entry::kEnd, fiber, 0, step, outcome});
+  }
+
+  Record take() { return std::move(record_); }
+
+ private:
+  Record record_;
+  TimePoint start_{};
+  std::int64_t last_ = 0;
+};
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_RANDOM_RECORDER_H_

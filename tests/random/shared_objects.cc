@@ -1,0 +1,167 @@
+#include "tests/random/shared_objects.h"
+
+#include <exception>
+#include <future>
+#include <utility>
+
+#include "tests/random/interpreter.h"
+
+namespace weft::test {
+namespace {
+
+Outcome taken(const std::optional<std::int64_t>& item) {
+  return item ? Outcome{Outcome::kOk, *item} : Outcome{Outcome::kNo};
+}
+
+template <class Q>
+Outcome use(Q& queue, const Step& step) {
+  switch (step.what) {
+    case Do::kPush:
+      queue.push(step.number);
+      return {};
+    case Do::kTryPush:
+      return yes_or_no(queue.try_push(step.number));
+    case Do::kTryPushFor:
+      return yes_or_no(queue.try_push_for(step.number, Duration(step.time)));
+    case Do::kPop:
+      return {Outcome::kOk, queue.pop()};
+    case Do::kTryPop:
+      return taken(queue.try_pop());
+    case Do::kTryPopFor:
+      return taken(queue.try_pop_for(Duration(step.time)));
+    case Do::kClose:
+      queue.close();
+      return {};
+    case Do::kTaskDone:
+      queue.task_done();
+      return {};
+    default:
+      queue.join();
+      return {};
+  }
+}
+
+}  // namespace
+
+Outcome caught_outcome() {
+  try {
+    throw;
+  } catch (const Cancelled&) {
+    return {Outcome::kCancelled};
+  } catch (const Failure& failure) {
+    return {Outcome::kFailure, failure.number};
+  } catch (const TimeoutError&) {
+    return {Outcome::kTimeoutError};
+  } catch (const TaskCancelled&) {
+    return {Outcome::kTaskCancelled};
+  } catch (const QueueClosed&) {
+    return {Outcome::kClosed};
+  } catch (const std::future_error& error) {
+    const bool broken = error.code() == std::future_errc::broken_promise;
+    return {broken ? Outcome::kBroken : Outcome::kSatisfied};
+  } catch (const std::logic_error&) {
+    return {Outcome::kLogicError};
+  } catch (...) {
+    return {Outcome::kUnknown};
+  }
+}
+
+bool SharedObjects::ByUrgency::operator()(std::int64_t a, std::int64_t b) const {
+  return urgency_of(a) < urgency_of(b);
+}
+
+SharedObjects::SharedObjects(const Program& program) : barrier_(program.parties) {
+  for (std::size_t i = 0; i < program.capacities.size(); ++i) {
+    const auto capacity = static_cast<std::size_t>(program.capacities[i]);
+    switch (program.queue_kinds[i]) {
+      case QueueKind::kFifo:
+        queues_.emplace_back(std::in_place_index<0>, capacity);
+        break;
+      case QueueKind::kPriority:
+        queues_.emplace_back(std::in_place_index<1>, capacity);
+        break;
+      case QueueKind::kLifo:
+        queues_.emplace_back(std::in_place_index<2>, capacity);
+    }
+  }
+  for (const int permits : program.permits) semaphores_.emplace_back(permits);
+  for (std::size_t i = 0; i < promises.size(); ++i) futures[i] = promises[i].emplace().future();
+}
+
+Outcome SharedObjects::use_queue(const Step& step) {
+  return std::visit([&](auto& queue) { return use(queue, step); },
+                    queues_[static_cast<std::size_t>(step.object)]);
+}
+
+Outcome SharedObjects::use_signal(const Step& step) {
+  const auto i = static_cast<std::size_t>(step.object);
+  switch (step.what) {
+    case Do::kAcquire:
+      semaphores_[i].acquire();
+      return {};
+    case Do::kTryAcquire:
+      return yes_or_no(semaphores_[i].try_acquire());
+    case Do::kTryAcquireFor:
+      return yes_or_no(semaphores_[i].try_acquire_for(Duration(step.time)));
+    case Do::kRelease:
+      semaphores_[i].release(step.number);
+      return {};
+    case Do::kSet:
+      events_[i].set();
+      return {};
+    case Do::kClear:
+      events_[i].clear();
+      return {};
+    case Do::kWaitEvent:
+      events_[i].wait();
+      return {};
+    case Do::kWaitEventFor:
+      return yes_or_no(events_[i].wait_for(Duration(step.time)));
+    default:
+      return {Outcome::kOk, barrier_.arrive_and_wait()};
+  }
+}
+
+Outcome SharedObjects::use_future(const Step& step) {
+  auto& promise = promises[static_cast<std::size_t>(step.object)];
+  const auto& future = futures[static_cast<std::size_t>(step.object)];
+  switch (step.what) {
+    case Do::kGetFuture:
+      return {Outcome::kOk, future.get()};
+    case Do::kWaitFutureFor:
+      return yes_or_no(future.wait_for(Duration(step.time)));
+    case Do::kSetValue:
+      promise->set_value(step.number);
+      return {};
+    case Do::kSetException:
+      promise->set_exception(std::make_exception_ptr(Failure(step.number)));
+      return {};
+    default:
+      promise.reset();
+      return {};
+  }
+}
+
+void SharedObjects::empty(const std::function<void(Step, std::int64_t)>& tell) {
+  const auto left = [&](Do what, std::size_t object, std::int64_t value) {
+    tell({.what = what, .object = static_cast<int>(object)}, value);
+  };
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    std::visit(
+        [&](auto& queue) {
+          while (const auto item = queue.try_pop()) left(Do::kTryPop, i, *item);
+          left(Do::kClose, i, queue.is_closed());
+        },
+        queues_[i]);
+  }
+  for (std::size_t i = 0; i < semaphores_.size(); ++i) {
+    std::int64_t permits = 0;
+    while (semaphores_[i].try_acquire()) ++permits;
+    left(Do::kTryAcquire, i, permits);
+  }
+  for (std::size_t i = 0; i < events_.size(); ++i) left(Do::kSet, i, events_[i].is_set());
+  for (std::size_t i = 0; i < mutexes.size(); ++i) left(Do::kTryLock, i, mutexes[i].try_lock());
+  left(Do::kTryLock, Program::kSharedMutex, shared_mutex.try_lock());
+}
+
+}  // namespace weft::test

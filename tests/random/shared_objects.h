@@ -1,0 +1,63 @@
+#ifndef WEFT_TESTS_RANDOM_SHARED_OBJECTS_H_
+#define WEFT_TESTS_RANDOM_SHARED_OBJECTS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <variant>
+
+#include "tests/random/program.h"
+#include "tests/random/record.h"
+#include "weft/weft.h"
+
+namespace weft::test {
+
+struct Failure : std::runtime_error {
+  explicit Failure(std::int64_t its_number) : std::runtime_error("failure"), number(its_number) {}
+  std::int64_t number;
+};
+
+// What the exception that is being handled is to the model.
+Outcome caught_outcome();
+
+inline Outcome yes_or_no(bool yes) { return {yes ? Outcome::kOk : Outcome::kNo}; }
+
+// What the fibers of a program share.
+class SharedObjects {
+ public:
+  explicit SharedObjects(const Program& program);
+
+  // Do the steps of a family.
+  Outcome use_queue(const Step& step);
+  Outcome use_signal(const Step& step);
+  Outcome use_future(const Step& step);
+
+  // When all is over: takes what is left, and tells of it.
+  void empty(const std::function<void(Step, std::int64_t)>& tell);
+
+  std::array<Mutex, Program::kSharedMutex> mutexes{};
+  SharedMutex shared_mutex{};
+  ConditionVariable condition{};  // of the first mutex
+  std::array<std::optional<Promise<std::int64_t>>, Program::kPromises> promises{};
+  std::array<Future<std::int64_t>, Program::kPromises> futures{};
+
+ private:
+  struct ByUrgency {
+    bool operator()(std::int64_t a, std::int64_t b) const;
+  };
+  using AnyQueue = std::variant<Queue<std::int64_t>, PriorityQueue<std::int64_t, ByUrgency>,
+                                LifoQueue<std::int64_t>>;
+
+  std::deque<AnyQueue> queues_;
+  std::deque<Semaphore> semaphores_;
+  std::array<Event, Program::kEvents> events_;
+  Barrier barrier_;
+};
+
+}  // namespace weft::test
+
+#endif  // WEFT_TESTS_RANDOM_SHARED_OBJECTS_H_
