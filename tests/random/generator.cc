@@ -1,9 +1,10 @@
 #include "tests/random/generator.h"
 
-#include <array>
 #include <initializer_list>
-#include <random>
 #include <utility>
+#include <vector>
+
+#include "tests/random/dice.h"
 
 namespace weft::test {
 namespace {
@@ -24,41 +25,21 @@ struct Place {
 
 class Generator {
  public:
-  explicit Generator(std::uint64_t seed) : random_(seed) { program_.seed = seed; }
+  explicit Generator(std::uint64_t seed) : dice_(seed) { program_.seed = seed; }
 
   Program make() {
     program_.shuffled = below(8) != 0;
     for (auto& kind : program_.queue_kinds) kind = static_cast<QueueKind>(below(3));
-    for (int& capacity : program_.capacities)
-      capacity = one_in(5) ? 0 : 1 + below(one_in(3) ? 3 : 1);
+    for (int& capacity : program_.capacities) {
+      capacity = one_in(5) ? 0 : one_in(3) ? 1 + below(3) : 1;
+    }
     for (int& permits : program_.permits) permits = below(2);
     program_.parties = 1 + below(3);
-    choose_theme();
     make_main();
     return std::move(program_);
   }
 
  private:
-  // Families of operations.
-  enum Family {
-    kTime,
-    kQueue,
-    kMutex,
-    kCondition,
-    kSemaphore,
-    kEvent,
-    kBarrier,
-    kPromise,
-    kTasks,
-    kSpawn,
-    kCalls,
-    kScopes,
-    kErrors,
-    kFamilies
-  };
-
-  static constexpr int kMost = 6;  // weight
-
   // What a fiber has started so far.
   struct Started {
     std::vector<int> tasks;
@@ -66,36 +47,8 @@ class Generator {
     std::vector<std::pair<int, int>> callbacks;  // promise, fiber
   };
 
-  // A program is about few things, which so get into each other's way.
-  void choose_theme() {
-    for (int& weight : weights_) weight = std::array{0, 0, 1, kMost}[random_() % 4];
-    weights_[kTime] = 3;
-    weights_[kSpawn] = 2 + below(4);
-    weights_[kTasks] = 1 + below(4);
-    weights_[kScopes] = 1 + below(4);
-    weights_[kErrors] = below(3);
-    for (int& favourite : favourites_) favourite = static_cast<int>(random_() % 6);
-    pushes_ = 1 + below(5);
-  }
-
-  // Of so many, mostly the favourite.
-  int some_object(Family family, int count) {
-    return (one_in(4) ? below(6) : favourites_[family]) % count;
-  }
-
-  int below(int limit) { return static_cast<int>(random_() % static_cast<unsigned>(limit)); }
-  bool one_in(int n) { return below(n) == 0; }
-  template <class T>
-  const T& one_of(const std::vector<T>& all) {
-    return all[random_() % all.size()];
-  }
-
-  std::int64_t some_time() {
-    static constexpr std::array<std::int64_t, 12> kTimes{
-        1, 500, 1000, 1000, 1000, 2000, 2000, 3000, 5000, 10'000, 1'000'000, 3'000'000};
-    return kTimes[random_() % kTimes.size()];
-  }
-  std::int64_t some_time_or_none() { return one_in(8) ? 0 : some_time(); }
+  int below(int limit) { return dice_.below(limit); }
+  bool one_in(int n) { return dice_.one_in(n); }
 
   int new_fiber() {
     program_.fibers.emplace_back();
@@ -107,6 +60,7 @@ class Generator {
 
   void make_main() {
     std::vector<Op> ops;
+    std::vector<Op> cancels;
     new_fiber();
     const int roots = 2 + below(4);
     const int most = 6 + below(Program::kMaxFibers - 8);
@@ -114,16 +68,11 @@ class Generator {
       most_fibers_ = 2 + (i + 1) * most / roots;
       const int root = new_fiber();
       ops.push_back({{.what = Do::kSpawn, .object = root, .eager = one_in(4)}});
+      cancels.push_back({{.what = Do::kCancel, .object = root}});
       fill(root, -1);
     }
     ops.push_back({{.what = Do::kSleep, .time = kHorizon}});
-    for (int root = 1; root <= static_cast<int>(program_.fibers.size()); ++root) {
-      for (const Op& op : std::vector<Op>(ops)) {
-        if (op.what == Do::kSpawn && op.object == root) {
-          ops.push_back({{.what = Do::kCancel, .object = root}});
-        }
-      }
-    }
+    for (Op& cancel : cancels) ops.push_back(std::move(cancel));
     program_.fibers[0] = std::move(ops);
   }
 
@@ -165,9 +114,7 @@ class Generator {
   Op some(const Place& place) {
     for (int tries = 0; tries < 30; ++tries) {
       Op op;
-      const int family = below(kFamilies);
-      if (weights_[family] <= below(kMost)) continue;
-      if (make(op, static_cast<Family>(family), place)) return op;
+      if (make(op, dice_.family(), place)) return op;
     }
     return {{.what = Do::kYield}};
   }
@@ -175,34 +122,34 @@ class Generator {
   // Returns false if nothing of this family may stand there.
   bool make(Op& op, Family family, const Place& place) {
     switch (family) {
-      case kTime:
+      case Family::kTime:
         op.what = one_in(2) ? Do::kYield : Do::kSleep;
-        op.time = op.what == Do::kSleep ? some_time_or_none() : 0;
+        op.time = op.what == Do::kSleep ? dice_.time_or_none() : 0;
         return true;
-      case kQueue:
+      case Family::kQueue:
         return make_queue(op, place);
-      case kMutex:
+      case Family::kMutex:
         return make_mutex(op, place);
-      case kCondition:
+      case Family::kCondition:
         return make_condition(op, place);
-      case kSemaphore:
-        op.object = some_object(family, Program::kSemaphores);
+      case Family::kSemaphore:
+        op.object = dice_.object(family, Program::kSemaphores);
         op.number = 1 + below(3);
         return pick(op, place, {Do::kAcquire, Do::kTryAcquire, Do::kTryAcquireFor, Do::kRelease});
-      case kEvent:
-        op.object = some_object(family, Program::kEvents);
+      case Family::kEvent:
+        op.object = dice_.object(family, Program::kEvents);
         return pick(op, place, {Do::kSet, Do::kClear, Do::kWaitEvent, Do::kWaitEventFor});
-      case kBarrier:
+      case Family::kBarrier:
         return pick(op, place, {Do::kArrive});
-      case kPromise:
+      case Family::kPromise:
         return make_promise(op, place);
-      case kTasks:
+      case Family::kTasks:
         return make_tasks(op, place);
-      case kSpawn:
+      case Family::kSpawn:
         return make_spawn(op, place);
-      case kCalls:
+      case Family::kCalls:
         return make_call(op);
-      case kScopes:
+      case Family::kScopes:
         return make_scope(op, place);
       default:
         if (place.depth == 0 && !one_in(4)) return false;
@@ -236,23 +183,23 @@ class Generator {
 
   bool pick(Op& op, const Place& place, std::initializer_list<Do> all) {
     op.what = std::data(all)[below(static_cast<int>(all.size()))];
-    op.time = some_time_or_none();
+    op.time = dice_.time_or_none();
     return !place.bounded || !waits_for_ever(op.what);
   }
 
   bool make_queue(Op& op, const Place& place) {
-    op.object = some_object(kQueue, Program::kQueues);
+    op.object = dice_.object(Family::kQueue, Program::kQueues);
     op.number = below(4) * 1000 + ++numbers_;
     if (one_in(25)) return pick(op, place, {Do::kClose});
     if (one_in(5)) return pick(op, place, {Do::kTaskDone, Do::kTaskDone, Do::kJoinQueue});
-    if (below(6) < pushes_) {
+    if (dice_.pushes()) {
       return pick(op, place, {Do::kPush, Do::kPush, Do::kTryPush, Do::kTryPushFor});
     }
     return pick(op, place, {Do::kPop, Do::kPop, Do::kTryPop, Do::kTryPopFor});
   }
 
   bool make_mutex(Op& op, const Place& place) {
-    op.object = some_object(kMutex, Program::kMutexes);
+    op.object = dice_.object(Family::kMutex, Program::kMutexes);
     if (place.depth > 4) return false;
     const bool shared = op.object == Program::kSharedMutex && one_in(2);
     // Whether the time of a shared lock is over already cannot be told from the record.
@@ -264,7 +211,7 @@ class Generator {
     if (op.object == Program::kSharedMutex && op.time == 0) op.time = 1;
     op.body = block(holding(op.object, place));
     if (one_in(2)) {
-      op.body.insert(op.body.begin(), {{.what = Do::kSleep, .time = some_time()}});
+      op.body.insert(op.body.begin(), {{.what = Do::kSleep, .time = dice_.time()}});
     }
     return true;
   }
@@ -284,7 +231,7 @@ class Generator {
   }
 
   bool make_condition(Op& op, const Place& place) {
-    op.time = some_time_or_none();
+    op.time = dice_.time_or_none();
     if (!(place.held & 1)) {
       if (one_in(3)) {
         op.what = one_in(2) ? Do::kNotifyOne : Do::kNotifyAll;
@@ -303,7 +250,7 @@ class Generator {
   }
 
   bool make_promise(Op& op, const Place& place) {
-    op.object = some_object(kPromise, Program::kPromises);
+    op.object = dice_.object(Family::kPromise, Program::kPromises);
     op.number = ++numbers_;
     if (one_in(4) && may_start()) {
       op.what = Do::kAddCallback;
@@ -313,7 +260,7 @@ class Generator {
       return true;
     }
     if (one_in(6) && !started_.callbacks.empty()) {
-      const auto& [promise, fiber] = one_of(started_.callbacks);
+      const auto& [promise, fiber] = dice_.one_of(started_.callbacks);
       op = {{.what = Do::kRemoveCallback, .object = promise, .number = fiber}};
       return true;
     }
@@ -330,7 +277,7 @@ class Generator {
       return true;
     }
     if (started_.tasks.empty()) return make_spawn(op, place);
-    op.object = one_of(started_.tasks);
+    op.object = dice_.one_of(started_.tasks);
     op.number = 0;
     const bool possible = pick(
         op, place,
@@ -359,7 +306,7 @@ class Generator {
     if (place.own_group >= 0) groups.push_back(place.own_group);
     if (!groups.empty() && !one_in(3)) {
       op.into = Into::kGroup;
-      op.number = one_of(groups);
+      op.number = dice_.one_of(groups);
     } else if (one_in(6)) {
       op.into = Into::kNobody;
     } else {
@@ -371,13 +318,13 @@ class Generator {
 
   bool make_call(Op& op) {
     if (one_in(4) && !started_.calls.empty()) {
-      op = {{.what = Do::kCancelCall, .object = one_of(started_.calls)}};
+      op = {{.what = Do::kCancelCall, .object = dice_.one_of(started_.calls)}};
       return true;
     }
     if (!may_start()) return false;
     static constexpr Do kAll[] = {Do::kPost, Do::kCallSoon, Do::kCallLater};
     op.what = kAll[below(3)];
-    op.time = some_time_or_none();
+    op.time = dice_.time_or_none();
     op.object = new_fiber();
     if (op.what != Do::kPost) started_.calls.push_back(op.object);
     fill(op.object, -1);
@@ -393,7 +340,7 @@ class Generator {
       case 1:
       case 2:
         op.what = one_in(3) ? Do::kDeadline : Do::kTimeout;
-        op.time = some_time_or_none();
+        op.time = dice_.time_or_none();
         if (op.what == Do::kDeadline || op.time == 0) inside.late = true;
         if (!place.strict) inside.bounded = false;
         break;
@@ -447,7 +394,7 @@ class Generator {
     return true;
   }
 
-  std::mt19937_64 random_;
+  Dice dice_;
   Program program_;
   Started started_;
   int budget_ = 0;  // operations of the fiber still to come
@@ -455,9 +402,6 @@ class Generator {
   int level_ = 0;  // in the tree of fibers
   int numbers_ = 0;
   int groups_ = 0;
-  int weights_[kFamilies] = {};
-  int favourites_[kFamilies] = {};
-  int pushes_ = 1;  // of six calls of queues that wait
 };
 
 }  // namespace

@@ -28,9 +28,9 @@ class Interpreter {
     RunOptions options{.virtual_time = true, .cancel_on_signal = false};
     if (program_.shuffled) options.shuffle_seed = program_.seed;
     weft::run(
-        [body = Body(*this, 0)]() mutable {
-          body.interpreter().begin_main();
-          body();
+        [this, main = body(0)]() mutable {
+          begin_main();
+          main();
         },
         options);
     objects_.empty([this](Step step, std::int64_t left) {
@@ -40,35 +40,7 @@ class Interpreter {
   }
 
  private:
-  // A fiber: its callable.
-  class Body {
-   public:
-    Body(Interpreter& interpreter, int fiber) : interpreter_(&interpreter), fiber_(fiber) {}
-    Body(Body&& other) noexcept
-        : interpreter_(std::exchange(other.interpreter_, nullptr)), fiber_(other.fiber_) {}
-    ~Body() {
-      if (interpreter_) interpreter_->note({Entry::kFiberEnd, fiber_, 0, {}, outcome_});
-    }
-
-    std::int64_t operator()() {
-      interpreter_->note({Entry::kFiberBegin, fiber_});
-      try {
-        interpreter_->live(fiber_);
-      } catch (...) {
-        outcome_ = caught_outcome();
-        throw;
-      }
-      outcome_ = {Outcome::kOk, result_of(fiber_)};
-      return result_of(fiber_);
-    }
-
-    Interpreter& interpreter() { return *interpreter_; }
-
-   private:
-    Interpreter* interpreter_;
-    int fiber_;
-    Outcome outcome_{Outcome::kNeverBegan};
-  };
+  friend class FiberBody<Interpreter>;
 
   // What a running fiber has.
   struct Self {
@@ -88,6 +60,8 @@ class Interpreter {
       }
     });
   }
+
+  FiberBody<Interpreter> body(int fiber) { return {recorder_, *this, fiber}; }
 
   void note(const Entry& entry) { recorder_.note(entry); }
   template <class F>
@@ -118,13 +92,13 @@ class Interpreter {
 
   void execute(Self& self, const Op& op) {
     if (op.what <= Do::kThrow) {
-      do_simple(self, op);
+      step(self, op, [&] { return SharedObjects::use_none(op); });
     } else if (op.what <= Do::kJoinQueue) {
       step(self, op, [&] { return objects_.use_queue(op); });
     } else if (op.what <= Do::kUnlockShared) {
       do_lock(self, op);
     } else if (op.what <= Do::kNotifyAll) {
-      do_condition(self, op);
+      step(self, op, [&] { return objects_.use_condition(op, self.held); });
     } else if (op.what <= Do::kArrive) {
       step(self, op, [&] { return objects_.use_signal(op); });
     } else if (op.what <= Do::kRemoveCallback) {
@@ -140,13 +114,6 @@ class Interpreter {
     } else {
       do_scope(self, op);
     }
-  }
-
-  void do_simple(Self& self, const Op& op) {
-    step(self, op, [&]() -> Outcome {
-      if (op.what == Do::kThrow) throw Failure(op.number);
-      return done([&] { op.what == Do::kYield ? yield() : sleep_for(Duration(op.time)); });
-    });
   }
 
   void do_lock(Self& self, const Op& op) {
@@ -187,22 +154,6 @@ class Interpreter {
     execute(self, op.body);
   }
 
-  void do_condition(Self& self, const Op& op) {
-    step(self, op, [&] {
-      switch (op.what) {
-        case Do::kNotifyOne:
-          return done([&] { objects_.condition.notify_one(); });
-        case Do::kNotifyAll:
-          return done([&] { objects_.condition.notify_all(); });
-        case Do::kWaitCondition:
-          return done([&] { objects_.condition.wait(*self.held); });
-        default:
-          return yes_or_no(objects_.condition.wait_for(*self.held, Duration(op.time)) ==
-                           std::cv_status::no_timeout);
-      }
-    });
-  }
-
   void do_promise(Self& self, const Op& op) {
     const auto i = static_cast<std::size_t>(op.object);
     const bool sets = op.what >= Do::kSetValue && op.what <= Do::kBreakPromise;
@@ -213,7 +164,7 @@ class Interpreter {
       if (op.what == Do::kRemoveCallback) {
         return yes_or_no(future.remove_done_callback(callbacks_[op.number]));
       }
-      callbacks_[op.number] = future.add_done_callback(Body(*this, static_cast<int>(op.number)));
+      callbacks_[op.number] = future.add_done_callback(body(static_cast<int>(op.number)));
       return {};
     });
   }
@@ -243,14 +194,13 @@ class Interpreter {
   void spawn_one(Self& self, const Op& op) {
     step(self, op, [&] {
       const SpawnOptions options{.eager = op.eager};
-      Body body(*this, op.object);
       if (op.into == Into::kGroup) {
-        groups_.at(op.number)->spawn(std::move(body), options);
+        groups_.at(op.number)->spawn(body(op.object), options);
       } else if (op.into == Into::kNobody) {
-        spawn(std::move(body), options).detach();
+        spawn(body(op.object), options).detach();
       } else {
         self.children.push_back(op.object);
-        task_of(op.object) = spawn(std::move(body), options);
+        task_of(op.object) = spawn(body(op.object), options);
       }
       return Outcome{};
     });
@@ -276,12 +226,12 @@ class Interpreter {
       Scheduler& scheduler = Scheduler::current();
       switch (op.what) {
         case Do::kPost:
-          return done([&] { scheduler.post(Body(*this, op.object)); });
+          return done([&] { scheduler.post(body(op.object)); });
         case Do::kCallSoon:
-          calls_[op.object] = scheduler.call_soon(Body(*this, op.object));
+          calls_[op.object] = scheduler.call_soon(body(op.object));
           return Outcome{};
         case Do::kCallLater:
-          calls_[op.object] = scheduler.call_later(Duration(op.time), Body(*this, op.object));
+          calls_[op.object] = scheduler.call_later(Duration(op.time), body(op.object));
           return Outcome{};
         default:
           return done([&] { calls_[op.object].cancel(); });
@@ -365,7 +315,7 @@ class Interpreter {
   void gather_all(Self& self, const Op& op) {
     std::vector<std::function<std::int64_t()>> all;
     for (int child = 0; child < static_cast<int>(program_.fibers.size()); ++child) {
-      if (op.number >> child & 1) all.push_back([this, child] { return Body(*this, child)(); });
+      if (op.number >> child & 1) all.push_back([this, child] { return body(child)(); });
     }
     if (all.empty()) return;
     step(self, op, [&] {

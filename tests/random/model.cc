@@ -31,6 +31,11 @@ class Model : public ModelTasks {
   void take(const Entry& entry) {
     if (eager_ && entry.fiber != *eager_) fail(name(*eager_), " does not start at once");
     eager_.reset();
+    const bool aside = entry.type == Entry::kUnhandled || entry.type == Entry::kFiberEnd;
+    if (direct_ && !aside) {
+      if (entry.fiber != *direct_) fail(name(*direct_), " lets others run, but need not wait");
+      direct_.reset();
+    }
     switch (entry.type) {
       case Entry::kBegin:
         return begin(entry);
@@ -79,6 +84,13 @@ class Model : public ModelTasks {
     if (ends_[index_] < record_.size()) frame->final = record_[ends_[index_]].outcome;
     fiber.frames.push_back(std::move(frame));
     begin(*fiber.frames.back());
+    const Frame& begun = *fiber.frames.back();
+    const Do what = begun.step.what;
+    const bool others_first = what == Do::kYield || what == Do::kWaitCondition ||
+                              what == Do::kWaitConditionFor || begun.step.eager;
+    // Whether a cancellation came before the wait or in it may be open.
+    const bool cut = begun.expected.kind == Outcome::kCancelled;
+    if (begun.state == Frame::kDecided && !others_first && !cut) direct_ = entry.fiber;
   }
 
   void begin(Frame& frame) {
@@ -198,6 +210,7 @@ class Model : public ModelTasks {
     decide(frame, outcome);
   }
 
+  std::optional<int> direct_;  // does not wait in its step
   bool all_ended_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "tests/random/interpreter.h"
 #include "tests/random/record.h"
 #include "tests/random/shared_objects.h"
 #include "weft/weft.h"
@@ -45,6 +46,40 @@ class Recorder {
   Record record_;
   TimePoint start_{};
   std::int64_t last_ = 0;
+};
+
+// The callable of a fiber, which interpreter.live(fiber) does. Notes its begin, and its end when it
+// is destroyed, begun or not.
+template <class Interpreter>
+class FiberBody {
+ public:
+  FiberBody(Recorder& recorder, Interpreter& interpreter, int fiber)
+      : recorder_(&recorder), interpreter_(interpreter), fiber_(fiber) {}
+  FiberBody(FiberBody&& other) noexcept
+      : recorder_(std::exchange(other.recorder_, nullptr)),
+        interpreter_(other.interpreter_),
+        fiber_(other.fiber_) {}
+  ~FiberBody() {
+    if (recorder_) recorder_->note({Entry::kFiberEnd, fiber_, 0, {}, outcome_});
+  }
+
+  std::int64_t operator()() {
+    recorder_->note({Entry::kFiberBegin, fiber_});
+    try {
+      interpreter_.live(fiber_);
+    } catch (...) {
+      outcome_ = caught_outcome();
+      throw;
+    }
+    outcome_ = {Outcome::kOk, result_of(fiber_)};
+    return result_of(fiber_);
+  }
+
+ private:
+  Recorder* recorder_;
+  Interpreter& interpreter_;
+  const int fiber_;
+  Outcome outcome_{Outcome::kNeverBegan};
 };
 
 }  // namespace weft::test

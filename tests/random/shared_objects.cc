@@ -93,6 +93,29 @@ Outcome SharedObjects::use_queue(const Step& step) {
                     queues_[static_cast<std::size_t>(step.object)]);
 }
 
+Outcome SharedObjects::use_none(const Step& step) {
+  if (step.what == Do::kThrow) throw Failure(step.number);
+  step.what == Do::kYield ? yield() : sleep_for(Duration(step.time));
+  return {};
+}
+
+Outcome SharedObjects::use_condition(const Step& step, std::unique_lock<Mutex>* lock) {
+  switch (step.what) {
+    case Do::kNotifyOne:
+      condition_.notify_one();
+      return {};
+    case Do::kNotifyAll:
+      condition_.notify_all();
+      return {};
+    case Do::kWaitCondition:
+      condition_.wait(*lock);
+      return {};
+    default:
+      return yes_or_no(condition_.wait_for(*lock, Duration(step.time)) ==
+                       std::cv_status::no_timeout);
+  }
+}
+
 Outcome SharedObjects::use_signal(const Step& step) {
   const auto i = static_cast<std::size_t>(step.object);
   switch (step.what) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <variant>
@@ -32,7 +33,9 @@ class SharedObjects {
   explicit SharedObjects(const Program& program);
 
   // Do the steps of a family.
+  static Outcome use_none(const Step& step);
   Outcome use_queue(const Step& step);
+  Outcome use_condition(const Step& step, std::unique_lock<Mutex>* lock);  // null: not to wait
   Outcome use_signal(const Step& step);
   Outcome use_future(const Step& step);
 
@@ -41,7 +44,6 @@ class SharedObjects {
 
   std::array<Mutex, Program::kSharedMutex> mutexes{};
   SharedMutex shared_mutex{};
-  ConditionVariable condition{};  // of the first mutex
   std::array<std::optional<Promise<std::int64_t>>, Program::kPromises> promises{};
   std::array<Future<std::int64_t>, Program::kPromises> futures{};
 
@@ -56,6 +58,7 @@ class SharedObjects {
   std::deque<Semaphore> semaphores_;
   std::array<Event, Program::kEvents> events_;
   Barrier barrier_;
+  ConditionVariable condition_{};  // of the first mutex
 };
 
 }  // namespace weft::test

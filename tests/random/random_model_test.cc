@@ -1,0 +1,183 @@
+// The model of random programs finds what is wrong in a record. The records are made by hand: what
+// there is so far is right, and then comes what must not be.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fixture.h"
+#include "tests/random/model.h"
+
+BOOST_AUTO_TEST_SUITE(random_model)
+
+using namespace weft::test;
+
+namespace {
+
+constexpr Outcome kNo{Outcome::kNo};
+constexpr Outcome kCancelled{Outcome::kCancelled};
+
+// A record under way: the first fiber has started the others, which have begun.
+class Story {
+ public:
+  explicit Story(int fibers) {
+    program.fibers.resize(static_cast<std::size_t>(fibers));
+    enter({Entry::kFiberBegin, 0});
+    for (int i = 1; i < fibers; ++i) does(0, {.what = Do::kSpawn, .object = i});
+    for (int i = 1; i < fibers; ++i) enter({Entry::kFiberBegin, i});
+  }
+
+  Story& at(std::int64_t nanoseconds) {
+    now_ = nanoseconds;
+    return *this;
+  }
+  Story& begins(int fiber, Step step) { return enter({Entry::kBegin, fiber, 0, step}); }
+  Story& ends(int fiber, Step step, Outcome outcome = {}) {
+    return enter({Entry::kEnd, fiber, 0, step, outcome});
+  }
+  Story& does(int fiber, Step step, Outcome outcome = {}) {
+    return begins(fiber, step).ends(fiber, step, outcome);
+  }
+  Story& fiber_begins(int fiber) { return enter({Entry::kFiberBegin, fiber}); }
+  Story& fiber_ends(int fiber, Outcome outcome) {
+    return enter({Entry::kFiberEnd, fiber, 0, {}, outcome});
+  }
+  Story& told(Outcome outcome) { return enter({Entry::kUnhandled, 0, 0, {}, outcome}); }
+
+  // All of it may be, but for its being cut off.
+  bool right() const { return first_wrong() == record_.size(); }
+  // The last entry must not be.
+  bool wrong() const { return first_wrong() == record_.size() - 1; }
+
+  Program program{};
+
+ private:
+  Story& enter(Entry entry) {
+    entry.at = now_;
+    record_.push_back(entry);
+    return *this;
+  }
+  std::size_t first_wrong() const { return check(program, record_)->event; }
+
+  Record record_;
+  std::int64_t now_ = 0;
+};
+
+constexpr Step kAcquire{.what = Do::kAcquire};
+constexpr Step kTryAcquireFor{.what = Do::kTryAcquireFor, .time = 1000};
+constexpr Step kRelease{.what = Do::kRelease, .number = 1};
+constexpr Step kPop{.what = Do::kPop};
+constexpr Step kLock{.what = Do::kLock};
+constexpr Step kCancelFirst{.what = Do::kCancel, .object = 1};
+constexpr Step kShield{.what = Do::kShield};
+
+Step push(std::int64_t item) { return {.what = Do::kPush, .number = item}; }
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_permit_for_whom_waited_less_is_wrong) {
+  Story story(3);
+  story.begins(1, kAcquire).begins(2, kAcquire).does(0, kRelease);
+  BOOST_TEST(Story(story).ends(1, kAcquire).right());
+  BOOST_TEST(Story(story).ends(2, kAcquire).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_wake_up_that_is_lost_is_wrong) {
+  Story story(3);
+  story.begins(1, kAcquire).begins(2, {.what = Do::kSleep, .time = 500}).does(0, kRelease);
+  BOOST_TEST(story.right());
+  BOOST_TEST(story.at(500).ends(2, {.what = Do::kSleep, .time = 500}).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_time_limit_that_ends_early_or_late_is_wrong) {
+  Story story(2);
+  story.begins(1, kTryAcquireFor).begins(0, {.what = Do::kSleep, .time = 5000});
+  BOOST_TEST(Story(story).at(1000).ends(1, kTryAcquireFor, kNo).right());
+  BOOST_TEST(Story(story).at(999).ends(1, kTryAcquireFor, kNo).wrong());
+  BOOST_TEST(Story(story).at(1001).ends(1, kTryAcquireFor, kNo).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_time_limit_after_the_wake_up_is_wrong) {
+  Story story(2);
+  story.begins(1, kTryAcquireFor).does(0, kRelease);
+  BOOST_TEST(Story(story).ends(1, kTryAcquireFor).right());
+  BOOST_TEST(Story(story).ends(1, kTryAcquireFor, kNo).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_that_is_swallowed_is_wrong) {
+  Story story(2);
+  const Step all{.what = Do::kTry, .all = true};
+  story.begins(1, all).begins(1, kAcquire).does(0, kCancelFirst).ends(1, kAcquire, kCancelled);
+  story.does(1, {.what = Do::kHandler}).ends(1, all);
+  BOOST_TEST(Story(story).does(1, {.what = Do::kYield}, kCancelled).right());
+  BOOST_TEST(Story(story).does(1, {.what = Do::kYield}).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_inside_of_a_shield_is_wrong) {
+  Story story(2);
+  story.begins(1, kShield).begins(1, kAcquire).does(0, kCancelFirst);
+  BOOST_TEST(Story(story).ends(1, kAcquire, kCancelled).wrong());
+  story.does(0, kRelease).ends(1, kAcquire);
+  BOOST_TEST(Story(story).ends(1, kShield).does(1, kAcquire, kCancelled).right());
+}
+
+BOOST_AUTO_TEST_CASE(an_item_that_is_taken_twice_or_out_of_turn_is_wrong) {
+  Story story(2);
+  story.does(0, push(1)).does(0, push(2));
+  BOOST_TEST(Story(story).does(1, kPop, {Outcome::kOk, 2}).wrong());
+  story.does(1, kPop, {Outcome::kOk, 1});
+  BOOST_TEST(Story(story).does(1, kPop, {Outcome::kOk, 2}).right());
+  BOOST_TEST(Story(story).does(1, kPop, {Outcome::kOk, 1}).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(two_owners_of_a_mutex_are_wrong) {
+  Story story(2);
+  story.does(0, kLock).begins(1, kLock);
+  BOOST_TEST(story.right());
+  BOOST_TEST(story.ends(1, kLock).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_close_that_wakes_only_some_is_wrong) {
+  Story story(3);
+  story.begins(1, kPop).begins(2, kPop).does(0, {.what = Do::kClose});
+  story.ends(1, kPop, {Outcome::kClosed}).fiber_ends(1, {Outcome::kClosed});
+  story.begins(0, {.what = Do::kSleep, .time = 1});
+  BOOST_TEST(story.right());
+  BOOST_TEST(story.at(1).ends(0, {.what = Do::kSleep, .time = 1}).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_failure_that_nobody_or_two_are_told_of_is_wrong) {
+  const Step fail{.what = Do::kThrow, .number = 5};
+  const Step drop{.what = Do::kDrop, .object = 1};
+  const Outcome failure{Outcome::kFailure, 5};
+  Story story(2);
+  story.does(1, fail, failure).fiber_ends(1, failure);
+  BOOST_TEST(Story(story).told(failure).wrong());  // its owner may ask for it
+  BOOST_TEST(Story(story).begins(0, drop).told(failure).ends(0, drop).right());
+  BOOST_TEST(Story(story).begins(0, drop).told(failure).told(failure).wrong());
+  const Step sleep{.what = Do::kSleep, .time = 1};
+  BOOST_TEST(Story(story).does(0, drop).begins(0, sleep).at(1).ends(0, sleep).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_group_that_goes_on_after_a_failure_is_wrong) {
+  const Step group{.what = Do::kGroup, .object = 1};
+  const Step fail{.what = Do::kThrow, .number = 5};
+  Story story(1);
+  story.program.fibers.resize(3);
+  story.begins(0, group);
+  for (int i = 1; i <= 2; ++i) {
+    story.does(0, {.what = Do::kSpawn, .object = i, .number = 1, .into = Into::kGroup});
+  }
+  story.begins(0, {.what = Do::kJoinGroup, .object = 1});
+  story.fiber_begins(1).does(1, fail, {Outcome::kFailure, 5}).fiber_ends(1, {Outcome::kFailure, 5});
+  BOOST_TEST(Story(story).fiber_ends(2, {Outcome::kNeverBegan}).right());
+  BOOST_TEST(Story(story).fiber_begins(2).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(what_need_not_wait_lets_nobody_else_run) {
+  Story story(2);
+  story.begins(0, kRelease);
+  BOOST_TEST(Story(story).ends(0, kRelease).right());
+  BOOST_TEST(Story(story).begins(1, kAcquire).wrong());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
