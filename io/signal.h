@@ -28,7 +28,7 @@ class Fiber;
 class SignalSet {
  public:
   // Throws std::system_error: invalid_argument for a number that is no signal, or one that
-  // cannot be taken; out of descriptors.
+  // cannot be taken; out of descriptors, or of what epoll takes.
   explicit SignalSet(std::initializer_list<int> signals);
   ~SignalSet();
   SignalSet(const SignalSet&) = delete;

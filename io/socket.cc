@@ -1,5 +1,6 @@
 #include "weft/io/socket.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "weft/fiber/this_fiber.h"
@@ -42,6 +43,13 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   }
   if (const int error = readiness_->wait(direction, deadline, what)) return error;
   return is_open() ? 0 : -ECANCELED;  // by another fiber that ran first
+}
+
+int Socket::prepare(Direction direction) {
+  const int error = register_here(direction, "weft::Socket::prepare");
+  if (error == 0) return 0;
+  errno = -error;
+  return -1;
 }
 
 // Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has

@@ -74,6 +74,10 @@ class Socket {
   // Throws std::logic_error outside fibers.
   int wait(Direction direction, TimePoint deadline, const char* what);
 
+  // Does ahead what the first wait would do and may fail at: 0, or -1 and errno.
+  // REQUIRES: the thread runs a reactor, and nobody has waited yet.
+  int prepare(Direction direction);
+
  private:
   int begin_slowly();
   int register_here(Direction direction, const char* what);
