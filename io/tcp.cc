@@ -66,7 +66,7 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
     if (const int error = socket_.wait(Direction::kWrite, deadline, "connect")) return error;
     int reason = 0;
     socklen_t size = sizeof(reason);
-    getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size);
+    if (getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size) != 0) return -errno;
     if (reason != 0) return -reason;
   }
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
