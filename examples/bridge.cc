@@ -36,13 +36,12 @@ void consume(weft::Queue<std::string>& messages, char name, int& count) {
 int main() {
   weft::run([] {
     weft::Queue<std::string> messages(4);
-    std::thread producer(produce, std::ref(messages));
-
     std::array<int, 3> counts{};
     weft::TaskGroup group;
     for (std::size_t i = 0; i < counts.size(); ++i) {
       group.spawn([&, i] { consume(messages, static_cast<char>('A' + i), counts[i]); });
     }
+    std::jthread producer(produce, std::ref(messages));
     group.join();
     weft::run_in_executor(
         [&] { producer.join(); });  // what blocks a thread, blocks one of the pool

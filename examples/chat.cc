@@ -143,7 +143,8 @@ void serve(const char* address) {
   std::error_code error;
   for (;;) {
     weft::TcpStream stream = listener.accept(error);
-    if (error) break;
+    if (error == std::errc::operation_canceled) break;  // it is closed
+    if (error) throw std::system_error(error, "accept");
     clients.spawn([&room, stream = std::move(stream)]() mutable { talk(std::move(stream), room); });
   }
   clients.join();

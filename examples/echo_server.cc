@@ -77,7 +77,8 @@ void serve(const char* address) {
   std::error_code error;
   for (;;) {
     weft::TcpStream stream = listener.accept(error);
-    if (error) break;
+    if (error == std::errc::operation_canceled) break;  // it is closed
+    if (error) throw std::system_error(error, "accept");
     connections.spawn(
         [&served, stream = std::move(stream)]() mutable { echo(std::move(stream), served); });
   }

@@ -220,16 +220,19 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
   std::printf("An HTTP server on %s, and %zu clients of it on each:\n\n",
               as_text(listeners.size()).c_str(), kClients);
   std::fflush(stdout);
-  auto server = weft::spawn([&] { serve_on_all(listeners, served); });
   weft::Barrier connected(kClients * listeners.size());
-  weft::spread([&] {
-    weft::TaskGroup clients;
-    for (std::size_t i = 0; i < kClients; ++i)
-      clients.spawn([&] { ask(address, connected, time); });
-    clients.join();
+  weft::TaskGroup both;  // where one of them fails, the other one ends, too
+  both.spawn([&] { serve_on_all(listeners, served); });
+  both.spawn([&] {
+    weft::spread([&] {
+      weft::TaskGroup clients;
+      for (std::size_t i = 0; i < kClients; ++i)
+        clients.spawn([&] { ask(address, connected, time); });
+      clients.join();
+    });
+    both.cancel();
   });
-  server.cancel();
-  server.wait();
+  both.join();
 
   print_served(served);
   long requests = 0;

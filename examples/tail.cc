@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -67,7 +69,7 @@ class Tail {
     for (std::size_t enough = kBlock;; enough *= 2) {
       std::string text(std::min<std::uint64_t>(enough, size), '\0');
       offset_ = size - text.size();
-      text.resize(file_.pread(text, offset_));
+      text.resize(read_fully(text));
       const std::size_t start = start_of_last(options_.lines, text);
       if (start == 0 && offset_ > 0) continue;
       print(options_, path_, std::string_view(text).substr(start));
@@ -99,6 +101,15 @@ class Tail {
   }
 
  private:
+  // Fewer bytes only at the end of the file. Returns how many.
+  std::size_t read_fully(std::string& text) {
+    std::size_t done = 0;
+    while (const std::size_t size = file_.pread(std::span(text).subspan(done), offset_ + done)) {
+      done += size;
+    }
+    return done;
+  }
+
   void print_rest() {
     std::string text(kBlock, '\0');
     while (const std::size_t size = file_.pread(text, offset_)) {
@@ -126,6 +137,7 @@ void tail_standard_input(const Options& options) {
     char buffer[kBlock / 4];
     weft::wait_readable(STDIN_FILENO);
     const ssize_t size = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (size < 0 && errno == EINTR) continue;
     if (size < 0) throw std::system_error(errno, std::generic_category(), "standard input");
     if (size == 0) break;
     text.append(buffer, static_cast<std::size_t>(size));
