@@ -1,0 +1,271 @@
+// Each example, again and again, with one system call after another that fails: it copes, or it
+// ends and says why; it never hangs, crashes, or leaves anything behind.
+
+#include <boost/test/unit_test.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/faults/driver.h"
+#include "tests/faults/peer.h"
+#include "tests/program.h"
+#include "tests/temporary_directory.h"
+
+BOOST_AUTO_TEST_SUITE(examples)
+
+using weft::faults::complaints;
+using weft::faults::Flow;
+using weft::faults::Peer;
+using weft::test::Program;
+using weft::test::TemporaryDirectory;
+
+namespace {
+
+// Whether the shard of Bazel's that this process is takes the next test case.
+bool is_ours() {
+  static int next = 0;
+  const char* const all = std::getenv("TEST_TOTAL_SHARDS");
+  const char* const own = std::getenv("TEST_SHARD_INDEX");
+  if (const char* const seen = std::getenv("TEST_SHARD_STATUS_FILE")) std::ofstream file(seen);
+  const int number = next++;
+  return !all || !own || number % std::atoi(all) == std::atoi(own);
+}
+
+auto ours() {
+  return boost::unit_test::precondition(
+      [own = is_ours()](boost::unit_test::test_unit_id) -> boost::test_tools::assertion_result {
+        return own;
+      });
+}
+
+void check(const Flow& flow) {
+  const std::vector<std::string> all = complaints(flow);
+  BOOST_TEST(all.empty());
+  for (const std::string& complaint : all) BOOST_ERROR(complaint);
+}
+
+// Behind "... on " or "...//" up to the end or a comma.
+std::string address_in(const std::string& line, std::string_view before) {
+  const std::size_t begin = line.find(before) + before.size();
+  return line.substr(begin, line.find(',', begin) - begin);
+}
+
+std::string talk_to_echo_server(Program& server) {
+  const std::string address = address_in(server.read_line(), "listening on ");
+  std::string heard;
+  for (const char* text : {"one\n", "two\n"}) {
+    Peer peer(address);
+    peer.send(text);
+    heard += peer.hear("\n");
+    peer.send("again\n");
+    peer.send_no_more();
+    heard += peer.hear_all() + ".";
+  }
+  server.signal(SIGTERM);
+  return heard;
+}
+
+// Where one is gone, nobody waits for what it would have said.
+std::string talk_to_chat(Program& server) {
+  const std::string address = address_in(server.read_line(), "listening on ");
+  Peer ada(address);
+  std::string heard;
+  const auto hears = [&](Peer& peer, const char* last) {
+    const std::string line = peer.hear(last);
+    heard += line;
+    return line.ends_with(last);
+  };
+  const auto talk = [&] {
+    if (!hears(ada, "?\n") || !ada.send("Ada\n") || !hears(ada, "joins\n")) return;
+    Peer bob(address);
+    if (!hears(bob, "?\n") || !bob.send("Bob\n") || !hears(bob, "joins\n")) return;
+    if (!hears(ada, "joins\n") || !ada.send("hello\n")) return;
+    ada.send_no_more();      // has it leave
+    hears(bob, "leaves\n");  // and before that what was said, if it was
+  };
+  talk();
+  server.signal(SIGTERM);
+  return heard + ada.hear_all();
+}
+
+// What is in the answer behind "Date:", which is another one each time, is left out.
+std::string body_of(const std::string& answer) {
+  const std::size_t end = answer.find("\r\n\r\n");
+  return answer.substr(0, answer.find("\r\n")) + (end == answer.npos ? "" : answer.substr(end));
+}
+
+std::string talk_to_http_server(Program& server, std::string_view path) {
+  const std::string address = address_in(server.read_line(), "http://");
+  const std::string begin = "GET " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n";
+  std::string heard;
+  for (int i = 0; i < 2; ++i) {
+    Peer peer(address);
+    peer.send(begin + "Connection: close\r\n\r\n");
+    heard += body_of(peer.hear_all()) + ".";
+  }
+  server.signal(SIGTERM);
+  return heard;
+}
+
+}  // namespace
+
+// ---- Those that run by themselves ---------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(hello, *ours()) { check({.program = "hello"}); }
+
+BOOST_AUTO_TEST_CASE(hello_on_an_older_kernel, *ours()) {
+  // Guards by mprotect, milliseconds for epoll.
+  check({.program = "hello", .given = "madvise:1+:EINVAL,epoll_pwait2:1+:ENOSYS"});
+}
+
+BOOST_AUTO_TEST_CASE(gather, *ours()) { check({.program = "gather", .arguments = {"--quick"}}); }
+
+BOOST_AUTO_TEST_CASE(chain, *ours()) { check({.program = "chain"}); }
+
+BOOST_AUTO_TEST_CASE(callbacks, *ours()) {
+  check({.program = "callbacks",
+         .own_calls = {"pthread_create"},
+         .own_words = "Resource temporarily unavailable"});
+}
+
+BOOST_AUTO_TEST_CASE(timeouts, *ours()) { check({.program = "timeouts"}); }
+
+BOOST_AUTO_TEST_CASE(count_down, *ours()) {
+  check({.program = "count_down", .arguments = {"--quick"}});
+}
+
+BOOST_AUTO_TEST_CASE(dining, *ours()) { check({.program = "dining", .arguments = {"--quick"}}); }
+
+BOOST_AUTO_TEST_CASE(producer_consumer, *ours()) {
+  check({.program = "producer_consumer", .arguments = {"--quick"}});
+}
+
+BOOST_AUTO_TEST_CASE(executor, *ours()) {
+  check({.program = "executor", .arguments = {"--quick"}});
+}
+
+BOOST_AUTO_TEST_CASE(bridge, *ours()) {
+  check({.program = "bridge",
+         .steady = false,
+         .own_calls = {"pthread_create"},
+         .own_words = "Resource temporarily unavailable"});
+}
+
+BOOST_AUTO_TEST_CASE(skynet, *ours()) {
+  check({.program = "skynet",
+         .arguments = {"2", "2"},
+         .steady = false,
+         .own_calls = {"mmap"},
+         .may_end_unhandled = true});
+}
+
+// Its rows are processes, which it measures, and whose calls fail as its own do.
+BOOST_AUTO_TEST_CASE(sleep_race, *ours()) {
+  check({.program = "sleep_race",
+         .arguments = {"--quick"},
+         .steady = false,
+         .own_calls = {"mmap", "madvise", "pthread_create"},
+         .own_words = "no memory to share|Resource temporarily unavailable"});
+}
+
+BOOST_AUTO_TEST_CASE(multicore, *ours()) {
+  check({.program = "multicore",
+         .arguments = {"--threads", "2", "--quick"},
+         .steady = false,
+         .own_words = "the server gives no answer",
+         .may_end_unhandled = true});
+}
+
+BOOST_AUTO_TEST_CASE(fetch, *ours()) {
+  check({.program = "fetch",
+         .arguments = {"--count", "4", "--timeout", "0.5"},
+         .steady = false,
+         .may_end_unhandled = true});
+}
+
+// ---- Files --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(tail_of_a_file, *ours()) {
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "file") << "one\ntwo\nthree\n";
+  check({.program = "tail", .arguments = {"-n", "2", folder / "file"}});
+}
+
+BOOST_AUTO_TEST_CASE(tail_of_standard_input, *ours()) {
+  check({.program = "tail", .arguments = {"-n", "1"}, .talk = [](Program& tail) {
+           tail.write("one\ntwo\n");
+           return std::string();
+         }});
+}
+
+BOOST_AUTO_TEST_CASE(tail_that_follows, *ours()) {
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "file") << "one\n";
+  check({.program = "tail", .arguments = {"-f", folder / "file"}, .talk = [](Program& tail) {
+           const std::string heard = tail.read_line();
+           tail.signal(SIGTERM);
+           return heard;
+         }});
+}
+
+// ---- Servers ------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(echo_server, *ours()) {
+  check({.program = "echo_server", .arguments = {"127.0.0.1:0"}, .talk = talk_to_echo_server});
+}
+
+BOOST_AUTO_TEST_CASE(echo_server_on_an_older_kernel, *ours()) {
+  check({.program = "echo_server",
+         .arguments = {"127.0.0.1:0"},
+         .talk = talk_to_echo_server,
+         .given = "madvise:1+:EINVAL,epoll_pwait2:1+:ENOSYS"});
+}
+
+BOOST_AUTO_TEST_CASE(chat, *ours()) {
+  check({.program = "chat", .arguments = {"127.0.0.1:0"}, .talk = talk_to_chat});
+}
+
+BOOST_AUTO_TEST_CASE(http_server, *ours()) {
+  check({.program = "http_server",
+         .arguments = {"127.0.0.1:0"},
+         .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); },
+         .may_end_unhandled = true});
+}
+
+BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file, *ours()) {
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "file.txt") << std::string(3000, 'x');
+  check({.program = "http_server",
+         .arguments = {"127.0.0.1:0", folder.path()},
+         .talk = [](Program& server) { return talk_to_http_server(server, "/file.txt"); },
+         .may_end_unhandled = true});
+}
+
+BOOST_AUTO_TEST_CASE(http_server_on_two_threads, *ours()) {
+  check({.program = "http_server",
+         .arguments = {"--threads", "2", "127.0.0.1:0"},
+         .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); },
+         .may_end_unhandled = true});
+}
+
+BOOST_AUTO_TEST_CASE(multicore_that_serves, *ours()) {
+  check({.program = "multicore",
+         .arguments = {"--threads", "2", "serve", "127.0.0.1:0"},
+         .talk = [](Program& server) { return talk_to_http_server(server, "/"); },
+         .steady = false,
+         .may_end_unhandled = true});
+}
+
+BOOST_AUTO_TEST_CASE(echo_load, *ours()) {
+  Program server("tests/faults/echo_server", {"127.0.0.1:0"});  // whose calls succeed
+  check({.program = "echo_load",
+         .arguments = {"--connections", "2", "--seconds", "0.2",
+                       address_in(server.read_line(), "listening on ")},
+         .steady = false});
+  BOOST_TEST(server.stop().exit_code == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

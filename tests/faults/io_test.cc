@@ -1,0 +1,247 @@
+// What happens when calls of io/ fail that no example makes, or not in this way.
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "tests/faults/recovery.h"
+#include "tests/faults/seam.h"
+#include "tests/fixture.h"
+#include "tests/temporary_directory.h"
+
+BOOST_AUTO_TEST_SUITE(io)
+
+using namespace std::chrono_literals;
+using weft::faults::Armed;
+using weft::faults::check_recovery;
+using weft::test::TemporaryDirectory;
+
+namespace {
+
+// The body as a fiber. What cannot be had within the time of a slow machine is a hang.
+auto in_run(std::function<void()> body) {
+  return [body = std::move(body)] { weft::run([&] { weft::with_timeout(20s, body); }); };
+}
+
+}  // namespace
+
+// ---- Files --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_file_names_the_call_that_failed) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "file";
+  const auto body = in_run([&] {
+    auto file = weft::File::open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    file.write(std::string_view("hello, "));
+    file.pwrite(std::string_view("world"), 7);
+    file.sync();
+    BOOST_TEST(file.size() == 12u);
+    std::string text(12, '\0');
+    for (std::size_t done = 0; done < text.size();) {
+      done += file.pread(std::span(text).subspan(done), done);
+    }
+    BOOST_TEST(text == "hello, world");
+    BOOST_TEST(weft::File::open(path, O_RDONLY).read_all() == "hello, world");
+  });
+  for (const char* error : {"EMFILE", "ENOENT", "EACCES"}) {
+    check_recovery(std::string("open:") + error, "weft: open " + path, body);
+  }
+  check_recovery("write:ENOSPC", "weft: write " + path, body);
+  check_recovery("pwrite:EIO", "weft: pwrite " + path, body);
+  check_recovery("pread:EIO", "weft: pread " + path, body);
+  check_recovery("read:EIO", "weft: read " + path, body);
+  check_recovery("fsync:EIO", "weft: fsync " + path, body);
+  check_recovery("fstat:EIO", "weft: size of " + path, body);
+  check_recovery("lseek:ESPIPE", "nobody notices", body);
+  check_recovery("close:EINTR", "nobody notices", body);
+  for (const char* call : {"open", "read", "write", "pread", "pwrite", "fsync"}) {
+    check_recovery(std::string(call) + ":EINTR", "nobody notices", body);
+  }
+  for (const char* call : {"read", "write", "pread", "pwrite"}) {
+    check_recovery(std::string(call) + ":short", "nobody notices", body);
+    check_recovery(std::string(call) + "+:short", "nobody notices", body);
+  }
+  check_recovery("pthread_create:EAGAIN", "weft: pthread_create", body);
+}
+
+// ---- Names --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_look_up_fails_and_the_next_one_succeeds) {
+  const auto body = in_run([] { BOOST_TEST(!weft::resolve("localhost", "http").empty()); });
+  check_recovery("getaddrinfo:EIO",
+                 "weft: resolve of \"localhost\", service \"http\": Input/output", body);
+}
+
+// ---- Signals ------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_set_of_signals_that_cannot_be_had_blocks_none) {
+  const auto body = in_run([] {
+    weft::SignalSet signals({SIGUSR1});
+    kill(getpid(), SIGUSR1);
+    BOOST_TEST(signals.wait() == SIGUSR1);
+  });
+  const auto blocks = [] {
+    sigset_t now;
+    sigprocmask(SIG_BLOCK, nullptr, &now);
+    return sigismember(&now, SIGUSR1) == 1;
+  };
+  const auto checked_body = [&] {
+    try {
+      body();
+    } catch (...) {
+      BOOST_TEST(!blocks());
+      throw;
+    }
+    BOOST_TEST(!blocks());
+  };
+  check_recovery("signalfd:EMFILE", "weft: signalfd", checked_body);
+  check_recovery("epoll_ctl:ENOSPC", "weft: epoll_ctl of ", checked_body);
+  check_recovery("read_signal:EINTR", "nobody notices", checked_body);
+  check_recovery("read_signal:EAGAIN", "nobody notices", checked_body);
+}
+
+// ---- Sockets ------------------------------------------------------------------------------------
+
+namespace {
+
+// Sends "ping" there and back.
+template <class Listener, class Connect>
+void exchange(Listener& listener, Connect connect) {
+  weft::TaskGroup both;  // where one fails, the other one ends
+  both.spawn([&] {
+    auto stream = listener.accept();
+    char text[4];
+    stream.read_exactly(text);
+    stream.write_all({std::string_view(text, 4), "!"});
+    stream.shutdown_write();
+  });
+  both.spawn([&] {
+    auto stream = connect();
+    stream.write_all("ping");
+    std::string answer(5, '\0');
+    stream.read_exactly(answer);
+    BOOST_TEST(answer == "ping!");
+  });
+  both.join();
+}
+
+void check_exchange(const std::function<void()>& body) {
+  for (const char* call : {"accept4", "recv", "send", "sendmsg"}) {
+    for (const char* error : {":EINTR", ":EAGAIN"}) {
+      check_recovery(std::string(call) + error, "nobody notices", body);
+    }
+  }
+  check_recovery("accept4:ECONNABORTED", "nobody notices", body);
+  check_recovery("accept4:EMFILE", "nobody notices", body);
+  for (const char* call : {"recv", "send", "sendmsg"}) {
+    check_recovery(std::string(call) + ":short", "nobody notices", body);
+    check_recovery(std::string(call) + "+:short", "nobody notices", body);
+  }
+  check_recovery("recv:ECONNRESET", "weft: read", body);
+  check_recovery("send:EPIPE", "weft: write", body);
+  check_recovery("socket:EMFILE", ": Too many open files", body);
+  check_recovery("connect:ECONNREFUSED", "weft: connect to ", body);
+  check_recovery("listen:EADDRINUSE", "weft: listen on ", body);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(tcp_copes_or_names_the_call) {
+  const auto body = in_run([] {
+    weft::TcpListener listener("127.0.0.1:0");
+    const weft::Address address = listener.local_address();
+    exchange(listener, [&] { return weft::TcpStream::connect(address); });
+  });
+  check_exchange(body);
+  check_recovery("connect:EINTR", "nobody notices", body);
+  check_recovery("getsockname:ENOBUFS", "local_address", body);
+  check_recovery("getsockopt:ENOBUFS", "weft: connect to ", body);
+  check_recovery("setsockopt:ENOMEM", "weft: setsockopt for ", body);
+}
+
+BOOST_AUTO_TEST_CASE(unix_sockets_cope_or_name_the_call_and_leave_no_file) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "socket";
+  const auto body = in_run([&] {
+    weft::UnixListener listener(path);
+    exchange(listener, [&] { return weft::UnixStream::connect(path); });
+  });
+  const auto checked_body = [&] {
+    try {
+      body();
+    } catch (...) {
+      // Of a socket that could not listen the file stays, as of a program that was killed.
+      throw;
+    }
+    BOOST_TEST(!std::ifstream(path).good());
+  };
+  check_exchange(checked_body);
+  check_recovery("bind:EACCES", "weft: bind to ", checked_body);
+  check_recovery("connect:EAGAIN", "nobody notices", checked_body);
+  check_recovery("socketpair:EMFILE", "weft: socketpair", in_run([] { weft::UnixStream::pair(); }));
+}
+
+BOOST_AUTO_TEST_CASE(datagrams_cope_or_name_the_call) {
+  const auto body = in_run([] {
+    weft::UdpSocket here("127.0.0.1:0");
+    weft::UdpSocket there("127.0.0.1:0");
+    here.send_to(std::string_view("hello"), there.local_address());
+    char text[16];
+    const auto received = there.receive_from(text);
+    BOOST_TEST(std::string_view(text, received.size) == "hello");
+    BOOST_TEST((received.from == here.local_address()));
+  });
+  for (const char* call : {"sendto", "recvmsg"}) {
+    check_recovery(std::string(call) + ":EINTR", "nobody notices", body);
+    check_recovery(std::string(call) + ":EAGAIN", "nobody notices", body);
+  }
+  check_recovery("sendto:ENETUNREACH", "weft: send_to ", body);
+  check_recovery("recvmsg:ECONNREFUSED", "weft: receive_from on ", body);
+  check_recovery("bind:EADDRINUSE", "weft: bind to ", body);
+  check_recovery("socket:EMFILE", "weft: socket for ", body);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_is_sent_or_the_call_is_named) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "file";
+  std::ofstream(path) << std::string(5000, 'x');
+  const auto body = in_run([&] {
+    auto [here, there] = weft::UnixStream::pair();
+    auto file = weft::File::open(path, O_RDONLY);
+    std::string text(5000, '\0');
+    weft::TaskGroup both;
+    both.spawn([&, &from = here] { from.sendfile(file, 0, 5000); });
+    both.spawn([&, &to = there] { to.read_exactly(text); });
+    both.join();
+    BOOST_TEST((text == std::string(5000, 'x')));
+  });
+  for (const char* fault : {"sendfile:EINTR", "sendfile:EAGAIN", "sendfile:short"}) {
+    check_recovery(fault, "nobody notices", body);
+  }
+  check_recovery("sendfile:EIO", "weft: sendfile to ", body);
+  check_recovery("fcntl:EMFILE", "weft: sendfile to ", body);
+}
+
+BOOST_AUTO_TEST_CASE(a_call_that_cannot_wait_says_so) {
+  const auto body = in_run([] {
+    auto [here, there] = weft::UnixStream::pair();
+    weft::TaskGroup both;
+    both.spawn([&stream = here] {
+      char byte;
+      stream.read_exactly({&byte, 1});
+    });
+    both.spawn([&stream = there] {
+      weft::sleep_for(1ms);
+      stream.write_all("x");
+    });
+    both.join();
+  });
+  check_recovery("epoll_ctl:ENOSPC", ": No space left on device", body);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

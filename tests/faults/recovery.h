@@ -1,0 +1,56 @@
+#ifndef WEFT_TESTS_FAULTS_RECOVERY_H_
+#define WEFT_TESTS_FAULTS_RECOVERY_H_
+
+#include <boost/test/unit_test.hpp>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "tests/faults/seam.h"
+
+namespace weft::faults {
+
+// Runs the body again and again, within this process: its first call of a function fails, then its
+// second, and so on, until there is none. Where the body throws, the words name the call; it leaves
+// nothing behind; and the next time, without a fault, it succeeds.
+//
+// `fault`: "mmap:ENOMEM"; or "mmap+:ENOMEM", where the calls that follow fail, too.
+inline void check_recovery(std::string_view fault, const std::string& words,
+                           const std::function<void()>& body) {
+  constexpr long kEnough = 1000;
+  const std::size_t colon = fault.find(':');
+  const bool from_then_on = fault[colon - 1] == '+';
+  const std::string call(fault.substr(0, colon - from_then_on));
+  body();  // what is made once in a process is made now
+  const auto before = descriptors();
+  const long mapped = mapped_bytes();
+  for (long turn = 1; turn <= kEnough; ++turn) {
+    const std::string one = call + ":" + std::to_string(turn) + (from_then_on ? "+" : "") +
+                            std::string(fault.substr(colon));
+    BOOST_TEST_CONTEXT(one) {
+      long strikes = 0;
+      {
+        const Armed armed(one);
+        try {
+          body();
+        } catch (const std::exception& error) {
+          BOOST_TEST(std::string_view(error.what()).find(words) != std::string_view::npos,
+                     "it says: " << error.what());
+        }
+        strikes = struck();
+      }
+      BOOST_TEST(mapped_bytes() == mapped);
+      BOOST_TEST((descriptors() == before), "a descriptor is left");
+      body();
+      if (strikes > 0) continue;
+      BOOST_TEST(turn > 1, "no call was made");
+      return;
+    }
+  }
+  BOOST_ERROR("there is no end of calls");
+}
+
+}  // namespace weft::faults
+
+#endif  // WEFT_TESTS_FAULTS_RECOVERY_H_

@@ -1,0 +1,35 @@
+#ifndef WEFT_TESTS_FAULTS_TURNS_H_
+#define WEFT_TESTS_FAULTS_TURNS_H_
+
+#include <cstddef>
+#include <string_view>
+
+// What the seam's calls ask: whether it is their turn to fail.
+namespace weft::faults {
+
+constexpr const char* kCalls[] = {
+    "accept4",     "bind",           "close",      "connect",    "epoll_create1", "epoll_ctl",
+    "epoll_wait",  "epoll_pwait2",   "eventfd",    "fcntl",      "fstat",         "fsync",
+    "getaddrinfo", "getsockname",    "getsockopt", "listen",     "lseek",         "lstat",
+    "madvise",     "mmap",           "mprotect",   "open",       "poll",          "ppoll",
+    "pread",       "pthread_create", "pwrite",     "read",       "read_signal",   "recv",
+    "recvmsg",     "send",           "sendfile",   "sendmsg",    "sendto",        "setsockopt",
+    "shutdown",    "signalfd",       "socket",     "socketpair", "syscall",       "write",
+};
+
+consteval std::size_t index_of(std::string_view call) {
+  std::size_t i = 0;
+  while (call != kCalls[i]) ++i;  // does not compile if there is none
+  return i;
+}
+
+// What happens to a call.
+constexpr int kPassed = 0;
+constexpr int kShort = -1;
+
+// Counts a call. Returns kPassed, kShort, or the error that it fails with.
+int turn_of(std::size_t call) noexcept;
+
+}  // namespace weft::faults
+
+#endif  // WEFT_TESTS_FAULTS_TURNS_H_
