@@ -352,8 +352,8 @@ WEFT_REAL_TIME_TEST_CASE(what_is_not_allowed_is_an_error_that_names_call_and_pat
   File full = File::open("/dev/full", O_RDWR);
   BOOST_CHECK_EXCEPTION(full.write("x"), std::system_error,
                         is(std::errc::no_space_on_device, "write", "/dev/full"));
-  BOOST_CHECK_EXCEPTION(File::open("/proc/self/stat").sync(), std::system_error,
-                        is(std::errc::invalid_argument, "fsync", "/proc/self/stat"));
+  BOOST_CHECK_EXCEPTION(File::open("/proc/self/status").sync(), std::system_error,
+                        is(std::errc::invalid_argument, "fsync", "/proc/self/status"));
 }
 
 BOOST_AUTO_TEST_CASE(what_can_be_written_in_part_only_is_an_error) {
