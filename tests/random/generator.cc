@@ -93,6 +93,7 @@ class Generator {
       }
     }
     for (Op& op : block(place, 2 + below(10))) ops.push_back(std::move(op));
+    if (one_in(4)) ops.push_back({{.what = Do::kThrow, .number = ++numbers_}});
     program_.fibers[static_cast<std::size_t>(fiber)] = std::move(ops);
     --level_;
     budget_ = budget;
@@ -156,28 +157,6 @@ class Generator {
         op.what = Do::kThrow;
         op.number = ++numbers_;
         return true;
-    }
-  }
-
-  static bool waits_for_ever(Do what) {
-    switch (what) {
-      case Do::kPush:
-      case Do::kPop:
-      case Do::kJoinQueue:
-      case Do::kLock:
-      case Do::kLockShared:
-      case Do::kWaitCondition:
-      case Do::kAcquire:
-      case Do::kWaitEvent:
-      case Do::kArrive:
-      case Do::kGetFuture:
-      case Do::kGet:
-      case Do::kWait:
-      case Do::kAsCompleted:
-      case Do::kJoinGroup:
-        return true;
-      default:
-        return false;
     }
   }
 

@@ -103,6 +103,28 @@ void print(std::string& text, const std::vector<Op>& ops, std::size_t indent) {
 
 }  // namespace
 
+bool waits_for_ever(Do what) {
+  switch (what) {
+    case Do::kPush:
+    case Do::kPop:
+    case Do::kJoinQueue:
+    case Do::kLock:
+    case Do::kLockShared:
+    case Do::kWaitCondition:
+    case Do::kAcquire:
+    case Do::kWaitEvent:
+    case Do::kArrive:
+    case Do::kGetFuture:
+    case Do::kGet:
+    case Do::kWait:
+    case Do::kAsCompleted:
+    case Do::kJoinGroup:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string to_string(const Step& step) {
   const Word& word = kWords[static_cast<std::size_t>(step.what)];
   std::string text = word.text;

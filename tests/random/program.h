@@ -114,6 +114,9 @@ struct Op : Step {
   std::vector<Op> part{};
 };
 
+// Whether it may wait without a limit of its own.
+bool waits_for_ever(Do what);
+
 enum class QueueKind : std::uint8_t { kFifo, kPriority, kLifo };
 
 struct Program {

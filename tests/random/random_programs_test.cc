@@ -47,9 +47,10 @@ std::string command(std::uint64_t seed) {
 // Names the program that takes for ever, or ends the process.
 class Watch {
  public:
-  static constexpr unsigned kPatience = 60;  // seconds for a program; one takes a millisecond
+  static constexpr unsigned kPatience = 60;       // seconds for a program; one takes a millisecond
+  static constexpr unsigned kMorePatience = 200;  // to make one smaller
 
-  explicit Watch(std::uint64_t seed) {
+  explicit Watch(std::uint64_t seed, unsigned patience = kPatience) {
     std::snprintf(text_, sizeof(text_), "\nIt hangs or ends in seed %llu. To repeat: %s\n",
                   static_cast<unsigned long long>(seed), command(seed).c_str());
     struct sigaction action {};
@@ -61,7 +62,7 @@ class Watch {
     for (std::size_t i = 0; i < std::size(kSignals); ++i) {
       sigaction(kSignals[i], &action, &before_[i]);
     }
-    alarm(kPatience);
+    alarm(patience);
   }
   ~Watch() {
     alarm(0);
@@ -73,7 +74,11 @@ class Watch {
   Watch& operator=(const Watch&) = delete;
 
  private:
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN)  // which have more to say of the others
   static constexpr int kSignals[] = {SIGALRM, SIGABRT};
+#else
+  static constexpr int kSignals[] = {SIGALRM, SIGABRT, SIGSEGV, SIGBUS};
+#endif
   static inline char text_[200];
   struct sigaction before_[std::size(kSignals)];
 };
@@ -153,6 +158,11 @@ BOOST_AUTO_TEST_CASE(random_programs_do_what_the_model_says_and_the_same_again) 
       }
     }
     if (examined.violation) {
+      // Before anything else: less of the program may hang.
+      std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
+                  examined.violation->rule.c_str());
+      std::fflush(stdout);
+      const Watch longer(seed, Watch::kMorePatience);
       BOOST_FAIL("seed " << seed << ", made smaller:\n"
                          << to_string(shrink(examined)) << "to repeat: " << command(seed));
     }
