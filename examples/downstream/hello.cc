@@ -19,12 +19,12 @@ std::string fetch(const std::string& word, weft::Duration latency) {
 }
 
 void say(weft::Queue<std::string>& words) {
-  weft::TaskGroup group;
-  group.spawn([&] { words.push(fetch("Hello", 10ms)); });
-  group.spawn([&] { words.push(fetch("world", 20ms)); }, {.on = weft::round_robin()});
-  group.spawn([&] { words.push(fetch("", 30ms)); });
+  auto world = weft::spawn([] { return fetch("world", 10ms); }, {.on = weft::round_robin()});
+  auto hello = weft::spawn([] { return fetch("Hello", 20ms); });
+  words.push(hello.get());
+  words.push(world.get());
   try {
-    group.join();
+    fetch("", 1ms);
   } catch (const std::runtime_error& error) {
     words.push(error.what());
   }
