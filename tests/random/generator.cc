@@ -368,7 +368,16 @@ class Generator {
     if (one_in(6)) op.body.push_back({{.what = Do::kCancelGroup, .object = op.object}});
     for (Op& more : block(inside, below(2))) op.body.push_back(std::move(more));
     if (!one_in(5)) {
-      op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = one_in(2)}});
+      const bool again = one_in(2) && may_start();
+      const bool caught = again || one_in(2);
+      op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = caught}});
+      if (again) {  // a joined group is as new
+        const int child = new_fiber();
+        op.body.push_back(
+            {{.what = Do::kSpawn, .object = child, .number = op.object, .into = Into::kGroup}});
+        fill(child, op.object);
+        op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = one_in(2)}});
+      }
     }
     return true;
   }
