@@ -9,10 +9,10 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <mutex>
-#include <regex>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -128,6 +128,7 @@ void read_report(const std::string& path, Run& run) {
   if (!file) return;
   char line[512];
   while (std::fgets(line, sizeof(line), file)) {
+    line[std::strcspn(line, "\n")] = '\0';
     std::istringstream words(line);
     std::string word, call;
     words >> word;
@@ -141,8 +142,29 @@ void read_report(const std::string& path, Run& run) {
 
 // Without what differs from run to run: numbers, and the blanks before them.
 std::string without_numbers(const std::string& text) {
-  static const std::regex numbers("[ ]*[0-9]+(\\.[0-9]+)?");
-  return std::regex_replace(text, numbers, " #");
+  std::string result;
+  std::size_t kept = 0;  // without blanks at its end
+  for (const char c : text) {
+    if ((c >= '0' && c <= '9') || (c == '.' && kept > 0 && result[kept - 1] == '#')) {
+      result.resize(kept);
+      if (result.empty() || result.back() != '#') result += '#';
+      kept = result.size();
+    } else {
+      result += c;
+      if (c != ' ') kept = result.size();
+    }
+  }
+  return result;
+}
+
+// Whether the text has one of the words, which are separated by |.
+bool has_one_of(const std::string& text, std::string_view words) {
+  for (;;) {
+    const std::size_t end = words.find('|');
+    if (text.find(words.substr(0, end)) != text.npos) return true;
+    if (end == words.npos) return false;
+    words.remove_prefix(end + 1);
+  }
 }
 
 }  // namespace
@@ -194,7 +216,7 @@ std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, cons
       std::find(flow.own_calls.begin(), flow.own_calls.end(), kind.call) != flow.own_calls.end();
   const std::string words = std::string(kind.words ? kind.words : kind.call) +
                             (flow.own_words.empty() ? "" : "|" + flow.own_words);
-  const bool named = std::regex_search(end.err, std::regex(words));
+  const bool named = has_one_of(end.err, words);
   const bool unhandled = end.err.find("weft: nobody took the exception of") != std::string::npos;
   if (end.signal == SIGABRT && flow.may_end_unhandled && unhandled && named) return {};
   if (end.signal != 0) return "it was ended by signal " + std::to_string(end.signal);
@@ -243,7 +265,7 @@ std::vector<std::string> complaints(const Flow& flow) {
     const auto found = plain.called.find(kind.call);
     if (found == plain.called.end()) continue;
     for (long number = 1; number <= found->second; ++number) {
-      if (number <= kMostTurns || number == found->second) turns.push_back({&kind, number});
+      if (number <= flow.most_turns || number == found->second) turns.push_back({&kind, number});
     }
   }
   std::atomic<std::size_t> next{0};

@@ -30,6 +30,9 @@ struct Flow {
   std::vector<std::string> own_calls = {};
   std::string own_words = {};
 
+  // Of calls that are made often, so many of the first fail, and the last.
+  long most_turns = 8;
+
   // It holds tasks whose failure nobody asks for, where another one came first: that ends it by
   // "weft: nobody took the exception of ...", as task.h and task_group.h say.
   bool may_end_unhandled = false;
@@ -54,15 +57,14 @@ Run run(const Flow& flow, const std::string& fault);
 struct Kind {
   const char* call;
   const char* what;             // "ECONNRESET"; "short"; "+ENOMEM": from then on
-  const char* words = nullptr;  // a pattern (regex) of what names it; null: nobody notices
+  const char* words = nullptr;  // what names it, one of "a|b"; null: nobody notices
 };
 
 // What is wrong with a run, in a sentence; empty if nothing is. `plain` is one without a fault.
 std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, const Run& run);
 
 // Lets each call of each function fail, in each way; of a function that is called often the first
-// kMostTurns and the last. Returns the complaints, each with the command that repeats the run.
-constexpr long kMostTurns = 8;
+// `most_turns` and the last. Returns the complaints, each with the command that repeats the run.
 std::vector<std::string> complaints(const Flow& flow);
 
 }  // namespace weft::faults

@@ -143,8 +143,9 @@ BOOST_AUTO_TEST_CASE(producer_consumer, *ours()) {
   check({.program = "producer_consumer", .arguments = {"--quick"}});
 }
 
+// It computes.
 BOOST_AUTO_TEST_CASE(executor, *ours()) {
-  check({.program = "executor", .arguments = {"--quick"}});
+  check({.program = "executor", .arguments = {"--quick"}, .most_turns = 2});
 }
 
 BOOST_AUTO_TEST_CASE(bridge, *ours()) {
@@ -171,11 +172,13 @@ BOOST_AUTO_TEST_CASE(sleep_race, *ours()) {
          .own_words = "no memory to share|Resource temporarily unavailable"});
 }
 
+// So does this one.
 BOOST_AUTO_TEST_CASE(multicore, *ours()) {
   check({.program = "multicore",
          .arguments = {"--threads", "2", "--quick"},
          .steady = false,
          .own_words = "the server gives no answer",
+         .most_turns = 2,
          .may_end_unhandled = true});
 }
 

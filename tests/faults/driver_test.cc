@@ -1,0 +1,67 @@
+// The driver finds what it is there to find.
+
+#include "tests/faults/driver.h"
+
+#include <boost/test/unit_test.hpp>
+#include <string>
+#include <utility>
+
+BOOST_AUTO_TEST_SUITE(driver)
+
+using namespace weft::faults;
+
+namespace {
+
+std::string complaint_of(const std::string& way, const std::string& fault, const Kind& kind) {
+  const Flow flow{.program = "careless", .arguments = {way}};
+  const Run plain = run(flow, "");
+  BOOST_TEST(complaint(flow, plain, {"", ""}, plain) == "");
+  BOOST_TEST(plain.called.at("eventfd") == 2);
+  return complaint(flow, plain, kind, run(flow, fault));
+}
+
+constexpr Kind kNoEvent{"eventfd", "EMFILE", "eventfd"};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_careful_program_is_praised) {
+  BOOST_TEST(complaint_of("careful", "eventfd:1:EMFILE", kNoEvent) == "");
+}
+
+BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
+  const std::pair<const char*, const char*> first[] = {
+      {"crashes", "it was ended by signal 6"},
+      {"exits", "it did not come to the end of main()"},
+      {"hangs", "it hangs"},
+      {"is silent", "it fails without a word"},
+      {"does not say what", "its words do not name eventfd"},
+      {"returns anything", "it ended with 7"},
+  };
+  for (const auto& [way, words] : first) {
+    BOOST_TEST(complaint_of(way, "eventfd:1:EMFILE", kNoEvent) == words);
+  }
+  BOOST_TEST(complaint_of("leaks a descriptor", "eventfd:2:EMFILE", kNoEvent)
+                 .starts_with("left descriptor "));
+  BOOST_TEST(complaint_of("leaks memory", "eventfd:2:EMFILE", kNoEvent) ==
+             "left 4096 bytes mapped");
+}
+
+BOOST_AUTO_TEST_CASE(what_nobody_should_notice_changes_nothing) {
+  const Kind interrupted{"close", "EINTR"};
+  BOOST_TEST(complaint_of("careful", "close:1:EINTR", interrupted) == "");
+  BOOST_TEST(complaint_of("careful", "close:2:EINTR", interrupted)
+                 .starts_with("it prints something else than"));
+  BOOST_TEST(complaint_of("careful", "eventfd:1:EMFILE", {"eventfd", "EMFILE"}) ==
+             "it should not have noticed");
+}
+
+BOOST_AUTO_TEST_CASE(complaints_say_how_to_repeat_the_run) {
+  const auto all = complaints({.program = "careless", .arguments = {"leaks memory"}});
+  bool found = false;
+  for (const std::string& each : all) {
+    found = found || each.find("WEFT_FAULT=eventfd:2:EMFILE tests/faults/careless") != each.npos;
+  }
+  BOOST_TEST(found);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
