@@ -34,7 +34,8 @@ struct Borrowed {
 
 // LeakSanitizer knows the stack that each thread runs on, and no other. Where a program calls
 // exit() in a fiber, what only others refer to would be a leak: so theirs are made known, and the
-// thread's own. Up to a number, because each one that is taken back is looked for in a list.
+// thread's own. All of each, dead frames too, so that a true leak may be hidden there. Up to a
+// number, because each one that is taken back is looked for in a list.
 constexpr int kMaxLeakRoots = 8192;
 constinit std::atomic<int> leak_roots{0};
 

@@ -89,7 +89,8 @@ class Scheduler {
 
   // Everything below is for weft's own files.
 
-  // `port` must outlive the scheduler. Throws std::invalid_argument on a bad stack size.
+  // `port` must outlive the scheduler. Throws std::invalid_argument on a bad stack size, and as
+  // StackPool::take() does: it keeps a stack for its end.
   Scheduler(Port& port, Options options);
   ~Scheduler();  // REQUIRES: shutdown() has returned, or nothing was ever spawned
   Scheduler(const Scheduler&) = delete;
@@ -157,8 +158,8 @@ class Scheduler {
   // and then calls start() or unreserve(). Throws as StackPool::take() does, and std::logic_error
   // where the options name no scheduler and the caller is no fiber.
   //
-  // The type of `layout` is part of the function's name: where a program is compiled for a
-  // sanitizer and the library is not, or the other way round, their fibers differ, and the linker
+  // The type of `layout` is part of the function's name: where a program is compiled for ASan
+  // or TSan and the library is not, or the other way round, their fibers differ, and the linker
   // says so.
   using Layout = std::integral_constant<std::size_t, sizeof(Context)>;
   static Fiber& reserve(const SpawnOptions& options, Layout layout = {});

@@ -72,8 +72,8 @@ struct RunOptions {
 class Runtime {
  public:
   // Throws std::invalid_argument for zero threads, too small a stack or a negative spin,
-  // std::logic_error in a fiber (runtimes do not nest), and std::system_error where the process is
-  // out of descriptors or threads.
+  // std::logic_error in a fiber (runtimes do not nest), std::system_error where the process is out
+  // of descriptors, threads or mappings, and std::bad_alloc.
   explicit Runtime(RunOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;

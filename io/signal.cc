@@ -65,7 +65,11 @@ SignalSet::SignalSet(std::initializer_list<int> signals)
       source_(Fd(checked(signalfd(-1, &set_, SFD_NONBLOCK | SFD_CLOEXEC), {"signalfd"}))) {
   // Now, where a failure can be told: later it would be told to a fiber that only waits for the
   // end, and the program go on that nobody can end any more.
-  if (current_reactor) checked(source_.prepare(Direction::kRead), {"epoll_ctl of a signalfd"});
+  if (current_reactor) {
+    if (const int error = source_.prepare(Direction::kRead)) {
+      fail(-error, {"epoll_ctl of a signalfd"});
+    }
+  }
   block(set_);
 }
 

@@ -27,8 +27,9 @@ class Fiber;
 // first, whose thread is the program's own.
 class SignalSet {
  public:
-  // Throws std::system_error: invalid_argument for a number that is no signal, or one that
-  // cannot be taken; out of descriptors, or of what epoll takes.
+  // Inside weft::run() it is registered at once, so that wait() has nothing to fail at. Throws
+  // std::system_error: invalid_argument for a number that is no signal, or one that cannot be
+  // taken; out of descriptors, or of what epoll takes.
   explicit SignalSet(std::initializer_list<int> signals);
   ~SignalSet();
   SignalSet(const SignalSet&) = delete;

@@ -1,6 +1,5 @@
 #include "weft/io/socket.h"
 
-#include <cerrno>
 #include <utility>
 
 #include "weft/fiber/this_fiber.h"
@@ -46,10 +45,7 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
 }
 
 int Socket::prepare(Direction direction) {
-  const int error = register_here(direction, "weft::Socket::prepare");
-  if (error == 0) return 0;
-  errno = -error;
-  return -1;
+  return register_here(direction, "weft::Socket::prepare");
 }
 
 // Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has

@@ -74,7 +74,7 @@ class Socket {
   // Throws std::logic_error outside fibers.
   int wait(Direction direction, TimePoint deadline, const char* what);
 
-  // Does ahead what the first wait would do and may fail at: 0, or -1 and errno.
+  // Does ahead what the first wait would do and may fail at: 0 or a negative error.
   // REQUIRES: the thread runs a reactor, and nobody has waited yet.
   int prepare(Direction direction);
 

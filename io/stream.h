@@ -23,7 +23,7 @@ namespace weft {
 class BufferedReader {
  public:
   // `limit`: the longest line, or piece up to a delimiter, in bytes, not counting its end. Memory
-  // grows to twice that.
+  // grows to twice that, or 4 KiB.
   template <class Stream>
   explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
       : read_([](void* object, MutableBuffer buffer) {

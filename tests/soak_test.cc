@@ -342,7 +342,7 @@ class Server : public Program {
 
 std::chrono::seconds seconds_of_load() {
   const char* const seconds = std::getenv("WEFT_SOAK_SECONDS");
-  return std::chrono::seconds(seconds ? std::atoi(seconds) : 45);
+  return std::chrono::seconds(seconds ? std::atoi(seconds) : 60);
 }
 
 }  // namespace
