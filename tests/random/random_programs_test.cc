@@ -28,7 +28,7 @@ using namespace weft::test;
 
 namespace {
 
-#if defined(WEFT_TSAN) || defined(WEFT_ASAN)
+#if defined(WEFT_TSAN) || defined(WEFT_ASAN) || defined(WEFT_VALGRIND)
 constexpr std::uint64_t kPrograms = 600;
 #else
 constexpr std::uint64_t kPrograms = 6000;
