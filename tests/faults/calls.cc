@@ -156,7 +156,10 @@ extern "C" int __wrap_fcntl(int fd, int command, ...) {
 
 extern "C" int __real_epoll_ctl(int epoll, int operation, int fd, epoll_event* event);
 extern "C" int __wrap_epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {
-  if (const int error = turn_of(index_of("epoll_ctl"))) return failed(error);
+  // What is registered can be taken off.
+  if (operation != EPOLL_CTL_DEL) {
+    if (const int error = turn_of(index_of("epoll_ctl"))) return failed(error);
+  }
   const int result = __real_epoll_ctl(epoll, operation, fd, event);
   if (result == 0 && known(fd)) {
     const std::lock_guard lock(registrations_lock);
