@@ -19,6 +19,9 @@
 
 #include "tests/fuzz/fuzz.h"
 
+// There is one where a sanitizer is.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+
 namespace {
 
 constexpr std::uint32_t kSeed = 1;
@@ -28,13 +31,33 @@ constexpr int kRounds = 10'000;
 std::string current_name;
 std::string current;
 
-void tell(int number) {
-  std::fprintf(stderr, "%s (seed %u), signal %d, in C's escapes:\n", current_name.c_str(), kSeed,
-               number);
+bool under_way = false;
+
+// Once: a sanitizer may abort after its own end.
+void tell() {
+  if (!std::exchange(under_way, false)) return;
+  std::fprintf(stderr, "%s (seed %u), in C's escapes:\n", current_name.c_str(), kSeed);
   for (const unsigned char c : current) std::fprintf(stderr, "\\%03o", c);
   std::fputs("\n", stderr);
+}
+
+void tell_of_signal(int number) {
+  tell();
   std::signal(number, SIG_DFL);
   std::raise(number);
+}
+
+// A sanitizer that finds something ends the process without a signal; and of the signals that it
+// handles itself it reports better than we do.
+void tell_before_the_end() {
+  if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(&tell);
+  for (const int number : {SIGABRT, SIGSEGV, SIGFPE, SIGILL}) {
+    struct sigaction now {};
+    sigaction(number, nullptr, &now);
+    if (!(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL) {
+      std::signal(number, &tell_of_signal);
+    }
+  }
 }
 
 void run(std::string input, const std::string& name) {
@@ -42,7 +65,9 @@ void run(std::string input, const std::string& name) {
   current_name = name;
   // In memory of its own, so that sanitizers see a read behind its end.
   const std::vector<std::uint8_t> bytes(current.begin(), current.end());
+  under_way = true;
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+  under_way = false;
 }
 
 std::string contents_of(const std::filesystem::path& path) {
@@ -107,7 +132,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: FOLDER-OR-FILE\n", stderr);
     return 1;
   }
-  for (const int number : {SIGABRT, SIGSEGV, SIGFPE, SIGILL}) std::signal(number, &tell);
+  tell_before_the_end();
   std::vector<std::string> inputs;
   for (const auto& file : files_of(argv[1])) {
     inputs.push_back(contents_of(file));
