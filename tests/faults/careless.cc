@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -29,6 +30,10 @@ int main(int argc, char** argv) {
   if (way == "hangs" && first < 0) pause();
   if (way == "is silent" && first < 0) return 1;
   if (way == "does not say what" && first < 0) throw std::runtime_error("something is wrong");
+  if (way == "says another word" && first < 0)
+    throw std::runtime_error("my_eventfd: Too many open files");
+  if (way == "does not say why" && first < 0) throw std::runtime_error("eventfd");
+  if (way == "is ended" && first < 0) std::raise(SIGTERM);
   if (way == "returns anything" && first < 0) return 7;
   if (way != "ignores it") check(first);
   const int second = event();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/faults/notice.h"
 #include "tests/program.h"
 
 // Runs a program that has the seam (program.cc) again and again, and lets one call of the system
@@ -23,10 +24,11 @@ struct Flow {
   // Whether it prints and tells the same each time, but for numbers.
   bool steady = true;
 
-  // What fails from the beginning, in each run: on an older kernel, say.
+  // What fails from the beginning, in each run: on an older kernel, say. These calls do not fail in
+  // another way.
   std::string given = {};
 
-  // Functions that it calls itself, too, and what it then says, beside weft's words.
+  // Functions that it calls itself, too, and what it may then say instead of weft's words.
   std::vector<std::string> own_calls = {};
   std::string own_words = {};
 
@@ -45,7 +47,7 @@ struct Run {
   test::Program::End end;
   std::string heard;
   std::map<std::string, long> called;
-  long struck = 0;
+  long struck = 0;                // how many calls, by the fault and not by what is given
   bool reported = false;          // it came to the end of main()
   std::vector<std::string> left;  // mappings and descriptors
 };
@@ -57,7 +59,8 @@ Run run(const Flow& flow, const std::string& fault);
 struct Kind {
   const char* call;
   const char* what;             // "ECONNRESET"; "short"; "+ENOMEM": from then on
-  const char* words = nullptr;  // what names it, one of "a|b"; null: nobody notices
+  const char* words = nullptr;  // what names it, one of "a|b"
+  Notice notice = words ? Notice::kMust : Notice::kNever;
 };
 
 // What is wrong with a run, in a sentence; empty if nothing is. `plain` is one without a fault.

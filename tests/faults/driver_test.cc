@@ -35,11 +35,17 @@ BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
       {"hangs", "it hangs"},
       {"is silent", "it fails without a word"},
       {"does not say what", "its words do not name eventfd"},
+      {"says another word", "its words do not name eventfd"},
+      {"does not say why", "its words do not name eventfd"},
+      {"ignores it", "nobody notices"},
+      {"is ended", "it was ended by signal 15"},
       {"returns anything", "it ended with 7"},
   };
   for (const auto& [way, words] : first) {
     BOOST_TEST(complaint_of(way, "eventfd:1:EMFILE", kNoEvent) == words);
   }
+  constexpr Kind kMaybe{"eventfd", "EMFILE", "eventfd", Notice::kMay};
+  BOOST_TEST(complaint_of("ignores it", "eventfd:1:EMFILE", kMaybe) == "");
   BOOST_TEST(complaint_of("leaks a descriptor", "eventfd:2:EMFILE", kNoEvent)
                  .starts_with("left descriptor "));
   BOOST_TEST(complaint_of("leaks memory", "eventfd:2:EMFILE", kNoEvent) ==
@@ -53,6 +59,33 @@ BOOST_AUTO_TEST_CASE(what_nobody_should_notice_changes_nothing) {
                  .starts_with("it prints something else than"));
   BOOST_TEST(complaint_of("careful", "eventfd:1:EMFILE", {"eventfd", "EMFILE"}) ==
              "it should not have noticed");
+}
+
+BOOST_AUTO_TEST_CASE(own_words_are_for_own_calls) {
+  const auto complaint_with = [](const std::vector<std::string>& own_calls) {
+    const Flow flow{.program = "careless",
+                    .arguments = {"does not say what"},
+                    .own_calls = own_calls,
+                    .own_words = "something is wrong"};
+    return complaint(flow, run(flow, ""), kNoEvent, run(flow, "eventfd:1:EMFILE"));
+  };
+  BOOST_TEST(complaint_with({"eventfd"}) == "");
+  BOOST_TEST(complaint_with({"mmap"}) == "its words do not name eventfd");
+}
+
+BOOST_AUTO_TEST_CASE(a_death_by_the_talkers_signal_is_none_of_a_fault) {
+  const Flow flow{.program = "careless", .arguments = {"is ended"}, .talk = [](auto&) {
+                    return std::string();
+                  }};
+  const Run plain = run(flow, "");
+  BOOST_TEST(complaint(flow, plain, kNoEvent, run(flow, "eventfd:1:EMFILE")) ==
+             "it was ended by signal 15");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_given_is_no_strike) {
+  const Flow flow{.program = "careless", .arguments = {"careful"}, .given = "close:1+:EIO"};
+  BOOST_TEST(run(flow, "").struck > 0);
+  BOOST_TEST(run(flow, "eventfd:7:EMFILE").struck == 0);
 }
 
 BOOST_AUTO_TEST_CASE(complaints_say_how_to_repeat_the_run) {

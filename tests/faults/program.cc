@@ -16,7 +16,7 @@ using namespace weft::faults;
 
 void report(const char* path, const std::vector<std::string>& before) {
   const std::vector<Count> called = counts();
-  const long strikes = struck();
+  const long strikes = struck_last();
   disarm();
   FILE* const file = std::fopen(path, "we");
   if (!file) std::abort();

@@ -36,6 +36,9 @@ class Armed {
 // How many calls failed since arm().
 long struck();
 
+// Those of them that failed by the last of the faults.
+long struck_last();
+
 struct Count {
   const char* call;
   long count;

@@ -32,6 +32,8 @@ struct Fault {
 constinit Fault faults[kMostFaults];
 constinit std::atomic<long> called[std::size(kCalls)];
 constinit std::atomic<long> strikes{0};
+constinit std::atomic<long> last_strikes{0};
+constinit std::atomic<const Fault*> last_fault{nullptr};
 
 [[noreturn]] void refuse(std::string_view text) {
   throw std::invalid_argument("no fault: " + std::string(text));
@@ -83,6 +85,7 @@ int turn_of(std::size_t call) noexcept {
   for (Fault& fault : faults) {
     if (fault.call != call || number < fault.first || number > fault.last) continue;
     ++strikes;
+    if (&fault == last_fault) ++last_strikes;
     return fault.what;
   }
   return kPassed;
@@ -92,13 +95,17 @@ void arm(std::string_view text) {
   for (Fault& fault : faults) fault.call = SIZE_MAX;
   for (auto& count : called) count = 0;
   strikes = 0;
+  last_strikes = 0;
   for (std::size_t i = 0; !text.empty(); ++i) {
     if (i == kMostFaults) refuse(text);
     arm(faults[i], take(text, ','));
+    last_fault = &faults[i];
   }
 }
 
 long struck() { return strikes; }
+
+long struck_last() { return last_strikes; }
 
 std::vector<Count> counts() {
   std::vector<Count> result;
