@@ -93,8 +93,12 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
     device_ = info.st_dev;
     inode_ = info.st_ino;
   }
-  checked(listen(fd.get(), options.backlog), {"listen on ", path});
   listener_ = Listener(std::move(fd), std::string(path));
+  if (::listen(native_handle(), options.backlog) != 0) {
+    const int error = errno;
+    close();  // or else the file would stay
+    fail(error, {"listen on ", path});
+  }
 }
 
 UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
