@@ -1,0 +1,101 @@
+// The seam knows each call of the system that weft makes: what the library leaves undefined is
+// either wrapped (CALLS, see BUILD), or cannot fail, or is named here.
+
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <set>
+#include <string>
+
+BOOST_AUTO_TEST_SUITE(calls)
+
+namespace {
+
+// No call of the system, or one that cannot fail as weft makes it.
+const std::set<std::string> kHarmless{
+    "abort",
+    "bcmp",
+    "clock_gettime",
+    "fprintf",
+    "fputc",
+    "fputs",
+    "freeaddrinfo",
+    "fwrite",
+    "gai_strerror",
+    "getpid",
+    "gettid",
+    "htonl",
+    "htons",
+    "inet_ntop",
+    "inet_pton",
+    "memchr",
+    "memcmp",
+    "memcpy",
+    "memmove",
+    "memset",
+    "ntohl",
+    "ntohs",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_self",
+    "raise",
+    "sched_getaffinity",
+    "sched_yield",
+    "sigaction",
+    "sigaddset",
+    "sigdelset",
+    "sigemptyset",
+    "sigfillset",
+    "sigismember",
+    "snprintf",
+    "stderr",
+    "strcmp",
+    "strerror",
+    "strlen",
+    "sysconf",
+};
+
+// Whose failure is an answer, or nobody's concern: an interface's name, a thread's name, clock,
+// signals and processors, a file that is gone.
+const std::set<std::string> kAnswers{
+    "if_indextoname",
+    "if_nametoindex",
+    "pthread_getcpuclockid",
+    "pthread_setname_np",
+    "pthread_sigmask",
+    "sched_setaffinity",
+    "unlink",
+};
+
+// Boost.Context's, and the compiler's with one underscore.
+const std::set<std::string> kOthers{
+    "_GLOBAL_OFFSET_TABLE_", "_Unwind_Resume", "jump_fcontext", "make_fcontext", "ontop_fcontext",
+};
+
+// C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
+// is wrapped.
+bool is_of_the_language(const std::string& symbol) {
+  return symbol.starts_with("__") || symbol.starts_with("_Z");
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_seam_is_before_each_call_of_the_library) {
+  std::ifstream file("tests/faults/undefined.txt");
+  std::set<std::string> wrapped, undefined;
+  for (std::string kind; file >> kind;) {
+    if (kind == "wrapped" || kind == "U" || kind == "w") {
+      std::string symbol;
+      file >> symbol;
+      (kind == "wrapped" ? wrapped : undefined).insert(symbol);
+    }
+  }
+  BOOST_TEST(undefined.contains("epoll_ctl"));  // it is weft's list
+  for (const std::string& symbol : undefined) {
+    const bool known = wrapped.contains(symbol) || kHarmless.contains(symbol) ||
+                       kAnswers.contains(symbol) || kOthers.contains(symbol) ||
+                       is_of_the_language(symbol);
+    BOOST_TEST(known, "weft calls " << symbol << ": wrap it, or name it here");
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
