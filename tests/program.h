@@ -27,7 +27,8 @@ namespace weft::test {
 
 // Another program that runs beside the test: what it prints, what it is told, and how it ends.
 // Every wait is bounded: what takes longer than kPatience throws, with all that the program said.
-// Whatever happens, the program is gone with this object.
+// Whatever happens, the program is gone with this object, and with it the processes that it
+// started: it has a process group of its own.
 class Program {
  public:
   static constexpr std::chrono::seconds kPatience{10};
@@ -37,6 +38,7 @@ class Program {
     int signal = 0;
     std::string out;  // what was not taken by read_line()
     std::string err;
+    bool left_a_process = false;  // which is gone now
   };
 
   // `command`: a path, or a name that is looked up in PATH.
@@ -56,7 +58,9 @@ class Program {
     std::signal(SIGPIPE, SIG_IGN);
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setpgroup(&attributes, 0);
     sigset_t signals;
     sigemptyset(&signals);
     posix_spawnattr_setsigmask(&attributes, &signals);
@@ -78,7 +82,7 @@ class Program {
 
   ~Program() {
     if (pid_ > 0) {
-      kill(pid_, SIGKILL);
+      kill(-pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
     }
     close_input();
@@ -132,9 +136,11 @@ class Program {
       if (Clock::now() > deadline) fail("its end");
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+    const bool left = kill(-pid_, SIGKILL) == 0;  // the group is there while one of it is
     pid_ = -1;
     End end{.out = sources_[0].text, .err = sources_[1].text};
     if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
+    end.left_a_process = left;
     if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
     return end;
   }

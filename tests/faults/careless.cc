@@ -28,6 +28,10 @@ int main(int argc, char** argv) {
   if (way == "crashes" && first < 0) std::abort();
   if (way == "exits" && first < 0) std::_Exit(0);
   if (way == "hangs" && first < 0) pause();
+  if (way == "leaves a process" && first < 0 && fork() == 0) {
+    for (const int output : {STDOUT_FILENO, STDERR_FILENO}) close(output);
+    pause();
+  }
   if (way == "is silent" && first < 0) return 1;
   if (way == "does not say what" && first < 0) throw std::runtime_error("something is wrong");
   if (way == "says another word" && first < 0)

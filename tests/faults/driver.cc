@@ -274,6 +274,7 @@ Run run(const Flow& flow, const std::string& fault) {
 std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, const Run& run) {
   const auto& end = run.end;
   if (run.hung) return "it hangs";
+  if (end.left_a_process) return "it left a process";
   const bool own = is_own(flow, kind);
   const bool named = is_named(flow, kind, end.err);
   const bool unhandled = end.err.find("weft: nobody took the exception of") != std::string::npos;

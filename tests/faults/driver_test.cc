@@ -33,6 +33,7 @@ BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
       {"crashes", "it was ended by signal 6"},
       {"exits", "it did not come to the end of main()"},
       {"hangs", "it hangs"},
+      {"leaves a process", "it left a process"},
       {"is silent", "it fails without a word"},
       {"does not say what", "its words do not name eventfd"},
       {"says another word", "its words do not name eventfd"},
