@@ -66,9 +66,10 @@ const std::set<std::string> kAnswers{
     "unlink",
 };
 
-// Boost.Context's, and the compiler's with one underscore.
+// Boost.Context's, the compiler's with one underscore, and what ASan has to be told of a stack.
 const std::set<std::string> kOthers{
-    "_GLOBAL_OFFSET_TABLE_", "_Unwind_Resume", "jump_fcontext", "make_fcontext", "ontop_fcontext",
+    "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
+    "_Unwind_Resume",       "jump_fcontext",         "make_fcontext",      "ontop_fcontext",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
