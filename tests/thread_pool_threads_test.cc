@@ -116,11 +116,11 @@ BOOST_AUTO_TEST_CASE(a_pool_grows_for_a_job_that_waits_for_a_later_one) {
 
 BOOST_AUTO_TEST_CASE(jobs_that_compute_on_all_cores_do_not_make_the_pool_grow) {
   const int cores = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
-  ThreadPool pool(
-      {.threads = static_cast<unsigned>(cores), .max_threads = static_cast<unsigned>(cores) + 2});
   std::atomic<int> computing{0}, more{0}, more_by_then{0};
   std::atomic<TimePoint> end{kForever};
   Barrier ended(cores + 1);
+  ThreadPool pool(  // ends first: its last jobs refer to the others
+      {.threads = static_cast<unsigned>(cores), .max_threads = static_cast<unsigned>(cores) + 2});
   for (int i = 0; i < cores; ++i) {
     pool.post([&] {
       ++computing;
