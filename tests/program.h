@@ -136,7 +136,13 @@ class Program {
       if (Clock::now() > deadline) fail("its end");
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    const bool left = kill(-pid_, SIGKILL) == 0;  // the group is there while one of it is
+    // The group is there while one of it is. One that is on its way out, or not yet reaped by its
+    // new parent, such as the process by which LeakSanitizer looks around, gets a moment.
+    const auto moment = Clock::now() + std::chrono::seconds(3);
+    while (kill(-pid_, 0) == 0 && Clock::now() < moment) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const bool left = kill(-pid_, SIGKILL) == 0;
     pid_ = -1;
     End end{.out = sources_[0].text, .err = sources_[1].text};
     if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
