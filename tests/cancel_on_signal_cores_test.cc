@@ -191,8 +191,8 @@ BOOST_AUTO_TEST_CASE(a_second_one_ends_the_program_whatever_the_schedulers_do) {
 
 BOOST_AUTO_TEST_CASE(each_run_of_a_runtime_can_be_cancelled) {
   const ChildEnd end = in_child([] {
-    Runtime runtime({.threads = 3});
     std::atomic<int> ticks{0};
+    Runtime runtime({.threads = 3});
     spawn(
         [&] {
           for (;;) sleep_for(10us), ++ticks;

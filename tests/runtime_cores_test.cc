@@ -171,8 +171,8 @@ BOOST_AUTO_TEST_CASE(a_runtime_that_cannot_have_its_threads_ends_those_that_it_h
 // ---- Runs ---------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(the_fibers_of_other_schedulers_go_on_between_runs) {
+  std::atomic<int> ticks{0};  // before the runtime, whose fibers count on until its end
   Runtime runtime({.threads = 3});
-  std::atomic<int> ticks{0};
   runtime.run([&] {
     for (const std::size_t i : {1, 2}) {
       spawn(
@@ -191,8 +191,8 @@ BOOST_AUTO_TEST_CASE(the_fibers_of_other_schedulers_go_on_between_runs) {
 }
 
 BOOST_AUTO_TEST_CASE(those_of_the_first_stay_as_they_are_between_runs) {
-  Runtime runtime({.threads = 2});
   std::atomic<int> steps{0};
+  Runtime runtime({.threads = 2});
   auto here = runtime.run([&] {
     return spawn([&] {
       ++steps;
@@ -208,10 +208,10 @@ BOOST_AUTO_TEST_CASE(those_of_the_first_stay_as_they_are_between_runs) {
 }
 
 BOOST_AUTO_TEST_CASE(the_thread_between_runs_spawns_joins_and_drops_on_the_others) {
+  std::atomic<bool> begun{false}, left{false};
   Runtime runtime({.threads = 2});
   Scheduler* const there = runtime.schedulers()[1];
   BOOST_TEST(spawn([] { return sleep_for(1ms), 7; }, {.on = there}).get() == 7);
-  std::atomic<bool> begun{false}, left{false};
   {
     auto task = spawn(
         [&] {

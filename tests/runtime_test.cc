@@ -130,8 +130,8 @@ BOOST_AUTO_TEST_CASE(no_thread_and_no_descriptor_is_left) {
 // ---- Runtime ------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(tasks_survive_from_one_run_to_the_next) {
-  Runtime runtime({.virtual_time = true});
   int ticks = 0;
+  Runtime runtime({.virtual_time = true});
   const auto start = runtime.run([&] {
     spawn([&] {
       for (;;) sleep_for(1s), ++ticks;
@@ -188,8 +188,8 @@ BOOST_AUTO_TEST_CASE(current_is_known_while_the_runtime_ends) {
 }
 
 BOOST_AUTO_TEST_CASE(run_forever_lasts_until_a_fiber_stops_it) {
-  Runtime runtime({.virtual_time = true});
   int ran = 0;
+  Runtime runtime({.virtual_time = true});
   runtime.run([&] {
     Scheduler::current().call_later(1h, [&] {
       ++ran;

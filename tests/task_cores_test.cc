@@ -105,8 +105,8 @@ WEFT_CORES_TEST_CASE(a_task_elsewhere_has_its_name_and_an_id_of_its_own) {
 
 BOOST_AUTO_TEST_CASE(plain_threads_spawn_on_every_scheduler) {
   constexpr int kTasks = 200;
-  Runtime runtime({.threads = 3});
   std::atomic<int> wrong{0};
+  Runtime runtime({.threads = 3});
   const auto spawn_and_join = [&](std::size_t self) {
     for (std::size_t i = 0; i < kTasks; ++i) {
       Scheduler* const there = runtime.schedulers()[(self + i) % 3];
