@@ -34,31 +34,49 @@ concept CallableRange = requires(R& range) {
   std::invoke(*std::begin(range));
 };
 
+// Has start(group) spawn children, and waits until they have ended, also where it is cancelled or a
+// spawn fails. What a child throws then goes before that, so that nothing is left to be told to the
+// exception handler.
+template <class Start>
+void run_group(Start start) {
+  TaskGroup group;
+  try {
+    start(group);
+    group.join();
+  } catch (...) {
+    group.cancel();
+    const ShieldScope unwatched;
+    group.join();
+    throw;
+  }
+}
+
 // Runs the callables at once, each as a fiber, and waits until all have ended. Returns their
 // results in the order of the arguments: a tuple, with std::monostate for void.
 //
 // The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
-// caller cancels all of them likewise. A cancellation point. The callables are used in place, not
-// copied. Throws std::invalid_argument if one is null, and as spawn() does.
+// caller cancels all of them likewise; if one of them then fails, that is thrown. A cancellation
+// point. The callables are used in place, not copied. Throws std::invalid_argument if one is null,
+// and as spawn() does.
 template <class... F>
 auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
   (checked_callable(fs, "gather"), ...);
   std::tuple<std::optional<GatheredResult<F>>...> results;
-  TaskGroup group;  // after what its children write to
-  std::apply(
-      [&](auto&... result) {
-        (group.spawn([&f = fs, &result] {
-          if constexpr (std::is_void_v<std::invoke_result_t<decltype(f)>>) {
-            std::invoke(f);
-            result.emplace();
-          } else {
-            result.emplace(std::invoke(f));
-          }
-        }),
-         ...);
-      },
-      results);
-  group.join();
+  run_group([&](TaskGroup& group) {
+    std::apply(
+        [&](auto&... result) {
+          (group.spawn([&f = fs, &result] {
+            if constexpr (std::is_void_v<std::invoke_result_t<decltype(f)>>) {
+              std::invoke(f);
+              result.emplace();
+            } else {
+              result.emplace(std::invoke(f));
+            }
+          }),
+           ...);
+        },
+        results);
+  });
   return std::apply(
       [](auto&... result) { return std::tuple<GatheredResult<F>...>(gathered(result)...); },
       results);
@@ -69,22 +87,22 @@ template <class R, class Place>
 auto gather_placed(R& range, Place place) {
   using Result = std::invoke_result_t<decltype(*std::begin(range))>;
   if constexpr (std::is_void_v<Result>) {
-    TaskGroup group;
-    for (std::size_t i = 0; auto& f : range) {
-      group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); }, place(i++));
-    }
-    group.join();
+    run_group([&](TaskGroup& group) {
+      for (std::size_t i = 0; auto& f : range) {
+        group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); }, place(i++));
+      }
+    });
   } else {
     std::vector<std::optional<std::decay_t<Result>>> slots(
         static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
-    TaskGroup group;  // after what its children write to
-    for (std::size_t i = 0; auto& f : range) {
-      group.spawn([&f = checked_callable(f, "gather"),
-                   &result = slots[i]] { result.emplace(std::invoke(f)); },
-                  place(i));
-      ++i;
-    }
-    group.join();
+    run_group([&](TaskGroup& group) {
+      for (std::size_t i = 0; auto& f : range) {
+        group.spawn([&f = checked_callable(f, "gather"),
+                     &result = slots[i]] { result.emplace(std::invoke(f)); },
+                    place(i));
+        ++i;
+      }
+    });
     std::vector<std::decay_t<Result>> results;
     results.reserve(slots.size());
     for (auto& result : slots) results.push_back(gathered(result));

@@ -19,9 +19,9 @@ namespace weft {
 // Runtime::schedulers(). Returns the results in that order, a vector; or nothing, if f does.
 //
 // The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
-// caller cancels all of them likewise. A cancellation point. f is used in place by several threads
-// at once, not copied. Throws std::invalid_argument if f is null, std::logic_error outside fibers,
-// and as spawn() does.
+// caller cancels all of them likewise; if one of them then fails, that is thrown. A cancellation
+// point. f is used in place by several threads at once, not copied. Throws std::invalid_argument if
+// f is null, std::logic_error outside fibers, and as spawn() does.
 template <class F>
 auto spread(F&& f);
 

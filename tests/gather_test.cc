@@ -122,6 +122,33 @@ WEFT_SHUFFLED_TEST_CASE(cancelling_the_caller_cancels_all) {
   BOOST_TEST(cancelled == 5);
 }
 
+// Not the exception handler, which would end the program.
+WEFT_SHUFFLED_TEST_CASE(the_caller_who_was_cancelled_is_told_that_a_child_failed) {
+  const auto fails = [] {
+    try {
+      sleep_for(1h);
+    } catch (const Cancelled&) {
+      shield([] { sleep_for(1s); });
+      throw std::domain_error("in cleanup");
+    }
+  };
+  const auto ends = [] { sleep_for(1h); };
+  auto of_arguments = spawn([&] { weft::gather(ends, fails, fails); });
+  auto of_range = spawn([&] { weft::gather(std::vector<std::function<void()>>{fails, ends}); });
+  auto of_results = spawn([&] {
+    const std::function<int()> fails_too = [&] { return fails(), 7; };
+    weft::gather(std::vector{fails_too, fails_too});
+  });
+  run_until_blocked();
+  const TimePoint start = now();
+  of_arguments.cancel(), of_range.cancel(), of_results.cancel();
+  BOOST_CHECK_THROW(of_arguments.get(), std::domain_error);
+  BOOST_CHECK_THROW(of_range.get(), std::domain_error);
+  BOOST_CHECK_THROW(of_results.get(), std::domain_error);
+  BOOST_TEST((now() == start + 1s), "who fails is waited for");
+  BOOST_CHECK_THROW(with_timeout(1s, [&] { weft::gather(fails, ends); }), std::domain_error);
+}
+
 WEFT_SHUFFLED_TEST_CASE(a_timeout_ends_all) {
   BOOST_CHECK_THROW(
       with_timeout(1s, [] { weft::gather([] { sleep_for(1h); }, [] { sleep_for(2h); }); }),

@@ -61,7 +61,7 @@ struct Frame {
   std::optional<Outcome> failure{};
   std::set<int> silent{};  // children that end without having begun, some time soon
   bool group_cancelled = false;
-  bool leaving = false;  // kGather: joined in vain
+  bool leaving = false;  // kGather: was cancelled
   Waiting joiners{};
 };
 

@@ -138,9 +138,6 @@ void ModelTasks::close_runtime() {
 }
 
 void ModelTasks::take_unhandled(const Outcome& outcome) {
-  for (const auto& [number, group] : groups_) {
-    if (group->leaving && group->children.empty() && group->failure == outcome) settle(*group);
-  }
   const auto found = std::find(unhandled_.begin(), unhandled_.end(), outcome);
   if (found == unhandled_.end()) fail("nobody had to be told");
   unhandled_.erase(found);
@@ -313,11 +310,12 @@ void ModelTasks::decide_joins(Frame& group) {
 
 // All children have ended.
 void ModelTasks::decide_join(Frame& joiner, Frame& group) {
-  const bool leaves = joiner.step.what == Do::kCloseGroup || group.leaving;
-  if (leaves && group.failure) unhandled_.push_back(*std::exchange(group.failure, {}));
-  if (group.leaving) return decide(joiner, {Outcome::kCancelled});
-  if (leaves) return decide(joiner, {});
+  if (joiner.step.what == Do::kCloseGroup) {
+    if (group.failure) unhandled_.push_back(*std::exchange(group.failure, {}));
+    return decide(joiner, {});
+  }
   if (group.failure) return decide(joiner, *group.failure);
+  if (group.leaving) return decide(joiner, {Outcome::kCancelled});
   Outcome outcome;
   if (joiner.step.what == Do::kGather) outcome = gathered(joiner);
   decide(joiner, outcome);
