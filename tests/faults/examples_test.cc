@@ -243,10 +243,9 @@ BOOST_AUTO_TEST_CASE(chat, *ours()) {
 }
 
 BOOST_AUTO_TEST_CASE(http_server, *ours()) {
-  check({.program = "http_server",
-         .arguments = {"127.0.0.1:0"},
-         .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); },
-         .may_end_unhandled = true});
+  check({.program = "http_server", .arguments = {"127.0.0.1:0"}, .talk = [](Program& server) {
+           return talk_to_http_server(server, "/hello");
+         }});
 }
 
 BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file, *ours()) {
@@ -254,23 +253,20 @@ BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file, *ours()) {
   std::ofstream(folder / "file.txt") << std::string(3000, 'x');
   check({.program = "http_server",
          .arguments = {"127.0.0.1:0", folder.path()},
-         .talk = [](Program& server) { return talk_to_http_server(server, "/file.txt"); },
-         .may_end_unhandled = true});
+         .talk = [](Program& server) { return talk_to_http_server(server, "/file.txt"); }});
 }
 
 BOOST_AUTO_TEST_CASE(http_server_on_two_threads, *ours()) {
   check({.program = "http_server",
          .arguments = {"--threads", "2", "127.0.0.1:0"},
-         .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); },
-         .may_end_unhandled = true});
+         .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); }});
 }
 
 BOOST_AUTO_TEST_CASE(multicore_that_serves, *ours()) {
   check({.program = "multicore",
          .arguments = {"--threads", "2", "serve", "127.0.0.1:0"},
          .talk = [](Program& server) { return talk_to_http_server(server, "/"); },
-         .steady = false,
-         .may_end_unhandled = true});
+         .steady = false});
 }
 
 BOOST_AUTO_TEST_CASE(echo_load, *ours()) {
