@@ -8,14 +8,13 @@
 #include <cerrno>
 #include <new>
 
+#include "weft/fiber/context_switch.h"
+
 #if defined(WEFT_ASAN)
 #include <sanitizer/lsan_interface.h>
 
 #include <atomic>
 #include <utility>
-#endif
-#if defined(WEFT_TSAN)
-#include <sanitizer/tsan_interface.h>
 #endif
 #if defined(WEFT_VALGRIND)
 #include <valgrind/valgrind.h>
@@ -71,6 +70,7 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
   // Boost runs a few of its own functions on the new stack: TSan must book them there.
   tsan_fiber_ = __tsan_create_fiber(0);
   void* creator = __tsan_get_current_fiber();
+  const std::uint64_t signals = block_signals();
   __tsan_switch_to_fiber(tsan_fiber_, 0);
 #endif
   new (&handle_) bc::fiber(std::allocator_arg, bc::preallocated(top, stack.size, stack), Borrowed(),
@@ -80,6 +80,7 @@ void Context::create(void* bottom, void* top, void (*entry)(void*), void* argume
                            });
 #if defined(WEFT_TSAN)
   __tsan_switch_to_fiber(creator, 0);
+  unblock_signals(signals);
 #endif
 #if defined(WEFT_ASAN)
   fake_stack_ = nullptr;

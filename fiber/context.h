@@ -2,6 +2,7 @@
 #define WEFT_FIBER_CONTEXT_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "weft/fiber/sanitizers.h"
 
@@ -78,6 +79,9 @@ struct SwitchState {
 
   ExceptionState* exceptions = nullptr;  // the running fiber's, as the C++ runtime keeps it
   int* error = nullptr;                  // errno
+#if defined(WEFT_TSAN)
+  std::uint64_t signals = 0;  // those that the thread blocks, while it switches
+#endif
 };
 
 }  // namespace weft

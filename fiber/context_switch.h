@@ -13,6 +13,12 @@
 #endif
 #if defined(WEFT_TSAN)
 #include <sanitizer/tsan_interface.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
 #endif
 
 // The switch itself, apart from context.h so that only the scheduler's source sees Boost's header,
@@ -31,6 +37,26 @@ inline boost::context::fiber& context_handle(void*& storage) noexcept {
   return *std::launder(reinterpret_cast<boost::context::fiber*>(&storage));
 }
 
+#if defined(WEFT_TSAN)
+
+// A signal that comes between two calls that TSan sees waits for the next one, which runs the
+// handler: the next of the fiber that was hit. So none may come from its last call to the switch,
+// after which it may never run again. Returns what to pass to unblock_signals(), on this thread.
+inline std::uint64_t block_signals() noexcept {
+  constexpr std::uint64_t kAll = ~std::uint64_t{0};
+  std::uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &kAll, &before, sizeof(before));
+  static std::atomic<int> call{0};  // the call for those that came before
+  (void)call.load(std::memory_order_relaxed);
+  return before;
+}
+
+inline void unblock_signals(std::uint64_t before) noexcept {
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+}
+
+#endif
+
 // Boost.Context 1.88 and later swaps the exception state too. Its swap nests inside this one and is
 // harmless; this one stays because the state of a fiber that waits is asked for.
 inline void SwitchState::jump(Context& from, Context& to) noexcept {
@@ -40,6 +66,7 @@ inline void SwitchState::jump(Context& from, Context& to) noexcept {
   __sanitizer_start_switch_fiber(&from.fake_stack_, to.bottom_, to.size_);
 #endif
 #if defined(WEFT_TSAN)
+  signals = block_signals();
   __tsan_switch_to_fiber(to.tsan_fiber_, 0);
 #endif
   auto store = [&from](boost::context::fiber&& left) {
@@ -54,6 +81,9 @@ inline void SwitchState::restore(Context& self) noexcept {
 #if defined(WEFT_ASAN)
   __sanitizer_finish_switch_fiber(self.fake_stack_, nullptr, nullptr);
 #endif
+#if defined(WEFT_TSAN)
+  unblock_signals(signals);
+#endif
   std::memcpy(exceptions, &self.exceptions_, sizeof(ExceptionState));
   *error = self.errno_;
 }
@@ -61,6 +91,9 @@ inline void SwitchState::restore(Context& self) noexcept {
 inline void SwitchState::arrive() noexcept {
 #if defined(WEFT_ASAN)
   __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+#if defined(WEFT_TSAN)
+  unblock_signals(signals);
 #endif
   *exceptions = {};
   *error = 0;

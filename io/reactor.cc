@@ -46,8 +46,9 @@ std::optional<timespec> time_until(TimePoint deadline) noexcept {
 
 // epoll_wait with a timeout in nanoseconds.
 int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
-  // Of TSan's the one that it knows: a handler for signals runs when such a call returns.
-#if defined(WEFT_TSAN)
+  // TSan and valgrind do not know it: the former runs the handler of a signal when a call returns
+  // that it knows, the latter warns of it.
+#if defined(WEFT_TSAN) || defined(WEFT_VALGRIND)
   static std::atomic<bool> has_pwait2{false};
 #else
   static std::atomic<bool> has_pwait2{true};
