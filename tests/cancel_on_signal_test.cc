@@ -143,6 +143,29 @@ BOOST_AUTO_TEST_CASE(any_thread_may_get_it) {
   BOOST_TEST(end.exit_code == 7, described(end));
 }
 
+BOOST_AUTO_TEST_CASE(it_comes_through_whatever_it_interrupts) {
+  const ChildEnd end = in_child([] {
+    const pthread_t here = pthread_self();
+    for (int i = 0; i < 60; ++i) {
+      std::thread sender;
+      const bool cancelled = is_cancelled([&] {
+        TaskGroup parked;
+        sender = std::thread([=] {
+          std::this_thread::sleep_for(i * 40us);
+          pthread_kill(here, SIGINT);
+        });
+        // Each runs once, for a moment.
+        for (int n = 0; n < 500; ++n) parked.spawn(&wait_for_ever), yield();
+        wait_for_ever();
+      });
+      sender.join();
+      if (!cancelled) return 1;
+    }
+    return 7;
+  });
+  BOOST_TEST(end.exit_code == 7, described(end));
+}
+
 BOOST_AUTO_TEST_CASE(busy_fibers_do_not_keep_it) {
   const ChildEnd end = in_child([] {
     bool cancelled = is_cancelled([] {

@@ -41,7 +41,7 @@ std::string free_address() { return weft::TcpListener("127.0.0.1:0").local_addre
 
 // Runs the body as a fiber, for as long as a program may take.
 void as_client(const std::function<void()>& body) {
-  weft::run([&] { weft::with_timeout(Program::kPatience, body); });
+  weft::run([&] { weft::with_timeout(Program::patience, body); });
 }
 
 }  // namespace

@@ -26,12 +26,12 @@
 namespace weft::test {
 
 // Another program that runs beside the test: what it prints, what it is told, and how it ends.
-// Every wait is bounded: what takes longer than kPatience throws, with all that the program said.
+// Every wait is bounded: what takes longer than `patience` throws, with all that the program said.
 // Whatever happens, the program is gone with this object, and with it the processes that it
 // started: it has a process group of its own.
 class Program {
  public:
-  static constexpr std::chrono::seconds kPatience{10};
+  static inline std::chrono::seconds patience{60};  // for what should come at once
 
   struct End {
     int exit_code = -1;  // -1 if a signal ended it
@@ -167,7 +167,7 @@ class Program {
     std::string text{};
   };
 
-  static Deadline soon() { return Clock::now() + kPatience; }
+  static Deadline soon() { return Clock::now() + patience; }
 
   static void check(bool success, const char* what) {
     if (!success) throw std::system_error(errno, std::generic_category(), what);

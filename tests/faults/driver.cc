@@ -264,7 +264,7 @@ Run run(const Flow& flow, const std::string& fault) {
     result.hung = true;
     result.end.err = error.what();
   }
-  if (std::chrono::steady_clock::now() - start > Program::kPatience) result.hung = true;
+  if (std::chrono::steady_clock::now() - start > Program::patience) result.hung = true;
   if (result.hung) result.end.err += trouble;
   read_report(path, result);
   std::filesystem::remove(path);
@@ -310,11 +310,11 @@ std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, cons
 
 namespace {
 
-// Runs it with such a fault, while others do that, too. It may then take long, or be ended on its
-// way out, just before it says why: that is looked at again, with nothing beside it.
+// Runs it with such a fault, while others do that, too. It may then be ended on its way out, just
+// before it says why: that is looked at again, with nothing beside it.
 Run run_beside(std::shared_mutex& machine, const Flow& flow, const std::string& fault) {
   const auto unlucky = [&](const Run& one) {
-    return one.hung || (flow.talk && one.end.signal == SIGTERM && one.end.err.empty());
+    return flow.talk && one.end.signal == SIGTERM && one.end.err.empty();
   };
   Run one;
   {

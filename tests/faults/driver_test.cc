@@ -3,6 +3,7 @@
 #include "tests/faults/driver.h"
 
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -29,6 +30,7 @@ BOOST_AUTO_TEST_CASE(a_careful_program_is_praised) {
 }
 
 BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
+  weft::test::Program::patience = std::chrono::seconds(10);  // of which one needs all
   const std::pair<const char*, const char*> first[] = {
       {"crashes", "it was ended by signal 6"},
       {"exits", "it did not come to the end of main()"},
