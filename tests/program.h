@@ -138,7 +138,7 @@ class Program {
     }
     // The group is there while one of it is. One that is on its way out, or not yet reaped by its
     // new parent, such as the process by which LeakSanitizer looks around, gets a moment.
-    const auto moment = Clock::now() + std::chrono::seconds(3);
+    const Deadline moment = Clock::now() + patience / 2;
     while (kill(-pid_, 0) == 0 && Clock::now() < moment) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

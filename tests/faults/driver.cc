@@ -14,11 +14,14 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <iostream>
 #include <mutex>
 #include <shared_mutex>
 #include <sstream>
 #include <string_view>
 #include <thread>
+
+#include "tests/faults/peer.h"
 
 namespace weft::faults {
 namespace {
@@ -255,6 +258,8 @@ Run run(const Flow& flow, const std::string& fault) {
     Program program("env", words);
     try {
       if (flow.talk) result.heard = flow.talk(program);
+    } catch (const Peer::Silence&) {
+      throw;
     } catch (const std::exception& error) {  // as if it had ended
       trouble = error.what();
     }
@@ -310,11 +315,11 @@ std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, cons
 
 namespace {
 
-// Runs it with such a fault, while others do that, too. It may then be ended on its way out, just
-// before it says why: that is looked at again, with nothing beside it.
+// Runs it with such a fault, while others do that, too. It may then take long, or be ended on its
+// way out, just before it says why: that is looked at again, with nothing beside it.
 Run run_beside(std::shared_mutex& machine, const Flow& flow, const std::string& fault) {
   const auto unlucky = [&](const Run& one) {
-    return flow.talk && one.end.signal == SIGTERM && one.end.err.empty();
+    return one.hung || (flow.talk && one.end.signal == SIGTERM && one.end.err.empty());
   };
   Run one;
   {
@@ -334,6 +339,7 @@ std::vector<std::string> complaints(const Flow& flow) {
   std::vector<std::string> result;
   const Run plain = run(flow, "");
   const auto tell = [&](const std::string& what, const Run& bad) {
+    std::cerr << flow.program << ": " << what << std::endl;  // should the test run out of time
     result.push_back(what + ": " + bad.command + "\nout: " + bad.end.out + "\nerr: " + bad.end.err +
                      "\nheard: " + bad.heard);
   };

@@ -2,10 +2,16 @@
 
 #include "tests/faults/driver.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <string>
 #include <utility>
+
+#include "tests/faults/peer.h"
 
 BOOST_AUTO_TEST_SUITE(driver)
 
@@ -30,7 +36,8 @@ BOOST_AUTO_TEST_CASE(a_careful_program_is_praised) {
 }
 
 BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
-  weft::test::Program::patience = std::chrono::seconds(10);  // of which one needs all
+  // Two of them need all of it.
+  const auto patience = std::exchange(weft::test::Program::patience, std::chrono::seconds(10));
   const std::pair<const char*, const char*> first[] = {
       {"crashes", "it was ended by signal 6"},
       {"exits", "it did not come to the end of main()"},
@@ -53,6 +60,7 @@ BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
                  .starts_with("left descriptor "));
   BOOST_TEST(complaint_of("leaks memory", "eventfd:2:EMFILE", kNoEvent) ==
              "left 4096 bytes mapped");
+  weft::test::Program::patience = patience;
 }
 
 BOOST_AUTO_TEST_CASE(what_nobody_should_notice_changes_nothing) {
@@ -83,6 +91,24 @@ BOOST_AUTO_TEST_CASE(a_death_by_the_talkers_signal_is_none_of_a_fault) {
   const Run plain = run(flow, "");
   BOOST_TEST(complaint(flow, plain, kNoEvent, run(flow, "eventfd:1:EMFILE")) ==
              "it was ended by signal 15");
+}
+
+BOOST_AUTO_TEST_CASE(who_leaves_a_client_without_an_answer_hangs) {
+  Peer::patience = {1, 0};
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  socklen_t size = sizeof(address);
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  BOOST_REQUIRE(bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0);
+  BOOST_REQUIRE(listen(listener, 1) == 0);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  const std::string name = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  const Flow flow{.program = "careless", .arguments = {"careful"}, .talk = [&](auto&) {
+                    return Peer(name).hear_all();
+                  }};
+  BOOST_TEST(complaint(flow, {}, {"", ""}, run(flow, "")) == "it hangs");
+  close(listener);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_given_is_no_strike) {

@@ -6,17 +6,27 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace weft::faults {
 
-// A client of a program under test, without weft. What goes wrong is heard, not thrown. Each wait
-// is bounded, by more than a program may take.
+// A client of a program under test, without weft. What goes wrong is heard, not thrown, but for a
+// program that says nothing for longer than it may take: it hangs.
 class Peer {
  public:
+  struct Silence : std::runtime_error {
+    Silence() : std::runtime_error("it says nothing") {}
+  };
+
+  // Less than that of a server for a client that says nothing.
+  static inline timeval patience{11, 0};
+
   // "127.0.0.1:port".
   explicit Peer(std::string_view address) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const std::string port(address.substr(address.rfind(':') + 1));
@@ -24,7 +34,6 @@ class Peer {
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<std::uint16_t>(std::atoi(port.c_str())));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval patience{11, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
   }
@@ -43,7 +52,12 @@ class Peer {
   std::string hear(std::string_view last) {
     std::string text;
     char c;
-    while (text.find(last) == text.npos && connected_ && recv(fd_, &c, 1, 0) == 1) text += c;
+    while (text.find(last) == text.npos && connected_) {
+      const ssize_t size = recv(fd_, &c, 1, 0);
+      if (size < 0 && errno == EAGAIN) throw Silence();
+      if (size != 1) break;
+      text += c;
+    }
     return text;
   }
   std::string hear_all() { return hear("\377"); }
