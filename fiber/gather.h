@@ -34,19 +34,27 @@ concept CallableRange = requires(R& range) {
   std::invoke(*std::begin(range));
 };
 
-// Has start(group) spawn children, and waits until they have ended, also where it is cancelled or a
-// spawn fails. What a child throws then goes before that, so that nothing is left to be told to the
-// exception handler.
+// Has start(group) spawn children, and waits until they have ended, also where that fails or the
+// caller is cancelled. Throws what came first, but the failure of a child rather than Cancelled:
+// nothing is left to be told to the exception handler.
 template <class Start>
 void run_group(Start start) {
   TaskGroup group;
   try {
     start(group);
     group.join();
-  } catch (...) {
+  } catch (const Cancelled&) {
     group.cancel();
     const ShieldScope unwatched;
     group.join();
+    throw;
+  } catch (...) {
+    group.cancel();
+    const ShieldScope unwatched;
+    try {
+      group.join();
+    } catch (...) {  // a consequence
+    }
     throw;
   }
 }

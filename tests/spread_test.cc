@@ -1,6 +1,7 @@
 #include "weft/io/spread.h"
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "tests/fixture.h"
+#include "weft/fiber/gather.h"
 
 BOOST_AUTO_TEST_SUITE(spread_over_schedulers)
 
@@ -101,6 +103,42 @@ WEFT_CORES_TEST_CASE(a_cancellation_of_the_caller_cancels_all) {
   task.cancel();
   BOOST_CHECK_THROW(task.get(), TaskCancelled);
   BOOST_TEST(cancelled == 3);
+}
+
+WEFT_CORES_TEST_CASE(the_caller_who_was_cancelled_is_told_that_one_failed) {
+  auto task = spawn([] {
+    spread([](std::size_t i) {
+      try {
+        sleep_for(1h);
+      } catch (const Cancelled&) {
+        if (i == 1) throw std::domain_error("in cleanup");
+        throw;
+      }
+    });
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), std::domain_error);
+}
+
+WEFT_CORES_TEST_CASE(a_spawn_that_fails_is_told_and_not_what_it_has_others_throw) {
+  std::atomic<bool> begun{false}, failed{false};
+  std::vector<std::function<void()>> all{[&] {
+    begun = true;
+    try {
+      sleep_for(1h);
+    } catch (const Cancelled&) {
+      failed = true;
+      throw std::domain_error("in cleanup");
+    }
+  }};
+  all.resize(2);  // the second one is null
+  const auto place = [&](std::size_t i) {
+    while (i == 1 && !begun) yield();
+    return on(1);
+  };
+  BOOST_CHECK_THROW(gather_placed(all, place), std::invalid_argument);
+  BOOST_TEST(failed);
 }
 
 WEFT_CORES_TEST_CASE(any_scheduler_may_spread) {
