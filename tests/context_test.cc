@@ -1,13 +1,18 @@
 // The switch, as fibers see it.
 #include "weft/fiber/context.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <cerrno>
 #include <cfenv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/fixture.h"
@@ -297,10 +302,23 @@ WEFT_TEST_CASE(errno_is_kept_by_a_spawn) {
   }
 }
 
-WEFT_TEST_CASE(errno_is_kept_while_the_thread_sleeps) {
+// Signals interrupt its sleep, which sets the thread's.
+WEFT_REAL_TIME_TEST_CASE(errno_is_kept_while_the_thread_sleeps) {
+  struct sigaction before {
+  }, nothing{};
+  nothing.sa_handler = [](int) {};
+  sigaction(SIGUSR1, &nothing, &before);
+  std::thread interrupts([thread = pthread_self()] {
+    for (int i = 0; i < 20; ++i) {
+      std::this_thread::sleep_for(1ms);
+      pthread_kill(thread, SIGUSR1);
+    }
+  });
   errno = 4711;
-  sleep_for(1h);
+  sleep_for(20ms);
   const int after = errno;
+  interrupts.join();
+  sigaction(SIGUSR1, &before, nullptr);
   BOOST_TEST(after == 4711);
 }
 

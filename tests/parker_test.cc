@@ -3,6 +3,8 @@
 #include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
+#include <chrono>
+#include <ctime>
 #include <random>
 #include <thread>
 
@@ -39,6 +41,17 @@ BOOST_AUTO_TEST_CASE(a_wait_without_a_token_ends_at_its_deadline_and_not_before)
     BOOST_TEST(!parker.wait(deadline));
     BOOST_TEST((Clock::now() >= deadline));
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_that_waits_takes_no_processor_time) {
+  const auto processor_time = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  const auto before = processor_time();
+  BOOST_TEST(!Parker().wait(Clock::now() + 100ms));
+  BOOST_TEST((processor_time() - before < 20ms));
 }
 
 BOOST_AUTO_TEST_CASE(a_wait_that_timed_out_leaves_nothing_behind) {

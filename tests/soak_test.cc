@@ -165,13 +165,16 @@ class Client {
   // Sends again and again, until nothing moves any more: the server waits for room to write, and
   // so does not read. Returns how much was sent.
   std::size_t fill(TcpStream& stream, std::string_view message) {
+    constexpr std::size_t kLeast = 1'000'000;  // or the machine is only slow
     std::size_t sent = 0;
-    try {
-      for (;;) {
-        const std::string_view rest = message.substr(sent % message.size());
+    for (bool moves = true; moves || sent < kLeast;) {
+      const std::string_view rest = message.substr(sent % message.size());
+      try {
         sent += weft::with_timeout(200ms, [&] { return stream.write_some(rest); });
+        moves = true;
+      } catch (const weft::TimeoutError&) {
+        moves = false;
       }
-    } catch (const weft::TimeoutError&) {
     }
     return sent;
   }
@@ -233,7 +236,7 @@ void crowd(const std::string& server) {
 
 // Runs examples/echo_load now and then: without rest it would take all of a core.
 void load_until(weft::TimePoint end, const std::string& server, Counts& counts) {
-  while (weft::now() < end) {
+  do {
     const auto load = weft::run_in_executor([&] {
       return run_program("examples/echo_load",
                          {"--connections", "50", "--seconds", "0.5", "--size", "1000", server});
@@ -243,7 +246,7 @@ void load_until(weft::TimePoint end, const std::string& server, Counts& counts) 
     }
     ++counts[kLoad];
     weft::sleep_for(1s);
-  }
+  } while (weft::now() < end);
 }
 
 // Everything for so long. Afterwards all connections are gone.
@@ -251,7 +254,7 @@ void load(const std::string& server, weft::Duration time, std::uint64_t seed, bo
   Counts counts{};
   weft::run([&] {
     const weft::TimePoint end = weft::now() + time;
-    weft::with_deadline(end + 60s, [&] {
+    weft::with_deadline(end + 120s, [&] {
       if (with_crowd) crowd(server);
       weft::TaskGroup group;
       group.spawn([&] { load_until(end, server, counts); });

@@ -1,10 +1,12 @@
 #include "weft/fiber/stack.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -309,6 +311,33 @@ BOOST_AUTO_TEST_CASE(below_the_bottom_of_every_stack_is_a_guard) {
     }
   }
 }
+
+#if !defined(WEFT_VALGRIND)  // which looks at what a call is given
+
+// The kernel reads a byte from there, or says EFAULT.
+BOOST_AUTO_TEST_CASE(below_the_bottom_of_thousands_is_a_guard) {
+  for (const GuardKind kind : guard_kinds()) {
+    BOOST_TEST_CONTEXT("guard kind " << static_cast<int>(kind)) {
+      StackPool pool(kSize, discard, kind);
+      const std::vector<void*> tops = take(pool, 3000);
+      int ends[2];
+      BOOST_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+      std::size_t usable = 0, guarded = 0;
+      char byte;
+      for (void* const top : tops) {
+        const char* const bottom = static_cast<const char*>(pool.bottom_of(top));
+        usable += ::write(ends[1], bottom, 1) == 1 && read(ends[0], &byte, 1) == 1;
+        guarded += ::write(ends[1], bottom - 1, 1) < 0 && errno == EFAULT;
+      }
+      BOOST_TEST(usable == tops.size());
+      BOOST_TEST(guarded == tops.size());
+      close(ends[0]), close(ends[1]);
+      put(pool, tops);
+    }
+  }
+}
+
+#endif
 
 BOOST_AUTO_TEST_CASE(a_guard_stays_while_its_stack_is_pooled_trimmed_and_used_again) {
   for (const GuardKind kind : guard_kinds()) {
