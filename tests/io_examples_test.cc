@@ -181,12 +181,13 @@ BOOST_AUTO_TEST_CASE(echo_load_explains_its_arguments) {
 
 BOOST_AUTO_TEST_CASE(fetch_gets_a_hundred_answers_at_once) {
   const auto start = std::chrono::steady_clock::now();
-  const auto fetch = run_program("examples/fetch");
-  BOOST_TEST((std::chrono::steady_clock::now() - start < 5s), "one after another?");
+  const auto fetch = run_program("examples/fetch", {"--timeout", "5"});
+  // Of a hundred ten never come.
+  BOOST_TEST((std::chrono::steady_clock::now() - start < 40s), "one after another?");
   BOOST_TEST(fetch.exit_code == 0);
   BOOST_TEST(fetch.err == "");
   check_lines(fetch.out, {
-                             "100 requests at once, each for 1 s at most",
+                             "100 requests at once, each for 5 s at most",
                              "  25 of 100 done",
                              "  50 of 100 done",
                              "  75 of 100 done",
