@@ -46,7 +46,7 @@ inline std::uint64_t block_signals() noexcept {
   constexpr std::uint64_t kAll = ~std::uint64_t{0};
   std::uint64_t before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &kAll, &before, sizeof(before));
-  static std::atomic<int> call{0};  // the call for those that came before
+  static std::atomic<int> call{0};  // the call for those that came before; it orders nothing
   (void)call.load(std::memory_order_relaxed);
   return before;
 }
