@@ -132,7 +132,8 @@ WEFT_CORES_TEST_CASE(a_spawn_that_fails_is_told_and_not_what_it_has_others_throw
       throw std::domain_error("in cleanup");
     }
   }};
-  all.resize(2);  // the second one is null
+  all.resize(3, [] {});
+  all.back() = nullptr;
   const auto place = [&](std::size_t i) {
     while (i == 1 && !begun) yield();
     return on(1);
