@@ -52,7 +52,7 @@ struct Client {
 
 // Runs the body as a fiber, for as long as a program may take.
 void as_client(const std::function<void()>& body) {
-  weft::run([&] { weft::with_timeout(Program::patience, body); });
+  weft::run([&] { weft::with_timeout(Program::kPatience, body); });
 }
 
 }  // namespace

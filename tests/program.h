@@ -26,12 +26,12 @@
 namespace weft::test {
 
 // Another program that runs beside the test: what it prints, what it is told, and how it ends.
-// Every wait is bounded: what takes longer than `patience` throws, with all that the program said.
-// Whatever happens, the program is gone with this object, and with it the processes that it
+// Every wait is bounded: what takes longer than its patience throws, with all that the program
+// said. Whatever happens, the program is gone with this object, and with it the processes that it
 // started: it has a process group of its own.
 class Program {
  public:
-  static inline std::chrono::seconds patience{60};  // for what should come at once
+  static constexpr std::chrono::seconds kPatience{10};
 
   struct End {
     int exit_code = -1;  // -1 if a signal ended it
@@ -42,8 +42,9 @@ class Program {
   };
 
   // `command`: a path, or a name that is looked up in PATH.
-  explicit Program(const std::string& command, std::vector<std::string> arguments = {})
-      : command_(command) {
+  explicit Program(const std::string& command, std::vector<std::string> arguments = {},
+                   std::chrono::seconds patience = kPatience)
+      : command_(command), patience_(patience) {
     std::array<int, 2> in{}, out{}, err{};
     for (auto* ends : {&in, &out, &err}) check(pipe2(ends->data(), O_CLOEXEC) == 0, "pipe2");
     posix_spawn_file_actions_t actions;
@@ -138,7 +139,7 @@ class Program {
     }
     // The group is there while one of it is. One that is on its way out, or not yet reaped by its
     // new parent, such as the process by which LeakSanitizer looks around, gets a moment.
-    const Deadline moment = Clock::now() + patience / 2;
+    const Deadline moment = Clock::now() + kPatience / 2;
     while (kill(-pid_, 0) == 0 && Clock::now() < moment) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -167,7 +168,7 @@ class Program {
     std::string text{};
   };
 
-  static Deadline soon() { return Clock::now() + patience; }
+  Deadline soon() const { return Clock::now() + patience_; }
 
   static void check(bool success, const char* what) {
     if (!success) throw std::system_error(errno, std::generic_category(), what);
@@ -204,6 +205,7 @@ class Program {
   }
 
   std::string command_;
+  const std::chrono::seconds patience_;
   pid_t pid_ = -1;
   int in_ = -1;
   std::array<Source, 2> sources_;  // stdout, stderr
@@ -211,8 +213,9 @@ class Program {
 
 // The result of a program that ends by itself.
 inline Program::End run_program(const std::string& command, std::vector<std::string> arguments = {},
-                                std::string_view input = {}) {
-  Program program(command, std::move(arguments));
+                                std::string_view input = {},
+                                std::chrono::seconds patience = Program::kPatience) {
+  Program program(command, std::move(arguments), patience);
   program.write(input);
   program.close_input();
   return program.wait();

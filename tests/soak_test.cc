@@ -254,7 +254,7 @@ void load(const std::string& server, weft::Duration time, std::uint64_t seed, bo
   Counts counts{};
   weft::run([&] {
     const weft::TimePoint end = weft::now() + time;
-    weft::with_deadline(end + 120s, [&] {
+    weft::with_deadline(end + 60s, [&] {
       if (with_crowd) crowd(server);
       weft::TaskGroup group;
       group.spawn([&] { load_until(end, server, counts); });

@@ -269,7 +269,7 @@ Run run(const Flow& flow, const std::string& fault) {
     result.hung = true;
     result.end.err = error.what();
   }
-  if (std::chrono::steady_clock::now() - start > Program::patience) result.hung = true;
+  if (std::chrono::steady_clock::now() - start > Program::kPatience) result.hung = true;
   if (result.hung) result.end.err += trouble;
   read_report(path, result);
   std::filesystem::remove(path);

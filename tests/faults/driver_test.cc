@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
-#include <chrono>
 #include <string>
 #include <utility>
 
@@ -36,8 +35,6 @@ BOOST_AUTO_TEST_CASE(a_careful_program_is_praised) {
 }
 
 BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
-  // Two of them need all of it.
-  const auto patience = std::exchange(weft::test::Program::patience, std::chrono::seconds(10));
   const std::pair<const char*, const char*> first[] = {
       {"crashes", "it was ended by signal 6"},
       {"exits", "it did not come to the end of main()"},
@@ -60,7 +57,6 @@ BOOST_AUTO_TEST_CASE(each_kind_of_carelessness_is_found) {
                  .starts_with("left descriptor "));
   BOOST_TEST(complaint_of("leaks memory", "eventfd:2:EMFILE", kNoEvent) ==
              "left 4096 bytes mapped");
-  weft::test::Program::patience = patience;
 }
 
 BOOST_AUTO_TEST_CASE(what_nobody_should_notice_changes_nothing) {
