@@ -224,12 +224,8 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
   weft::TaskGroup both;  // where one of them fails, the other one ends, too
   both.spawn([&] { serve_on_all(listeners, served); });
   both.spawn([&] {
-    weft::spread([&] {
-      weft::TaskGroup clients;
-      for (std::size_t i = 0; i < kClients; ++i)
-        clients.spawn([&] { ask(address, connected, time); });
-      clients.join();
-    });
+    const auto client = [&] { ask(address, connected, time); };
+    weft::spread([&] { weft::gather(std::vector(kClients, client)); });
     both.cancel();
   });
   both.join();

@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(multicore, *ours()) {
   check({.program = "multicore",
          .arguments = {"--threads", "2", "--quick"},
          .steady = false,
-         .own_calls = {"epoll_ctl", "recv", "send", "sendmsg"},
+         .own_calls = {"epoll_ctl", "mmap", "recv", "send", "sendmsg"},
          .own_words = "the server gives no answer|Connection reset by peer|Broken pipe",
          .most_turns = 2,
          .may_end_unhandled = true});
@@ -194,7 +194,7 @@ BOOST_AUTO_TEST_CASE(multicore, *ours()) {
 
 BOOST_AUTO_TEST_CASE(fetch, *ours()) {
   check({.program = "fetch",
-         .arguments = {"--count", "4", "--timeout", "30"},
+         .arguments = {"--count", "4", "--timeout", "5"},
          .steady = false,
          .own_calls = {"send", "sendmsg"},  // of the server that it tries itself
          .own_words = "no answer in HTTP",
