@@ -21,8 +21,8 @@
 #include <cstdint>
 #endif
 
-// The switch itself, apart from context.h so that only the scheduler's source sees Boost's header,
-// and inlines this.
+// The switch itself, apart from context.h so that only the sources of Context and of the scheduler
+// see Boost's header, and the latter inlines this.
 //
 // It goes through resume_with(), which calls a function on the stack it arrives at, and not through
 // resume(). That function stores the handle of the context that was left, so nobody has to note who
