@@ -24,7 +24,7 @@ class Waiter;
 struct Orphanage;
 
 // How a fiber's work ended.
-enum class Outcome : std::uint8_t {
+enum class Ending : std::uint8_t {
   kNone,       // it has not ended
   kValue,      // the result is in the payload
   kException,  // in Fiber::exception
@@ -118,7 +118,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void request(Request what) noexcept;
 
   // The task at hand.
-  // `work` runs and destroys the callable and sets the outcome; null once it is over.
+  // `work` runs and destroys the callable and sets the ending; null once it is over.
   void (*work)(Fiber&) noexcept = nullptr;
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
@@ -128,7 +128,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void (*ended)(Fiber&) noexcept = nullptr;  // told of the end, where there is a group
   LocalTable* locals = nullptr;
   Completion completion;
-  Outcome outcome = Outcome::kNone;
+  Ending ending = Ending::kNone;
   // Changes once; by other threads, with the completion's lock.
   Atomic<Ownership> handle{Ownership::kHeld};
   bool live = false;     // started, and not recycled
@@ -152,23 +152,23 @@ inline bool cancellation_due(const Fiber& running) noexcept {
   return running.cancelled && std::uncaught_exceptions() == 0;
 }
 
-// Runs the body of a fiber's work, unless it was cancelled before it began, and notes how it ended.
+// Runs the body of a fiber's work, unless it was cancelled before it began, and notes its ending.
 // What the caller destroys afterwards may wait.
 template <class Body>
 void run_work(Fiber& fiber, Body body) noexcept {
   if (fiber.cancel_requested) {
-    fiber.outcome = Outcome::kCancelled;
+    fiber.ending = Ending::kCancelled;
     fiber.end_work();
     return;
   }
   try {
     body();
-    fiber.outcome = Outcome::kValue;
+    fiber.ending = Ending::kValue;
   } catch (const Cancelled&) {
-    fiber.outcome = Outcome::kCancelled;
+    fiber.ending = Ending::kCancelled;
   } catch (...) {
     fiber.exception = std::current_exception();
-    fiber.outcome = Outcome::kException;
+    fiber.ending = Ending::kException;
   }
   fiber.end_work();
 }

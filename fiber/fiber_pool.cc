@@ -88,7 +88,7 @@ void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& i
 }
 
 void Orphanage::bury(Fiber& fiber) noexcept {
-  if (fiber.outcome == Outcome::kException) {
+  if (fiber.ending == Ending::kException) {
     if (!handler) fail_unhandled(std::move(fiber.exception), &fiber);
     (*handler)(std::move(fiber.exception));
   }

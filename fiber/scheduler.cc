@@ -139,7 +139,7 @@ void Scheduler::run_eagerly(Fiber& child) noexcept {
 // Makes the block as new, and its stack free.
 [[gnu::always_inline]] inline void Scheduler::make_free(Fiber& fiber) noexcept {
   if (fiber.exception) fiber.exception = nullptr;
-  fiber.outcome = Outcome::kNone;
+  fiber.ending = Ending::kNone;
   fiber.group = nullptr;
   fiber.ended = nullptr;
   // Relaxed, as reset() below: nobody else has a reference.
@@ -201,10 +201,10 @@ void Scheduler::finish(Fiber& self) noexcept {
 
 void Scheduler::recycle(Fiber& fiber) noexcept {
   // First what may wait: here a fiber runs, and what is put off below is done by the loop.
-  if (fiber.outcome == Outcome::kException) [[unlikely]] {
+  if (fiber.ending == Ending::kException) [[unlikely]] {
     // In the loop it could not wait. After the last turn there are no fibers any more.
     if (!current_ && current_scheduler == this) return report(fiber);
-    fiber.outcome = Outcome::kTaken;
+    fiber.ending = Ending::kTaken;
     handle_exception(fiber, std::exchange(fiber.exception, nullptr));
   }
   drop_result(fiber);
@@ -226,7 +226,7 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
 void Scheduler::report(Fiber& fiber) noexcept {
   fiber.work = [](Fiber& self) noexcept {
     self.end_work();
-    self.outcome = Outcome::kTaken;
+    self.ending = Ending::kTaken;
     of(self).handle_exception(self, std::exchange(self.exception, nullptr));
   };
   fiber.completion.reset();

@@ -212,7 +212,7 @@ void Scheduler::start_cleanup(std::string_view name, const std::function<void()>
   fiber.work = [](Fiber& self) noexcept {
     self.end_work();
     (*static_cast<const std::function<void()>*>(self.payload))();
-    self.outcome = Outcome::kValue;
+    self.ending = Ending::kValue;
   };
   // Relaxed: nobody else knows it yet.
   fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);

@@ -37,13 +37,13 @@ bool TaskBase::wait_until(TimePoint deadline) { return wait_until_end(fiber(), d
 void TaskBase::join() {
   Fiber& target = fiber();
   wait_until_end(target, kForever);
-  switch (target.outcome) {
-    case Outcome::kValue:
+  switch (target.ending) {
+    case Ending::kValue:
       return;
-    case Outcome::kException:
-      target.outcome = Outcome::kTaken;
+    case Ending::kException:
+      target.ending = Ending::kTaken;
       std::rethrow_exception(std::exchange(target.exception, nullptr));
-    case Outcome::kCancelled:
+    case Ending::kCancelled:
       throw TaskCancelled();
     default:
       throw_logic_error("weft::Task::get: the result was taken already");

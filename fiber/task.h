@@ -65,7 +65,7 @@ class TaskBase {
   bool valid() const noexcept { return fiber_ != nullptr; }
 
   // Whether it ended with an exception that nobody has taken yet.
-  bool failed() const { return done() && fiber().outcome == Outcome::kException; }
+  bool failed() const { return done() && fiber().ending == Ending::kException; }
 
   // For weft's own files.
   Completion& completion() const { return fiber().completion; }
@@ -169,7 +169,7 @@ struct TaskState : TaskResult<T> {
 
   static void drop(Fiber& fiber) noexcept {
     auto* self = static_cast<TaskState*>(fiber.payload);
-    if (fiber.outcome == Outcome::kValue) std::destroy_at(std::addressof(self->value));
+    if (fiber.ending == Ending::kValue) std::destroy_at(std::addressof(self->value));
     if constexpr (!kInline) delete self;
   }
 
@@ -219,7 +219,7 @@ T Task<T>::get() {
     Kept<T>& value;
     ~Taken() {
       std::destroy_at(std::addressof(value));
-      fiber.outcome = Outcome::kTaken;
+      fiber.ending = Ending::kTaken;
     }
   } taken{fiber(), static_cast<TaskResult<T>*>(fiber().payload)->value};
   return take_kept<T>(taken.value);

@@ -72,11 +72,11 @@ void TaskGroup::ended(Fiber& fiber) noexcept {
   {
     WaitQueue::Lock lock(group.joiners_);
     group.children_.erase(fiber);
-    if (fiber.outcome == Outcome::kException && !group.failure_) {
+    if (fiber.ending == Ending::kException && !group.failure_) {
       group.failure_ = std::move(fiber.exception);
       group.cancel_children();
     }
-    if (fiber.outcome == Outcome::kException) fiber.outcome = Outcome::kTaken;
+    if (fiber.ending == Ending::kException) fiber.ending = Ending::kTaken;
     if (group.children_.empty()) group.joiners_.claim_all(lock, claimed);
   }
   // The group may be gone from here on.
