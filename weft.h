@@ -6,6 +6,7 @@
 #include "weft/fiber/fiber_local.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/gather.h"
+#include "weft/fiber/outcome.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/task_group.h"

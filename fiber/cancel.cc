@@ -1,5 +1,7 @@
 #include "weft/fiber/cancel.h"
 
+#include <utility>
+
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
@@ -7,6 +9,17 @@
 namespace weft {
 
 void throw_cancelled() { throw Cancelled(); }
+
+std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
+  if (!exception) return nullptr;
+  try {
+    std::rethrow_exception(exception);
+  } catch (const Cancelled&) {
+    return std::make_exception_ptr(TaskCancelled());
+  } catch (...) {
+    return exception;
+  }
+}
 
 CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
   if (!fiber_) return;
@@ -17,8 +30,11 @@ CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind
 
 CancelScope::~CancelScope() {
   if (!fiber_) return;
+  std::exception_ptr kept = fiber_->kept ? take_kept() : nullptr;
   fiber_->scope = outer_;
   if (kind_ == Kind::kShield || expired_) update(*fiber_);
+  if (kept) [[unlikely]]
+    Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
 }
 
 void CancelScope::update(Fiber& fiber) noexcept {
@@ -29,6 +45,22 @@ void CancelScope::update(Fiber& fiber) noexcept {
   }
 }
 
+void CancelScope::serve_interrupts(Fiber& fiber) noexcept {
+  for (CancelScope* scope = fiber.scope; scope; scope = scope->outer_) {
+    // Relaxed: the request, or being on the same thread, orders it.
+    if (scope->kind_ == Kind::kBody &&
+        static_cast<BodyScope*>(scope)->asked_.load(std::memory_order_relaxed)) {
+      scope->expired_ = true;
+    }
+  }
+  update(fiber);
+}
+
+std::exception_ptr CancelScope::take_kept() noexcept {
+  if (!fiber_ || !fiber_->kept || fiber_->kept_in != this) return nullptr;
+  return std::exchange(fiber_->kept, nullptr);
+}
+
 bool CancelScope::cancelled() const noexcept {
   const CancelScope* scope = this;
   while (scope && scope->kind_ != Kind::kShield && !scope->expired_) scope = scope->outer_;
@@ -36,6 +68,16 @@ bool CancelScope::cancelled() const noexcept {
 }
 
 ShieldScope::ShieldScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kShield) {}
+
+BodyScope::BodyScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kBody) {}
+
+bool BodyScope::interrupt() noexcept {
+  if (!fiber_) return false;
+  asked_.store(true, std::memory_order_relaxed);  // see serve_interrupts()
+  if (&Scheduler::of(*fiber_) == Scheduler::current_or_null()) return true;
+  fiber_->request(Fiber::kInterrupt);
+  return false;
+}
 
 TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
     : CancelScope(&Scheduler::require_fiber(caller), Kind::kTimeout),

@@ -1,8 +1,10 @@
 #ifndef WEFT_FIBER_CANCEL_H_
 #define WEFT_FIBER_CANCEL_H_
 
+#include <exception>
 #include <stdexcept>
 
+#include "weft/fiber/atomic.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/timer_queue.h"
 
@@ -13,12 +15,16 @@ class Fiber;
 [[noreturn]] void throw_cancelled();
 
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
-// of the runtime, or by a timeout around it.
+// of the runtime, by a timeout around it, or by a child's failure in with_task_group().
 //
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
 // `catch (...)` may delay the end but cannot swallow it. Waits do not throw inside shield(), nor
 // while a destructor called by stack unwinding waits. It is no std::exception, so that a handler
 // for errors does not catch it by accident. Only weft throws it.
+//
+// It concerns the fiber that was cancelled and no other. Where it is handed to another task, by
+// Promise::set_exception(), a Queue<std::exception_ptr>, run_in_executor() or the exception
+// handler, it arrives as TaskCancelled.
 class Cancelled final {
  private:
   friend void weft::throw_cancelled();
@@ -37,9 +43,16 @@ class TimeoutError : public std::runtime_error {
   TimeoutError() : std::runtime_error("weft: the time is over") {}
 };
 
+// What another task may be given: `exception`, or TaskCancelled in place of a Cancelled.
+std::exception_ptr for_another_task(std::exception_ptr exception) noexcept;
+
 // A stretch of a fiber's execution that changes how cancellation reaches it. Scopes nest like the
 // calls they belong to; a fiber is cancelled if, from the innermost scope outwards, a timeout that
-// expired comes before a shield, or there is no shield and the fiber itself was cancelled.
+// expired or a body that was interrupted comes before a shield, or there is no shield and the fiber
+// itself was cancelled.
+//
+// A scope also keeps a failure for its owner: one that turned up in a destructor while the stack
+// unwound, where it could not be thrown. See Scheduler::handle_exception_here().
 class CancelScope {
  public:
   CancelScope(const CancelScope&) = delete;
@@ -49,11 +62,18 @@ class CancelScope {
   // Runs on the fiber's home thread.
   static void update(Fiber& fiber) noexcept;
 
+  // Interrupts those bodies of the fiber that were asked to be. On the fiber's home thread.
+  static void serve_interrupts(Fiber& fiber) noexcept;
+
   // Whether what runs directly in this scope is cancelled.
   bool cancelled() const noexcept;
 
+  // To be asked when Cancelled has left the scope: the failure that was kept in it, or null. It is
+  // what the owner has to be told, rather than that it was cancelled.
+  std::exception_ptr take_kept() noexcept;
+
  protected:
-  enum class Kind : unsigned char { kTimeout, kShield };
+  enum class Kind : unsigned char { kTimeout, kShield, kBody };
 
   // Enters the scope. `fiber` is the running one, or null: then the scope does nothing.
   CancelScope(Fiber* fiber, Kind kind) noexcept;
@@ -81,6 +101,26 @@ class TimeoutScope final : public CancelScope, private Timer {
   // To be asked when Cancelled has left the scope: whether it was this scope that cancelled, and
   // nothing further out wants the Cancelled for itself.
   bool caused() const noexcept;
+};
+
+// Cancels the calling fiber from interrupt() on, while it lives: the body of a TaskGroup. On a
+// plain thread: nothing.
+class BodyScope final : public CancelScope {
+ public:
+  BodyScope() noexcept;
+
+  // Makes the current or next wait in the scope throw. From any thread, while the caller keeps the
+  // fiber from leaving the scope. Where it returns true, that is still to be done by
+  // serve_interrupts(*fiber()): the fiber is of this thread, and its wait may be in a queue whose
+  // lock the caller holds.
+  [[nodiscard]] bool interrupt() noexcept;
+
+  Fiber* fiber() const noexcept { return fiber_; }
+
+ private:
+  friend class CancelScope;
+
+  Atomic<bool> asked_{false};
 };
 
 }  // namespace weft

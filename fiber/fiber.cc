@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/wait_queue.h"
@@ -32,6 +33,23 @@ TaskInfo Fiber::info() const {
     info.waiting_for = in->what();
   }
   return info;
+}
+
+void Fiber::end_by_cancelled() noexcept {
+  if (kept) {
+    exception = std::exchange(kept, nullptr);
+    ending = Ending::kException;
+  } else if (cancel_requested) {
+    ending = Ending::kCancelled;
+  } else {
+    // Somebody else's, that came here in an exception_ptr: nobody has cancelled this task.
+    exception = std::make_exception_ptr(TaskCancelled());
+    ending = Ending::kException;
+  }
+}
+
+void Fiber::tell_of_kept() noexcept {
+  Scheduler::of(*this).tell_of_further(*this, std::exchange(kept, nullptr));
 }
 
 void Fiber::request(Request what) noexcept {

@@ -85,7 +85,8 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
     kCancel = 4,    // see cancel()
     kRecycle = 8,   // the last handle is gone, and it has ended
     kForeign = 16,  // with kStart: not by a fiber on its way out, whose end is that of its own, too
-    kStartForeign = kStart | kForeign
+    kStartForeign = kStart | kForeign,
+    kInterrupt = 32  // see BodyScope::interrupt()
   };
 
   Fiber() noexcept;
@@ -113,6 +114,12 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
     cancelled = cancel_requested = false;
   }
 
+  // Cancelled has left the work: what that means for the owner.
+  void end_by_cancelled() noexcept;
+
+  // Tells of the failure that was kept for the task, which ends otherwise.
+  void tell_of_kept() noexcept;
+
   // From any thread: asks the home thread for something. `completion`'s lock is held, or the
   // fiber cannot end meanwhile for another reason.
   void request(Request what) noexcept;
@@ -122,7 +129,11 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void (*work)(Fiber&) noexcept = nullptr;
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
-  CancelScope* scope = nullptr;  // the innermost timeout or shield
+  CancelScope* scope = nullptr;  // the innermost timeout, shield or body
+  // A failure that turned up while the stack unwound, and the scope that has to tell of it; null:
+  // the task itself.
+  std::exception_ptr kept;
+  CancelScope* kept_in = nullptr;
   std::exception_ptr exception;
   TaskGroup* group = nullptr;
   void (*ended)(Fiber&) noexcept = nullptr;  // told of the end, where there is a group
@@ -165,11 +176,13 @@ void run_work(Fiber& fiber, Body body) noexcept {
     body();
     fiber.ending = Ending::kValue;
   } catch (const Cancelled&) {
-    fiber.ending = Ending::kCancelled;
+    fiber.end_by_cancelled();
   } catch (...) {
     fiber.exception = std::current_exception();
     fiber.ending = Ending::kException;
   }
+  if (fiber.kept) [[unlikely]]
+    fiber.tell_of_kept();
   fiber.end_work();
 }
 

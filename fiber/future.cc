@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -49,13 +50,27 @@ bool FutureState::remove(std::uint64_t id) noexcept {
 
 void FutureState::set(std::exception_ptr failure) {
   if (!failure) throw_invalid_argument("weft::Promise::set_exception: no exception");
-  complete([&] { exception = std::move(failure); });
+  complete([&] { exception = for_another_task(std::move(failure)); });
+}
+
+// Threads: the last reference, so nobody else looks.
+FutureState::~FutureState() {
+  // Relaxed: giving up a reference orders it.
+  if (exception && !told_.load(std::memory_order_relaxed)) {
+    Scheduler::handle_exception_here(std::move(exception));
+  }
+}
+
+void FutureState::rethrow() {
+  told_.store(true, std::memory_order_relaxed);  // see ~FutureState()
+  std::rethrow_exception(exception);
 }
 
 void FutureState::abandon() noexcept {
   // Relaxed: as in complete().
   if (claimed_.exchange(true, std::memory_order_relaxed)) return;
   exception = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
+  told_.store(true, std::memory_order_relaxed);  // complete() publishes it
   WaitQueue::Lock lock(completion.queue());
   completion.complete(lock, [] {});
 }

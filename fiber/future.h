@@ -37,6 +37,7 @@ class DoneCallback : public Call, public Waiter {
 class FutureState {
  public:
   FutureState() = default;
+  ~FutureState();
   FutureState(const FutureState&) = delete;
   FutureState& operator=(const FutureState&) = delete;
 
@@ -63,6 +64,11 @@ class FutureState {
     completion.complete(lock, [] {});
   }
 
+  // Throws the exception, if there is one. REQUIRES: done.
+  void throw_failure() {
+    if (exception) rethrow();
+  }
+
   Completion completion;
   std::exception_ptr exception;
 
@@ -70,7 +76,10 @@ class FutureState {
   [[noreturn]] static void fail_no_state();
 
  private:
+  [[noreturn]] void rethrow();
+
   Atomic<bool> claimed_{false};
+  Atomic<bool> told_{false};  // whether somebody was told of the exception, or there is no need to
 };
 
 template <class T>
@@ -81,6 +90,9 @@ template <>
 struct ValueState<void> : FutureState {};
 
 // A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
+//
+// An exception that no get() has thrown goes to the exception handler when the last Future and the
+// Promise are gone, as a task's does; a broken promise does not.
 //
 // Threads: any, at once. A fiber that waits frees its thread; a plain thread blocks.
 // Errors: std::future_error (no_state) if it refers to no promise.
@@ -153,9 +165,10 @@ class Promise {
     if (state_) state_->abandon();
   }
 
-  // Sets the value or the exception and wakes everybody who waits. Does not wait.
-  // Throws std::future_error (promise_already_satisfied) if that was done before,
-  // std::invalid_argument if the exception is null.
+  // Sets the value or the exception and wakes everybody who waits. Does not wait. A Cancelled,
+  // which is for the calling fiber alone, turns into TaskCancelled. Throws std::future_error
+  // (promise_already_satisfied) if that was done before, std::invalid_argument if the exception is
+  // null.
   template <class... Value>
   void set_value(Value&&... value);
   void set_exception(std::exception_ptr exception) { state()->set(std::move(exception)); }
@@ -181,7 +194,7 @@ template <class T>
 std::add_lvalue_reference_t<const T> Future<T>::get() const {
   ValueState<T>& its = state();
   its.wait(kForever);
-  if (its.exception) std::rethrow_exception(its.exception);
+  its.throw_failure();
   if constexpr (std::is_reference_v<T>) {
     return **its.value;
   } else if constexpr (!std::is_void_v<T>) {

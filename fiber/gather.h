@@ -13,6 +13,7 @@
 
 #include "weft/fiber/call.h"
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
 
 namespace weft {
@@ -34,43 +35,21 @@ concept CallableRange = requires(R& range) {
   std::invoke(*std::begin(range));
 };
 
-// Has start(group) spawn children, and waits until they have ended, also where that fails or the
-// caller is cancelled. Throws what came first, but the failure of a child rather than Cancelled:
-// nothing is left to be told to the exception handler.
-template <class Start>
-void run_group(Start start) {
-  TaskGroup group;
-  try {
-    start(group);
-    group.join();
-  } catch (const Cancelled&) {
-    group.cancel();
-    const ShieldScope unwatched;
-    group.join();
-    throw;
-  } catch (...) {
-    group.cancel();
-    const ShieldScope unwatched;
-    try {
-      group.join();
-    } catch (...) {  // a consequence
-    }
-    throw;
-  }
-}
-
 // Runs the callables at once, each as a fiber, and waits until all have ended. Returns their
 // results in the order of the arguments: a tuple, with std::monostate for void.
 //
-// The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
-// caller cancels all of them likewise; if one of them then fails, that is thrown. A cancellation
-// point. The callables are used in place, not copied. Throws std::invalid_argument if one is null,
-// and as spawn() does.
+//   auto [user, cart] = weft::gather([&] { return find_user(id); }, [&] { return cart_of(id); });
+//
+// The first exception cancels the rest; when all have ended it is thrown, and what else they have
+// thrown, mostly consequences, is dropped: gather_all() keeps all. A cancellation of the caller
+// cancels all of them likewise; if one of them then fails, that is thrown. A cancellation point.
+// The callables are used in place, not copied. Throws std::invalid_argument if one is null, and as
+// spawn() does.
 template <class... F>
 auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
   (checked_callable(fs, "gather"), ...);
   std::tuple<std::optional<GatheredResult<F>>...> results;
-  run_group([&](TaskGroup& group) {
+  with_task_group([&](TaskGroup& group) {
     std::apply(
         [&](auto&... result) {
           (group.spawn([&f = fs, &result] {
@@ -95,7 +74,7 @@ template <class R, class Place>
 auto gather_placed(R& range, Place place) {
   using Result = std::invoke_result_t<decltype(*std::begin(range))>;
   if constexpr (std::is_void_v<Result>) {
-    run_group([&](TaskGroup& group) {
+    with_task_group([&](TaskGroup& group) {
       for (std::size_t i = 0; auto& f : range) {
         group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); }, place(i++));
       }
@@ -103,7 +82,7 @@ auto gather_placed(R& range, Place place) {
   } else {
     std::vector<std::optional<std::decay_t<Result>>> slots(
         static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
-    run_group([&](TaskGroup& group) {
+    with_task_group([&](TaskGroup& group) {
       for (std::size_t i = 0; auto& f : range) {
         group.spawn([&f = checked_callable(f, "gather"),
                      &result = slots[i]] { result.emplace(std::invoke(f)); },
@@ -122,6 +101,75 @@ auto gather_placed(R& range, Place place) {
 template <CallableRange R>
 auto gather(R&& range) {
   return gather_placed(range, [](std::size_t) { return SpawnOptions(); });
+}
+
+// A child of gather_all(). If it is cancelled, the caller is: then a failure is no result.
+template <class T, class F>
+void settle(F& f, std::optional<Outcome<T>>& outcome) {
+  const auto cancelled = [] { return Scheduler::current_fiber()->cancel_requested; };
+  try {
+    outcome.emplace(Outcome<T>::of(f));
+  } catch (const Cancelled&) {
+    if (cancelled()) throw;
+    outcome.emplace(Outcome<T>::failed(std::current_exception()));  // somebody else's
+  }
+  if (!*outcome && cancelled()) std::rethrow_exception(outcome->exception());
+}
+
+// What has no outcome was cancelled, by what it waited for.
+template <class T>
+Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
+  if (outcome) return std::move(*outcome);
+  return Outcome<T>::failed(std::make_exception_ptr(TaskCancelled()));
+}
+
+// Runs the callables at once, each as a fiber, and waits until all have ended, whatever they end
+// with: a failure cancels nobody. Returns a value or an exception of each, in the order of the
+// arguments: a tuple of Outcome (asyncio's gather with return_exceptions).
+//
+//   for (auto& page : weft::gather_all(fetches)) page ? show(*page) : log(page.exception());
+//
+// A cancellation of the caller cancels all of them; when they have ended throws what the first of
+// them then failed with, or else Cancelled. Otherwise as gather().
+template <class... F>
+auto gather_all(F&&... fs) -> std::tuple<Outcome<std::invoke_result_t<F&>>...> {
+  (checked_callable(fs, "gather_all"), ...);
+  std::tuple<std::optional<Outcome<std::invoke_result_t<F&>>>...> outcomes;
+  with_task_group([&](TaskGroup& group) {
+    std::apply(
+        [&](auto&... outcome) {
+          (group.spawn([&f = fs, &outcome] { weft::settle(f, outcome); }), ...);
+        },
+        outcomes);
+  });
+  return std::apply([](auto&... outcome) { return std::make_tuple(settled(outcome)...); },
+                    outcomes);
+}
+
+// gather_all() of a range, with place(i) as the options of the i-th.
+template <class R, class Place>
+auto gather_all_placed(R& range, Place place) {
+  using T = std::invoke_result_t<decltype(*std::begin(range))>;
+  std::vector<std::optional<Outcome<T>>> slots(
+      static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
+  with_task_group([&](TaskGroup& group) {
+    for (std::size_t i = 0; auto& f : range) {
+      group.spawn(
+          [&f = checked_callable(f, "gather_all"), &slot = slots[i]] { weft::settle(f, slot); },
+          place(i));
+      ++i;
+    }
+  });
+  std::vector<Outcome<T>> outcomes;
+  outcomes.reserve(slots.size());
+  for (auto& slot : slots) outcomes.push_back(settled(slot));
+  return outcomes;
+}
+
+// The same for a range of callables: returns a vector.
+template <CallableRange R>
+auto gather_all(R&& range) {
+  return gather_all_placed(range, [](std::size_t) { return SpawnOptions(); });
 }
 
 }  // namespace weft

@@ -60,13 +60,31 @@ void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exceptio
   const auto handler = handler_;
   if (!handler) fail_unhandled(std::move(exception), &fiber);
   const ShieldScope unwatched;
-  (*handler)(std::move(exception));
+  (*handler)(for_another_task(std::move(exception)));
 }
 
 void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
-  Fiber* fiber = current_fiber();
-  if (!fiber) fail_unhandled(std::move(exception), nullptr);
-  of(*fiber).handle_exception(*fiber, std::move(exception));
+  Scheduler* const here = current_scheduler;
+  if (!here) fail_unhandled(std::move(exception), nullptr);
+  Fiber* const self = here->current_;
+  if (!self) {
+    here->handle_exception(here->loop_, std::move(exception));
+  } else if (std::uncaught_exceptions() == 0) {
+    here->handle_exception(*self, std::move(exception));
+  } else if (self->work && !self->kept) {
+    self->kept = std::move(exception);
+    self->kept_in = self->scope;
+  } else {
+    here->tell_of_further(*self, std::move(exception));
+  }
+}
+
+void Scheduler::tell_of_further(const Fiber& fiber, std::exception_ptr exception) noexcept {
+  if (handler_) {
+    handle_exception(fiber, std::move(exception));
+  } else {
+    print_further(std::move(exception), fiber);
+  }
 }
 
 // ---- Spawning -----------------------------------------------------------------------------------
@@ -154,6 +172,13 @@ void Scheduler::free_spare() noexcept {
 
 void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).make_free(fiber); }
 
+void Scheduler::discard(Fiber& fiber) noexcept {
+  fiber.cancel_requested = true;  // so that it does not begin
+  fiber.work(fiber);
+  drop_result(fiber);
+  unreserve(fiber);
+}
+
 // ---- The life of a fiber ------------------------------------------------------------------------
 
 void Scheduler::enter(void* argument) {
@@ -205,7 +230,13 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
     // In the loop it could not wait. After the last turn there are no fibers any more.
     if (!current_ && current_scheduler == this) return report(fiber);
     fiber.ending = Ending::kTaken;
-    handle_exception(fiber, std::exchange(fiber.exception, nullptr));
+    std::exception_ptr exception = std::exchange(fiber.exception, nullptr);
+    // In flight here: an exception because of which the handle is dropped.
+    if (current_ && std::uncaught_exceptions() != 0) {
+      handle_exception_here(std::move(exception));
+    } else {
+      handle_exception(fiber, std::move(exception));
+    }
   }
   drop_result(fiber);
   fiber.live = false;
@@ -262,7 +293,12 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
       return;
     }
   }
-  drop_result(fiber);  // here, not in the loop over there, where nobody can wait
+  // Here, not in the loop over there, where nobody can wait, or be told.
+  drop_result(fiber);
+  if (fiber.ending == Ending::kException && current_fiber() && std::uncaught_exceptions() != 0) {
+    fiber.ending = Ending::kTaken;
+    handle_exception_here(std::exchange(fiber.exception, nullptr));
+  }
   Orphanage* orphans = nullptr;
   {
     const WaitQueue::Lock lock(fiber.completion.queue());
@@ -280,6 +316,7 @@ void Scheduler::serve(Fiber& fiber) noexcept {
   // Acquire: sees what came before the requests. Release: a later push finds the node free.
   const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
   if (what & Fiber::kCancel) fiber.cancel();
+  if (what & Fiber::kInterrupt) CancelScope::serve_interrupts(fiber);
   if (what & Fiber::kStart) {
     if (current_scheduler == this) {
       start_here(fiber);

@@ -80,11 +80,16 @@ class Scheduler {
   template <class F>
   Handle call_at(TimePoint time, F&& f);
 
-  // What takes the exceptions that nobody else does: those that leave detached fibers, and those of
-  // tasks that are destroyed without get(). It runs in the fiber that failed, or destroyed,
-  // shielded from cancellation; it may wait, but not throw. For a task that outlives its scheduler
-  // it runs where the handle is dropped. Default, also for null: prints and terminates. Of several
-  // schedulers each has its own: set it with spread().
+  // What takes the exceptions that nobody else does: those that leave detached fibers, those of
+  // tasks, groups and promises that are destroyed before anybody took them. It runs in the fiber
+  // that failed, or destroyed, shielded from cancellation; it may wait, but not throw. For a task
+  // that outlives its scheduler it runs where the handle is dropped. Default, also for null: prints
+  // and terminates. Of several schedulers each has its own: set it with spread().
+  //
+  // A failure that is found while the stack unwinds has an owner who can be told: if it is
+  // Cancelled that unwinds, the task, or the scope such as with_timeout(), ends by that failure
+  // instead; if it is another exception, that is what the owner sees, and the handler is called for
+  // this one. The default then prints it, and the program goes on.
   void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.
@@ -165,6 +170,8 @@ class Scheduler {
   static Fiber& reserve(const SpawnOptions& options, Layout layout = {});
   static void start(Fiber& fiber, const SpawnOptions& options) noexcept;
   static void unreserve(Fiber& fiber) noexcept;
+  // The same for a fiber that has its work already: destroys the callable, which may wait.
+  static void discard(Fiber& fiber) noexcept;
 
   // The running fiber stops, until somebody makes it ready.
   void suspend() noexcept;
@@ -199,9 +206,16 @@ class Scheduler {
   // the block is recycled, now or when the work has ended. From any thread.
   static void release(Fiber& fiber) noexcept;
 
+  // A failure of `fiber` that nobody takes: calls the exception handler.
   void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
-  // The same for the running fiber; on a plain thread, which has no handler, the default.
+  // A failure that a destructor of the running code has found, and nobody takes. While the stack
+  // unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves that,
+  // its owner is told of the failure instead. Otherwise calls the exception handler; on a plain
+  // thread, which has none, the default.
   static void handle_exception_here(std::exception_ptr exception) noexcept;
+  // A failure that came while `fiber`, the running one, fails or is told of another one. Calls the
+  // exception handler; the default prints, and does not end the program.
+  void tell_of_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
 
   // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.
   Handle schedule(Call& call, std::optional<TimePoint> time);

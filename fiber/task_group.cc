@@ -1,9 +1,39 @@
 #include "weft/fiber/task_group.h"
 
-#include "weft/fiber/cancel.h"
+#include <algorithm>
+#include <stdexcept>
+
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
+
+// The body of a group while it runs, for the children to interrupt.
+class TaskGroup::Body {
+ public:
+  explicit Body(TaskGroup& group) : group_(group) {
+    WaitQueue::Lock lock(group_.joiners_);
+    if (group_.body_) {
+      lock.unlock();
+      throw_logic_error("weft::with_task_group: the group has a body already");
+    }
+    group_.body_ = this;
+    const bool failed_before = group_.failure_ && scope_.interrupt();
+    lock.unlock();
+    if (failed_before) CancelScope::serve_interrupts(*scope_.fiber());
+  }
+  ~Body() {
+    const WaitQueue::Lock lock(group_.joiners_);
+    group_.body_ = nullptr;
+  }
+  Body(const Body&) = delete;
+  Body& operator=(const Body&) = delete;
+
+  BodyScope& scope() noexcept { return scope_; }
+
+ private:
+  TaskGroup& group_;
+  BodyScope scope_;
+};
 
 TaskGroup::~TaskGroup() {
   if (const Fiber* self = Scheduler::current_fiber(); self && self->group == this) {
@@ -18,22 +48,65 @@ TaskGroup::~TaskGroup() {
   if (failure) Scheduler::handle_exception_here(std::move(failure));
 }
 
-void TaskGroup::join() {
+void TaskGroup::check_no_child(const char* sentence) const {
   const Fiber* self = Scheduler::current_fiber();
-  if (self && self->group == this) {
-    throw_logic_error("weft::TaskGroup::join: a child cannot wait for its own group");
-  }
-  if (std::exception_ptr failure = wait_for_children()) {
-    std::rethrow_exception(std::move(failure));
-  }
+  if (self && self->group == this) throw_logic_error(sentence);
 }
 
-// Returns their first failure, if any.
+void TaskGroup::join() {
+  check_no_child("weft::TaskGroup::join: a child cannot wait for its own group");
+  finish(nullptr);
+}
+
+void TaskGroup::run_body(void (*call)(void*), void* body) {
+  check_no_child("weft::with_task_group: a child cannot be the body of its own group");
+  std::exception_ptr thrown, failure;
+  {
+    Body scope(*this);
+    try {
+      call(body);
+    } catch (const Cancelled&) {
+      failure = scope.scope().take_kept();
+      thrown = failure ? failure : std::current_exception();
+    } catch (...) {
+      thrown = failure = std::current_exception();
+    }
+  }
+  if (failure) {
+    Failures place = place_for(failure);
+    const WaitQueue::Lock lock(joiners_);
+    note(std::move(failure), place);
+  }
+  finish(std::move(thrown));
+}
+
+// Waits for the children, and throws the first failure. Where the caller has to go on with an
+// exception, `unwinding`, it cancels them first, and throws that if there is no failure.
+void TaskGroup::finish(std::exception_ptr unwinding) {
+  std::exception_ptr failure;
+  if (!unwinding) {
+    try {
+      failure = wait_for_children();
+    } catch (const Cancelled&) {
+      unwinding = std::current_exception();
+    }
+  }
+  if (unwinding) {
+    cancel();
+    const ShieldScope unwatched;
+    failure = wait_for_children();
+  }
+  if (failure) std::rethrow_exception(std::move(failure));
+  if (unwinding) std::rethrow_exception(std::move(unwinding));
+}
+
+// Returns the failure that is to be told, if any.
 std::exception_ptr TaskGroup::wait_for_children() {
   for (;;) {
     WaitQueue::Lock lock(joiners_);
     if (children_.empty()) {
-      cancelled_ = false;
+      if (body_ && failure_) return failure_;  // the end of the body tells it, whatever comes now
+      state_ = failures_.empty() ? State::kOpen : State::kJoined;
       return std::exchange(failure_, nullptr);  // others may start more from here on
     }
     joiners_.wait(lock, kForever, "TaskGroup::join");
@@ -42,45 +115,100 @@ std::exception_ptr TaskGroup::wait_for_children() {
 
 void TaskGroup::cancel() noexcept {
   const WaitQueue::Lock lock(joiners_);
-  cancel_children();
+  close_and_cancel();
 }
 
 // REQUIRES: the lock is held.
-void TaskGroup::cancel_children() noexcept {
-  cancelled_ = true;
+void TaskGroup::close_and_cancel() noexcept {
+  state_ = State::kClosing;
   for (Fiber* child = children_.front(); child; child = children_.next(*child)) child->cancel();
 }
 
-void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) noexcept {
-  fiber.group = this;
-  fiber.ended = &TaskGroup::ended;
-  // Relaxed: start() publishes the fiber. There is no handle.
-  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
-  {
+std::vector<std::exception_ptr> TaskGroup::failures() const {
+  std::vector<std::exception_ptr> result;
+  for (std::size_t size = 0;; result.reserve(size)) {  // not under the lock
     const WaitQueue::Lock lock(joiners_);
+    size = failures_.size();
+    if (size > result.capacity()) continue;
+    result.assign(failures_.begin(), failures_.end());
+    return result;
+  }
+}
+
+void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) {
+  Failures of_before;  // what they own may wait when it is destroyed
+  {
+    WaitQueue::Lock lock(joiners_);
+    if (state_ == State::kClosing) [[unlikely]] {
+      lock.unlock();
+      refuse(fiber);
+    }
+    if (state_ == State::kJoined) [[unlikely]] {
+      of_before.swap(failures_);
+      state_ = State::kOpen;
+    }
+    fiber.group = this;
+    fiber.ended = &TaskGroup::ended;
+    // Relaxed: start() publishes the fiber. There is no handle.
+    fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
     children_.push_back(fiber);
-    // It is nobody else's yet, and on whatever thread it starts, it does not begin.
-    fiber.cancel_requested = fiber.cancelled = cancelled_;
   }
   Scheduler::start(fiber, options);
+}
+
+void TaskGroup::refuse(Fiber& fiber) {
+  Scheduler::discard(fiber);
+  if (Fiber* const self = Scheduler::current_fiber()) {
+    // Another thread may have asked for it, and this one not have looked yet.
+    if (self->group == this) self->cancel();
+    CancelScope::serve_interrupts(*self);
+    if (cancellation_due(*self)) throw_cancelled();
+  }
+  throw std::runtime_error(
+      "weft::TaskGroup::spawn: the group is shutting down: a child has failed, or it was "
+      "cancelled");
+}
+
+// Where there is no memory for it, failures() lacks one.
+TaskGroup::Failures TaskGroup::place_for(const std::exception_ptr& failure) noexcept {
+  try {
+    return Failures(1, failure);
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
+
+// Takes a failure to the others. Returns the fiber, if any, whose body is still to be interrupted,
+// after the lock was released: see BodyScope::interrupt(). REQUIRES: the lock is held.
+Fiber* TaskGroup::note(std::exception_ptr failure, Failures& place) noexcept {
+  // A body may have it from join().
+  if (std::find(failures_.begin(), failures_.end(), failure) != failures_.end()) return nullptr;
+  failures_.splice(failures_.end(), place);
+  if (failure_) return nullptr;
+  failure_ = std::move(failure);
+  close_and_cancel();
+  return body_ && body_->scope().interrupt() ? body_->scope().fiber() : nullptr;
 }
 
 // Runs on the child, as the last of its task.
 void TaskGroup::ended(Fiber& fiber) noexcept {
   TaskGroup& group = *fiber.group;
   Claimed claimed;
+  Fiber* interrupted = nullptr;
   {
+    Failures place;
+    if (fiber.ending == Ending::kException) place = place_for(fiber.exception);
     WaitQueue::Lock lock(group.joiners_);
     group.children_.erase(fiber);
-    if (fiber.ending == Ending::kException && !group.failure_) {
-      group.failure_ = std::move(fiber.exception);
-      group.cancel_children();
+    if (fiber.ending == Ending::kException) {
+      fiber.ending = Ending::kTaken;
+      interrupted = group.note(std::exchange(fiber.exception, nullptr), place);
     }
-    if (fiber.ending == Ending::kException) fiber.ending = Ending::kTaken;
     if (group.children_.empty()) group.joiners_.claim_all(lock, claimed);
   }
-  // The group may be gone from here on.
+  // The group may be gone from here on, but not a fiber of this thread.
   claimed.resume();
+  if (interrupted) CancelScope::serve_interrupts(*interrupted);
 }
 
 }  // namespace weft

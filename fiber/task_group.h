@@ -1,9 +1,17 @@
 #ifndef WEFT_FIBER_TASK_GROUP_H_
 #define WEFT_FIBER_TASK_GROUP_H_
 
+#include <cstdint>
 #include <exception>
+#include <functional>
+#include <list>
+#include <optional>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "weft/fiber/call.h"
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/wait_queue.h"
@@ -14,6 +22,15 @@ namespace weft {
 // rest. A child's stack is used again as soon as the child has ended, so a group may start any
 // number of tasks in its life.
 //
+//   TaskGroup group;
+//   for (const Url& url : urls) group.spawn([&] { fetch(url); });
+//   group.join();  // throws what the first child to fail has thrown
+//
+// A failure does not interrupt the fiber that made the group: a group may be a member of an object,
+// or used by several fibers, and so has no owner that it could interrupt. That fiber learns of the
+// failure at join(), or at a spawn(). A server that spawns a child for each connection, and rarely
+// joins, wants to be interrupted: see with_task_group().
+//
 // Threads: spawn() and cancel() from any fiber, the children too; join() from one fiber or plain
 // thread that is no child.
 class TaskGroup {
@@ -23,11 +40,16 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   // Cancels the children and waits until all have ended, itself not to be cancelled. A failure that
-  // no join() has thrown goes to the exception handler. A child may not destroy its own group: that
-  // ends the program with a sentence.
+  // no join() has thrown goes to the exception handler; while the stack unwinds, to the owner: see
+  // Scheduler::set_exception_handler(). A child may not destroy its own group: that ends the
+  // program with a sentence.
   ~TaskGroup();
 
   // Starts f as a child; what it returns is dropped. Does not wait. Throws as weft::spawn does.
+  //
+  // A group of which a child has failed, or that was cancelled, is shutting down: until the next
+  // join() has returned it starts nothing. Then this throws Cancelled where the caller is
+  // cancelled, which a child of such a group is, and otherwise std::runtime_error; f is destroyed.
   template <class F>
   void spawn(F&& f, SpawnOptions options = {}) {
     checked_callable(f, "TaskGroup::spawn");
@@ -35,28 +57,99 @@ class TaskGroup {
   }
 
   // Waits until all children have ended, those included that start meanwhile. Then throws the first
-  // exception that left a child, if any: once. Later ones, mostly consequences of the first, are
-  // dropped; that a child was cancelled is no failure. A cancellation point, unless there are none;
-  // when cancelled it leaves the children to the destructor. The group can be used again
-  // afterwards. Throws std::logic_error in a child of this group, which would wait for itself.
+  // exception that left a child, if any: once. That a child was cancelled is no failure.
+  //
+  // A cancellation point, unless there are no children. When the caller is cancelled, the children
+  // are, too; when they have ended, throws the first failure, or else Cancelled. The group can be
+  // used again afterwards; but see with_task_group(). Throws std::logic_error in a child of this
+  // group, which would wait for itself.
   void join();
 
-  // Cancels the children: those that there are, and until the next join() those that come.
+  // Cancels the children. Does not wait. It interrupts no body: see with_task_group().
   void cancel() noexcept;
 
+  // The exceptions that have left children, and the body, in the order in which they did: the first
+  // is what join() throws, the others are often consequences of it. They stay until the first
+  // spawn() after a join(). Does not wait. O(failures).
+  std::vector<std::exception_ptr> failures() const;
+
  private:
-  void add(Fiber& fiber, const SpawnOptions& options) noexcept;
+  template <class F>
+  friend auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
+
+  enum class State : std::uint8_t {
+    kOpen,
+    kClosing,  // a child has failed, or it was cancelled: no child may start
+    kJoined    // as new; the failures of before are still there
+  };
+  class Body;
+  using Failures = std::list<std::exception_ptr>;  // a part can be added without allocating
+
+  void add(Fiber& fiber, const SpawnOptions& options);
+  [[noreturn]] void refuse(Fiber& fiber);
   static void ended(Fiber& fiber) noexcept;
 
-  void cancel_children() noexcept;
+  void close_and_cancel() noexcept;
+  static Failures place_for(const std::exception_ptr& failure) noexcept;
+  Fiber* note(std::exception_ptr failure, Failures& place) noexcept;
   std::exception_ptr wait_for_children();
+  void finish(std::exception_ptr unwinding);
+  void run_body(void (*call)(void* body), void* body);
+  void check_no_child(const char* sentence) const;
 
   // Its lock guards the members below. Waiting in it: whoever joins.
-  WaitQueue joiners_;
+  mutable WaitQueue joiners_;
   IntrusiveList<Fiber, TaskGroup> children_;
-  std::exception_ptr failure_;
-  bool cancelled_ = false;  // who joins the group now is cancelled too
+  std::exception_ptr failure_;  // the first that nobody was told of
+  Failures failures_;
+  Body* body_ = nullptr;
+  State state_ = State::kOpen;
 };
+
+// Runs f(group) in the calling fiber as the body of a group: a scope that its children cannot
+// outlive, and whose failures nobody can overlook. Returns what f returns.
+//
+//   weft::with_task_group([&](weft::TaskGroup& connections) {
+//     for (;;) connections.spawn([s = listener.accept()]() mutable { serve(std::move(s)); });
+//   });  // a serve() that throws ends accept(), and all others, and is thrown here
+//
+// When a child fails, the others are cancelled, and the current or next wait of f throws Cancelled,
+// and every later one, like those of a timeout whose time is over. When f has returned, waits for
+// the children; when it has thrown, cancels them and waits. Then throws the first failure of all, a
+// child's or f's, whatever f made of it: join() in f throws it, too, but does not take it.
+//
+// Scopes nest, with each other, timeouts and shields: a shield in f holds the interruption back. A
+// cancellation of the caller cancels the children; if none has failed when they have ended, throws
+// Cancelled. A cancellation point, unless f has left no children. TaskGroup::cancel() does not
+// interrupt f.
+//
+// Nothing but f knows the group, so to see all failures name one that outlives the call: catch what
+// it throws, and ask group.failures(). A group has one body at a time: throws std::logic_error if
+// it has one, and in a child of it. On a plain thread nothing can interrupt f. Throws
+// std::invalid_argument if f is null. Costs some 60 instructions beside those of its children.
+template <class F>
+auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
+template <class F>
+auto with_task_group(F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+template <class F>
+auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&> {
+  using Result = std::invoke_result_t<F&, TaskGroup&>;
+  checked_callable(f, "with_task_group");
+  const auto call = [&]() -> Result { return std::invoke(f, group); };
+  std::optional<Kept<Result>> result;
+  auto body = [&] { result.emplace(result_to_keep<Result>(call)); };
+  group.run_body([](void* its) { (*static_cast<decltype(body)*>(its))(); }, &body);
+  return take_kept<Result>(*result);
+}
+
+template <class F>
+auto with_task_group(F&& f) -> std::invoke_result_t<F&, TaskGroup&> {
+  TaskGroup group;
+  return with_task_group(group, std::forward<F>(f));
+}
 
 }  // namespace weft
 

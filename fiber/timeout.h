@@ -1,6 +1,7 @@
 #ifndef WEFT_FIBER_TIMEOUT_H_
 #define WEFT_FIBER_TIMEOUT_H_
 
+#include <exception>
 #include <functional>
 #include <utility>
 
@@ -15,8 +16,10 @@ namespace weft {
 // every wait in f throws Cancelled, and that turns into TimeoutError here.
 //
 // Timeouts nest. A Cancelled belongs to the outermost scope that wants it: if an enclosing timeout
-// expired as well, or the task was cancelled, it passes through here unchanged. An f that ends
-// without waiting any more, or with an exception of its own, has its way, late or not.
+// expired as well, or the task was cancelled, it passes through here unchanged. If f returns, or
+// throws its own exception, without another wait, that stands even after the deadline. If a task or
+// a group that f destroys on its way out has failed, that failure is thrown rather than
+// TimeoutError or Cancelled.
 //
 // Not a cancellation point itself. Does not wait. Costs a reading of the clock (with_timeout) and
 // two list operations, however many timeouts are pending.
@@ -31,6 +34,7 @@ auto with_deadline(TimePoint deadline, F&& f, const char* caller = "weft::with_d
   try {
     return std::invoke(f);
   } catch (const Cancelled&) {
+    if (std::exception_ptr kept = scope.take_kept()) std::rethrow_exception(std::move(kept));
     if (!scope.caused()) throw;
   }
   throw TimeoutError();

@@ -9,7 +9,10 @@
 
 namespace weft {
 
-void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
+namespace {
+
+// "weft: nobody took the exception of fiber 3 "name": what it says".
+void print(const char* sentence, std::exception_ptr exception, const Fiber* fiber) noexcept {
   char who[80] = "a fiber";
   if (fiber) {
     const int end =
@@ -19,17 +22,27 @@ void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
                     fiber->name);
     }
   }
-  const auto print = [&](const char* what) {
-    std::fprintf(stderr, "weft: nobody took the exception of %s: %s\n", who, what);
+  const auto say = [&](const char* what) {
+    std::fprintf(stderr, "weft: %s of %s: %s\n", sentence, who, what);
   };
   try {
     std::rethrow_exception(std::move(exception));
   } catch (const std::exception& error) {
-    print(error.what());
+    say(error.what());
   } catch (...) {
-    print("its type is no std::exception");
+    say("its type is no std::exception");
   }
+}
+
+}  // namespace
+
+void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
+  print("nobody took the exception", std::move(exception), fiber);
   std::terminate();
+}
+
+void print_further(std::exception_ptr exception, const Fiber& fiber) noexcept {
+  print("a further failure", std::move(exception), &fiber);
 }
 
 void fail_misuse(const char* sentence) noexcept {

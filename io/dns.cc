@@ -39,6 +39,7 @@ struct Answer {
   std::vector<Address> addresses = {};
   int code = 0;   // of getaddrinfo
   int error = 0;  // errno, where that says EAI_SYSTEM
+  std::exception_ptr failure = {};  // there is no memory
 };
 
 [[noreturn]] void fail_resolve(const Answer& answer, std::string_view host,
@@ -106,12 +107,14 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
     try {
       promise.set_value(look_up(host, service));
     } catch (...) {  // there is no memory
-      promise.set_exception(std::current_exception());
+      // No exception of the promise: of one that nobody waits for any more, nobody is to be told.
+      promise.set_value(Answer{.failure = std::current_exception()});
     }
   });
   const ExpectedEvent event;
   try {
     Answer answer = future.get();
+    if (answer.failure) std::rethrow_exception(answer.failure);
     if (answer.code != 0) fail_resolve(answer, host, service);
     return std::move(answer.addresses);
   } catch (const Cancelled&) {

@@ -25,6 +25,10 @@ namespace weft {
 template <class F>
 auto spread(F&& f);
 
+// The same, but a failure cancels nobody: returns a vector of Outcome, as gather_all() does.
+template <class F>
+auto spread_all(F&& f);
+
 // The next scheduler in turn, for those who do not care: spawn(f, {.on = round_robin()}). Each
 // thread goes around by itself, and begins with its own scheduler. Throws std::logic_error outside
 // fibers.
@@ -32,24 +36,41 @@ Scheduler* round_robin();
 
 // ---- Implementation -----------------------------------------------------------------------------
 
+// f for the i-th scheduler.
+template <class F>
+struct SpreadPart {
+  decltype(auto) operator()() const {
+    if constexpr (std::is_invocable_v<F&, std::size_t>) {
+      return f(i);
+    } else {
+      return f();
+    }
+  }
+  F& f;
+  std::size_t i;
+};
+
+template <class F>
+std::vector<SpreadPart<F>> spread_parts(F& f, std::size_t count) {
+  std::vector<SpreadPart<F>> parts;
+  for (std::size_t i = 0; i < count; ++i) parts.push_back({f, i});
+  return parts;
+}
+
 template <class F>
 auto spread(F&& f) {
-  struct Part {
-    decltype(auto) operator()() const {
-      if constexpr (std::is_invocable_v<F&, std::size_t>) {
-        return f(i);
-      } else {
-        return f();
-      }
-    }
-    std::remove_reference_t<F>& f;
-    std::size_t i;
-  };
   checked_callable(f, "spread");
   const auto schedulers = Runtime::current().schedulers();
-  std::vector<Part> parts;
-  for (std::size_t i = 0; i < schedulers.size(); ++i) parts.push_back({f, i});
+  auto parts = spread_parts(f, schedulers.size());
   return gather_placed(parts, [&](std::size_t i) { return SpawnOptions{.on = schedulers[i]}; });
+}
+
+template <class F>
+auto spread_all(F&& f) {
+  checked_callable(f, "spread_all");
+  const auto schedulers = Runtime::current().schedulers();
+  auto parts = spread_parts(f, schedulers.size());
+  return gather_all_placed(parts, [&](std::size_t i) { return SpawnOptions{.on = schedulers[i]}; });
 }
 
 }  // namespace weft

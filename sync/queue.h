@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <iterator>
 #include <optional>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/unhandled.h"
@@ -56,6 +59,7 @@ class BasicQueue {
   // Adds the item if there is room. Does not wait. If there is none, `item` is untouched.
   // Throws QueueClosed.
   bool try_push(T&& item) {
+    hand_out(item);
     Lock lock(waiters_);
     return add(lock, item);
   }
@@ -146,7 +150,13 @@ class BasicQueue {
 
   bool is_full() const noexcept { return capacity_ != 0 && store_.size() >= capacity_; }
 
+  // A Cancelled is for the fiber that was cancelled alone.
+  static void hand_out(T& item) noexcept {
+    if constexpr (std::is_same_v<T, std::exception_ptr>) item = for_another_task(std::move(item));
+  }
+
   bool push_until(T& item, TimePoint deadline) {
+    hand_out(item);
     Lock lock(waiters_);
     return add(lock, item) || wait_for_room(lock, item, deadline);
   }

@@ -13,6 +13,7 @@
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/parker.h"
 #include "weft/fiber/spin_lock.h"
@@ -209,7 +210,7 @@ class ExecutorJob : public AwaitedJob {
     try {
       self.result_.emplace(result_to_keep<T>(self.f_));
     } catch (...) {
-      self.exception_ = std::current_exception();
+      self.exception_ = for_another_task(std::current_exception());
     }
     self.finish();
   }

@@ -174,7 +174,11 @@ WEFT_TEST_CASE(a_promise_is_set_once) {
     BOOST_CHECK_EXCEPTION(promise.set_exception(an_error()), std::future_error,
                           is(std::future_errc::promise_already_satisfied));
     BOOST_TEST(promise.future().failed() == fails);
-    if (!fails) BOOST_TEST(promise.future().get() == 7);
+    if (fails) {
+      BOOST_CHECK_THROW(promise.future().get(), std::runtime_error);
+    } else {
+      BOOST_TEST(promise.future().get() == 7);
+    }
   }
 }
 
@@ -255,6 +259,7 @@ WEFT_SHUFFLED_TEST_CASE(a_callback_runs_as_a_fiber_that_may_wait) {
   TimePoint ended;
   promise.future().add_done_callback([&] { sleep_for(1s), ended = now(); });
   promise.set_exception(an_error());
+  BOOST_CHECK_THROW(promise.future().get(), std::runtime_error);
   sleep_for(1h);
   BOOST_TEST((ended == start + 1s));
 }
@@ -434,7 +439,7 @@ BOOST_AUTO_TEST_CASE(who_sees_the_value_may_destroy_the_promise_at_once) {
     {
       Promise<int> promise;
       setter = std::thread([&] { promise.set_exception(an_error()); });
-      promise.future().wait();
+      BOOST_CHECK_THROW(promise.future().get(), std::runtime_error);
     }
     setter.join();
   }

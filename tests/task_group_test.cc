@@ -78,7 +78,7 @@ WEFT_SHUFFLED_TEST_CASE(the_first_failure_cancels_the_rest_and_join_throws_it) {
   BOOST_TEST((now() == start + 1s));
 }
 
-WEFT_SHUFFLED_TEST_CASE(later_failures_are_dropped) {
+WEFT_SHUFFLED_TEST_CASE(later_failures_are_not_thrown) {
   TaskGroup group;
   for (int i = 1; i <= 3; ++i) {
     group.spawn([i] {
@@ -255,7 +255,7 @@ WEFT_SHUFFLED_TEST_CASE(an_exception_in_the_parent_ends_the_children) {
   BOOST_TEST(left);
 }
 
-WEFT_SHUFFLED_TEST_CASE(a_cancelled_join_leaves_the_children_to_the_destructor) {
+WEFT_SHUFFLED_TEST_CASE(a_cancelled_join_cancels_the_children_and_waits_for_them) {
   bool left = false;
   auto parent = spawn([&] {
     TaskGroup group;
@@ -263,13 +263,14 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_join_leaves_the_children_to_the_destructor) 
       try {
         sleep_for(1h);
       } catch (const Cancelled&) {
+        shield([] { sleep_for(1s); });
         left = true;
       }
     });
     try {
       group.join();
     } catch (const Cancelled&) {
-      BOOST_TEST(!left);
+      BOOST_TEST(left);
       throw;
     }
   });
@@ -405,7 +406,7 @@ BOOST_AUTO_TEST_CASE(groups_across_threads_may_end_at_any_moment) {
         {.on = round % 2 ? first.get() : second.get()});
     try {
       parent.get();
-    } catch (const Failure&) {
+    } catch (const std::runtime_error&) {  // a Failure, or spawn(): the group is shutting down
     }
   }
   BOOST_TEST(ended <= 200 * 8);

@@ -125,6 +125,7 @@ WEFT_SHUFFLED_TEST_CASE(futures_can_be_waited_for) {
   check(weft::wait(futures, When::first_completed), {1}, {0, 2});
   check(weft::wait(futures, When::first_exception), {1, 2}, {0});
   check(weft::wait(futures), {0, 1, 2}, {});
+  BOOST_CHECK_THROW(futures[2].get(), std::runtime_error);
   setter.get();
 }
 
