@@ -132,22 +132,24 @@ void serve(const char* address) {
   std::fflush(stdout);
 
   Room room;
-  weft::TaskGroup clients;
-  auto stop = weft::spawn([&] {
-    signals.wait();
-    listener.close();
-    room.close();
-    weft::sleep_for(1s);
-    clients.cancel();  // those that do not read
+  weft::with_task_group([&](weft::TaskGroup& clients) {
+    auto stop = weft::spawn([&] {
+      signals.wait();
+      listener.close();
+      room.close();
+      weft::sleep_for(1s);
+      clients.cancel();  // those that do not read
+    });
+    std::error_code error;
+    for (;;) {
+      weft::TcpStream stream = listener.accept(error);
+      if (error == std::errc::operation_canceled) break;  // it is closed
+      if (error) throw std::system_error(error, "accept");
+      clients.spawn(
+          [&room, stream = std::move(stream)]() mutable { talk(std::move(stream), room); });
+    }
+    clients.join();
   });
-  std::error_code error;
-  for (;;) {
-    weft::TcpStream stream = listener.accept(error);
-    if (error == std::errc::operation_canceled) break;  // it is closed
-    if (error) throw std::system_error(error, "accept");
-    clients.spawn([&room, stream = std::move(stream)]() mutable { talk(std::move(stream), room); });
-  }
-  clients.join();
 }
 
 }  // namespace

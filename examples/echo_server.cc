@@ -62,27 +62,29 @@ void serve(const char* address) {
 
   Served served;
   auto teller = weft::spawn([&] { tell(questions, served); });
-  weft::TaskGroup connections;
-  auto stop = weft::spawn([&] {
-    signals.wait();
-    listener.close();
-    std::puts("draining");
-    std::fflush(stdout);
-    try {
-      weft::with_timeout(5s, [&] { signals.wait(); });
-    } catch (const weft::TimeoutError&) {
+  // What echo() lets out ends accept() and all connections, and is thrown here.
+  weft::with_task_group([&](weft::TaskGroup& connections) {
+    auto stop = weft::spawn([&] {
+      signals.wait();
+      listener.close();
+      std::puts("draining");
+      std::fflush(stdout);
+      try {
+        weft::with_timeout(5s, [&] { signals.wait(); });
+      } catch (const weft::TimeoutError&) {
+      }
+      connections.cancel();
+    });
+    std::error_code error;
+    for (;;) {
+      weft::TcpStream stream = listener.accept(error);
+      if (error == std::errc::operation_canceled) break;  // it is closed
+      if (error) throw std::system_error(error, "accept");
+      connections.spawn(
+          [&served, stream = std::move(stream)]() mutable { echo(std::move(stream), served); });
     }
-    connections.cancel();
+    connections.join();
   });
-  std::error_code error;
-  for (;;) {
-    weft::TcpStream stream = listener.accept(error);
-    if (error == std::errc::operation_canceled) break;  // it is closed
-    if (error) throw std::system_error(error, "accept");
-    connections.spawn(
-        [&served, stream = std::move(stream)]() mutable { echo(std::move(stream), served); });
-  }
-  connections.join();
   std::printf("served: connections %ld, of these failed %ld, reads %ld, bytes %ld\n",
               served.connections, served.failed, served.reads, served.bytes);
 }

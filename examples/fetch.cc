@@ -176,15 +176,16 @@ void answer(weft::TcpStream& stream, int number) {
 }
 
 void serve(weft::TcpListener& listener) {
-  weft::TaskGroup connections;
-  for (int number = 0;; ++number) {
-    connections.spawn([stream = listener.accept(), number]() mutable {
-      try {
-        answer(stream, number);
-      } catch (const std::system_error&) {  // the client has gone
-      }
-    });
-  }
+  weft::with_task_group([&](weft::TaskGroup& connections) {
+    for (int number = 0;; ++number) {
+      connections.spawn([stream = listener.accept(), number]() mutable {
+        try {
+          answer(stream, number);
+        } catch (const std::system_error&) {  // the client has gone
+        }
+      });
+    }
+  });
 }
 
 }  // namespace
@@ -211,11 +212,14 @@ int main(int argc, char** argv) try {
   }
   weft::run([&] {
     weft::TcpListener listener("127.0.0.1:0");
-    auto server = weft::spawn([&] { serve(listener); });  // ends with this scope
     if (urls.empty()) urls.emplace_back("http://" + listener.local_address().to_string());
-    const std::chrono::duration<double> timeout(options["--timeout"]);
-    fetch_all(urls, static_cast<std::size_t>(options["--count"]),
-              std::chrono::duration_cast<weft::Duration>(timeout));
+    weft::with_task_group([&](weft::TaskGroup& server) {  // where it fails, the requests end, too
+      server.spawn([&] { serve(listener); });
+      const std::chrono::duration<double> timeout(options["--timeout"]);
+      fetch_all(urls, static_cast<std::size_t>(options["--count"]),
+                std::chrono::duration_cast<weft::Duration>(timeout));
+      server.cancel();
+    });
   });
 } catch (const std::exception& error) {
   std::fprintf(stderr, "fetch: %s\n", error.what());

@@ -213,20 +213,22 @@ class Connection {
 
 // Serves on the calling fiber's scheduler until it is cancelled.
 void serve(weft::TcpListener&& bound, const Settings& settings, Counts& counts) {
-  weft::TaskGroup connections;  // its destructor cancels them, and waits for what is shielded
-  // Closed before that, so that no more come, and on the scheduler that used it.
-  weft::TcpListener listener = std::move(bound);
-  for (;;) {
-    weft::TcpStream stream = listener.accept();
-    ++counts.connections;
-    try {
-      connections.spawn([&, stream = std::move(stream)]() mutable {
-        Connection(std::move(stream), settings, counts).serve();
-      });
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "no fiber for a connection: %s\n", e.what());
+  // At its end the connections are cancelled, and what is shielded is waited for.
+  weft::with_task_group([&](weft::TaskGroup& connections) {
+    // Closed before that, so that no more come, and on the scheduler that used it.
+    weft::TcpListener listener = std::move(bound);
+    for (;;) {
+      weft::TcpStream stream = listener.accept();
+      ++counts.connections;
+      try {
+        connections.spawn([&, stream = std::move(stream)]() mutable {
+          Connection(std::move(stream), settings, counts).serve();
+        });
+      } catch (const std::exception& e) {
+        std::fprintf(stderr, "no fiber for a connection: %s\n", e.what());
+      }
     }
-  }
+  });
 }
 
 void serve_on_all(const Settings& settings, std::vector<Counts>& counts) {

@@ -154,16 +154,18 @@ void answer(weft::TcpStream stream, std::size_t scheduler, Served& served) {
 
 // Serves on the calling fiber's scheduler until it is cancelled.
 void serve(weft::TcpListener&& bound, std::size_t scheduler, Served& served) {
-  weft::TaskGroup connections;  // its destructor cancels them, and waits for what is shielded
-  // Here, to be closed before that, and on the scheduler that used it.
-  weft::TcpListener listener = std::move(bound);
-  for (;;) {
-    weft::TcpStream stream = listener.accept();
-    ++served.connections;
-    connections.spawn([&served, scheduler, stream = std::move(stream)]() mutable {
-      answer(std::move(stream), scheduler, served);
-    });
-  }
+  // At its end the connections are cancelled, and what is shielded is waited for.
+  weft::with_task_group([&](weft::TaskGroup& connections) {
+    // Here, to be closed before that, and on the scheduler that used it.
+    weft::TcpListener listener = std::move(bound);
+    for (;;) {
+      weft::TcpStream stream = listener.accept();
+      ++served.connections;
+      connections.spawn([&served, scheduler, stream = std::move(stream)]() mutable {
+        answer(std::move(stream), scheduler, served);
+      });
+    }
+  });
 }
 
 // The kernel shares the connections out to the listeners, and there each stays.

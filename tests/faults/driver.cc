@@ -282,8 +282,6 @@ std::string complaint(const Flow& flow, const Run& plain, const Kind& kind, cons
   if (end.left_a_process) return "it left a process";
   const bool own = is_own(flow, kind);
   const bool named = is_named(flow, kind, end.err);
-  const bool unhandled = end.err.find("weft: nobody took the exception of") != std::string::npos;
-  if (end.signal == SIGABRT && flow.may_end_unhandled && unhandled && named) return {};
   // Ours, when it was on its way out.
   if (end.signal == SIGTERM && flow.talk && kind.words && named) return {};
   if (end.signal != 0) return "it was ended by signal " + std::to_string(end.signal);

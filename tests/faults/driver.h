@@ -34,10 +34,6 @@ struct Flow {
 
   // Of calls that are made often, so many of the first fail, and the last.
   long most_turns = 8;
-
-  // It holds tasks whose failure nobody asks for, where another one came first: that ends it by
-  // "weft: nobody took the exception of ...", as task.h and task_group.h say.
-  bool may_end_unhandled = false;
 };
 
 // How a run ended.

@@ -167,8 +167,7 @@ BOOST_AUTO_TEST_CASE(skynet, *ours()) {
   check({.program = "skynet",
          .arguments = {"2", "2"},
          .steady = false,
-         .own_calls = {"mmap"},
-         .may_end_unhandled = true});
+         .own_calls = {"mmap"}});
 }
 
 // Its rows are processes, which it measures. Their calls fail too, but only what it makes of that
@@ -188,8 +187,7 @@ BOOST_AUTO_TEST_CASE(multicore, *ours()) {
          .steady = false,
          .own_calls = {"epoll_ctl", "recv", "send", "sendmsg"},
          .own_words = "the server gives no answer|Connection reset by peer|Broken pipe",
-         .most_turns = 2,
-         .may_end_unhandled = true});
+         .most_turns = 2});
 }
 
 BOOST_AUTO_TEST_CASE(fetch, *ours()) {
@@ -197,8 +195,7 @@ BOOST_AUTO_TEST_CASE(fetch, *ours()) {
          .arguments = {"--count", "4", "--timeout", "5"},
          .steady = false,
          .own_calls = {"send", "sendmsg"},  // of the server that it tries itself
-         .own_words = "no answer in HTTP",
-         .may_end_unhandled = true});
+         .own_words = "no answer in HTTP"});
 }
 
 // ---- Files --------------------------------------------------------------------------------------
