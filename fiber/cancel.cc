@@ -30,11 +30,17 @@ CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind
 
 CancelScope::~CancelScope() {
   if (!fiber_) return;
-  std::exception_ptr kept = fiber_->kept ? take_kept() : nullptr;
+  if (fiber_->kept) [[unlikely]]
+    tell_of_kept();
   fiber_->scope = outer_;
   if (kind_ == Kind::kShield || expired_) update(*fiber_);
-  if (kept) [[unlikely]]
+}
+
+// What is kept here is not what the scope ends by.
+[[gnu::noinline]] void CancelScope::tell_of_kept() noexcept {
+  if (std::exception_ptr kept = take_kept()) {
     Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
+  }
 }
 
 void CancelScope::update(Fiber& fiber) noexcept {

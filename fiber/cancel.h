@@ -83,6 +83,9 @@ class CancelScope {
   CancelScope* outer_ = nullptr;
   const Kind kind_;
   bool expired_ = false;
+
+ private:
+  void tell_of_kept() noexcept;
 };
 
 // Holds back the cancellation of the calling fiber while it lives. On a plain thread: nothing.

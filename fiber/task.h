@@ -29,7 +29,8 @@ class TaskBase {
   }
 
   // Cancels the task and waits for its end, itself not to be cancelled. An exception that the task
-  // ended with, and that get() did not take, goes to the scheduler's exception handler.
+  // ended with, and that get() did not take, goes to the scheduler's exception handler; while the
+  // stack unwinds, to the owner: see Scheduler::set_exception_handler().
   ~TaskBase() {
     if (fiber_) close();
   }
