@@ -39,6 +39,10 @@ TaskGroup::~TaskGroup() {
   if (const Fiber* self = Scheduler::current_fiber(); self && self->group == this) {
     fail_misuse("a TaskGroup is destroyed by a child, which would wait for itself");
   }
+  {
+    WaitQueue::Lock lock(joiners_);
+    if (children_.empty() && !failure_) return;
+  }
   cancel();
   std::exception_ptr failure;
   {

@@ -126,7 +126,8 @@ class TaskGroup {
 // Nothing but f knows the group, so to see all failures name one that outlives the call: catch what
 // it throws, and ask group.failures(). A group has one body at a time: throws std::logic_error if
 // it has one, and in a child of it. On a plain thread nothing can interrupt f. Throws
-// std::invalid_argument if f is null. Costs some 60 instructions beside those of its children.
+// std::invalid_argument if f is null. Costs some 100 instructions more than a TaskGroup without a
+// body.
 template <class F>
 auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
 template <class F>
