@@ -36,19 +36,32 @@ class IntrusiveList {
   // Null if the list is empty.
   T* front() const noexcept { return empty() ? nullptr : object(head_.next_); }
 
+  T* back() const noexcept { return empty() ? nullptr : object(head_.prev_); }
+
   // The element after `item`, or null.
   T* next(const T& item) const noexcept {
     ListNode<Tag>* node = static_cast<const ListNode<Tag>&>(item).next_;
     return node == &head_ ? nullptr : object(node);
   }
 
+  // The element before `item`, or null.
+  T* previous(const T& item) const noexcept {
+    ListNode<Tag>* node = static_cast<const ListNode<Tag>&>(item).prev_;
+    return node == &head_ ? nullptr : object(node);
+  }
+
   // REQUIRES: `item` is on no list of this tag.
-  void push_back(T& item) noexcept {
+  void push_back(T& item) noexcept { insert(nullptr, item); }
+
+  // Puts `item` in front of `next`, or at the end if that is null.
+  // REQUIRES: `next` is on this list; `item` is on no list of this tag.
+  void insert(T* next, T& item) noexcept {
+    ListNode<Tag>& after = next ? static_cast<ListNode<Tag>&>(*next) : head_;
     ListNode<Tag>& node = item;
-    node.prev_ = head_.prev_;
-    node.next_ = &head_;
-    head_.prev_->next_ = &node;
-    head_.prev_ = &node;
+    node.prev_ = after.prev_;
+    node.next_ = &after;
+    after.prev_->next_ = &node;
+    after.prev_ = &node;
   }
 
   // REQUIRES: `item` is on this list.

@@ -39,11 +39,17 @@ inline void Waiter::wake() noexcept {
 
 void Waiter::resume() noexcept { wake(); }
 
+[[gnu::always_inline]] inline bool Waiter::is_here() const noexcept {
+  return fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null();
+}
+
+bool Waiter::is_local() const noexcept { return is_here(); }
+
 // REQUIRES: the queue's lock is held, and this waiter is on it.
 inline bool Waiter::claim_to_wake() noexcept {
   // Relaxed, here and below: what a waker hands over is published by the inbox or the parker,
   // through which the waiter learns of the claim.
-  if (fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null()) {
+  if (is_here()) {
     // On the fiber's own thread the lock is enough: an abort runs here too, and takes the waiter
     // off the queue before anybody else has a turn.
     state_.store(State::kWoken, std::memory_order_relaxed);
@@ -123,20 +129,25 @@ void Waiter::leave_queue() noexcept {
   if (linked()) queue_->waiters_.erase(*this);
 }
 
-inline void WaitQueue::add(Lock& lock, Waiter& waiter) {
+[[gnu::always_inline]] inline void WaitQueue::add(Lock& lock, Waiter* next, Waiter& waiter) {
   if (!waiter.adopt_caller()) [[unlikely]] {
     lock.unlock();
     throw_cancelled();
   }
   waiter.queue_ = this;
-  waiters_.push_back(waiter);
+  waiters_.insert(next, waiter);
   lock.unlock();
 }
 
-void WaitQueue::enqueue(Lock& lock, Waiter& waiter) { add(lock, waiter); }
+void WaitQueue::enqueue(Lock& lock, Waiter& waiter) { add(lock, nullptr, waiter); }
 
 bool WaitQueue::wait(Lock& lock, Waiter& waiter, TimePoint deadline) {
-  add(lock, waiter);
+  add(lock, nullptr, waiter);
+  return waiter.park_here(deadline);
+}
+
+bool WaitQueue::wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint deadline) {
+  add(lock, next, waiter);
   return waiter.park_here(deadline);
 }
 

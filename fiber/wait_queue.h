@@ -41,6 +41,10 @@ class Waiter : public ListNode<> {
     return fiber_ ? static_cast<const void*>(fiber_) : static_cast<const void*>(thread_);
   }
 
+  // True if it is a fiber of the calling thread's scheduler: it does not run before the caller
+  // waits. REQUIRES: it was enqueued.
+  bool is_local() const noexcept;
+
   const char* what() const noexcept { return what_; }
 
  private:
@@ -55,6 +59,7 @@ class Waiter : public ListNode<> {
   bool adopt_caller() noexcept;
   void adopt_thread() noexcept;
 
+  bool is_here() const noexcept;  // is_local(), to be inlined
   void wake() noexcept;
   bool claim_to_wake() noexcept;
   bool claim_to_abort(State reason) noexcept;
@@ -145,6 +150,10 @@ class WaitQueue {
     return wait(lock, waiter, deadline);
   }
 
+  // The same, not at the end but in front of `next`, which is on the queue; at the end if that is
+  // null.
+  bool wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint deadline);
+
   // The two halves of it, for one who has something to do in between: enqueue() releases the lock,
   // and throws Cancelled where that is due; then waiter.park().
   void enqueue(Lock& lock, Waiter& waiter);
@@ -168,6 +177,9 @@ class WaitQueue {
   Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
   Waiter* claim_first(Lock&) noexcept;
 
+  // The waiter behind that one, or null.
+  Waiter* next(const Lock&, const Waiter& waiter) const noexcept { return waiters_.next(waiter); }
+
   bool empty(const Lock&) const noexcept { return waiters_.empty(); }
 
   // Adds a watcher. REQUIRES: it is removed, or was notified, before it is destroyed.
@@ -186,8 +198,8 @@ class WaitQueue {
  private:
   friend class Waiter;
 
-  void add(Lock& lock, Waiter& waiter);  // enqueue(), to be inlined
-  Waiter* take_first() noexcept;         // claim_first(), to be inlined
+  void add(Lock& lock, Waiter* next, Waiter& waiter);  // enqueue(), to be inlined
+  Waiter* take_first() noexcept;                       // claim_first(), to be inlined
   void wake_all(Lock& lock, Waiter* first) noexcept;
 
   SpinLock lock_;

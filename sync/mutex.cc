@@ -5,13 +5,14 @@
 
 namespace weft {
 
-bool Mutex::try_lock_for(Duration time) { return try_lock() || lock_slowly(deadline_within(time)); }
+bool Mutex::try_lock_for(Duration time) {
+  return lock_free() || lock_slowly(deadline_within(time));
+}
 
 bool Mutex::lock_slowly(TimePoint deadline) {
   const std::uintptr_t self = caller();
   WaitQueue::Lock lock(queue_);
-  // Relaxed, here and below: where the mutex is taken the exchange acquires, and who waits for it
-  // sees what its waker did.
+  // Relaxed, here and below: where the mutex is taken the exchange acquires.
   std::uintptr_t word = word_.load(std::memory_order_relaxed);
   for (;;) {
     if (word == kFree) {
@@ -20,9 +21,54 @@ bool Mutex::lock_slowly(TimePoint deadline) {
       fail_misuse("Mutex::lock: the caller holds it already; it would wait for itself");
     } else if (word & kContended ||
                replace(word_, word, word | kContended, std::memory_order_relaxed)) {
-      return queue_.wait(lock, deadline, "Mutex::lock");
+      break;
     }
   }
+  {
+    Heir heir("Mutex::lock", 0);
+    if (!queue_.wait(lock, heir, deadline)) return false;
+    // Acquire: somebody may have had it since the wake-up, and offered it again.
+    std::uintptr_t offer = offer_to(heir);
+    if (replace(word_, offer, self | kContended, std::memory_order_acquire)) [[likely]]
+      return true;
+    lock.lock();
+    if (accept(lock, heir)) return true;
+  }
+  return lock_again(lock, deadline);
+}
+
+// For one that was passed over.
+bool Mutex::lock_again(WaitQueue::Lock& lock, TimePoint deadline) {
+  for (int passed_over = 1;; ++passed_over) {
+    Heir heir("Mutex::lock", passed_over);
+    // It came before everybody in the queue: nobody was claimed since it was.
+    if (!queue_.wait_before(lock, queue_.first(lock), heir, deadline)) return false;
+    lock.lock();
+    if (accept(lock, heir)) return true;
+  }
+}
+
+// Returns false if somebody else has taken the offer. It is off the books then.
+bool Mutex::accept(const WaitQueue::Lock&, const Heir& heir) noexcept {
+  if (passed_over_ == &heir) {
+    passed_over_ = nullptr;
+    return false;
+  }
+  word_.store(caller() | kContended, std::memory_order_relaxed);
+  return true;
+}
+
+bool Mutex::take_offer() noexcept {
+  const WaitQueue::Lock lock(queue_);
+  std::uintptr_t word = word_.load(std::memory_order_relaxed);
+  if (!(word & kOffered)) return false;
+  auto* const heir = reinterpret_cast<Heir*>(word & ~(kContended | kOffered | kGuarded));
+  if (word & kGuarded && !heir->gives_way()) return false;
+  // Acquire: pairs with the release in unlock_slowly(). It fails if the heir has accepted. If it
+  // succeeds, the heir will need the lock to go on.
+  if (!replace(word_, word, caller() | kContended, std::memory_order_acquire)) return false;
+  passed_over_ = heir;
+  return true;
 }
 
 void Mutex::unlock_slowly() {
@@ -36,16 +82,24 @@ void Mutex::unlock_slowly() {
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
     WaitQueue::Lock lock(queue_);
-    if (Waiter* next = queue_.claim(lock)) {
-      const auto heir = reinterpret_cast<std::uintptr_t>(next->who());
-      // Relaxed, and below: see kContended; the wake-up publishes. It stays set even if nobody
-      // waits any more: where there were two, the other comes back soon, and need not set it again.
-      word_.store(heir | kContended, std::memory_order_relaxed);
-      lock.unlock();
-      next->resume();
+    if (passed_over_) {
+      // Guarded: it may run already, and must not be done with the mutex before the lock is
+      // released here.
+      word_.store(offer_to(*passed_over_) | kGuarded, std::memory_order_release);
+      passed_over_ = nullptr;
       return;
     }
-    // Those who waited have given up.
+    if (auto* const heir = static_cast<Heir*>(queue_.claim(lock))) {
+      // Guarded if firm: a try looks at the heir itself then. kContended stays set even if nobody
+      // waits any more: where there were two, the other comes back soon, and need not set it again.
+      // Release: whoever takes the offer sees what this one did.
+      const std::uintptr_t guarded = heir->is_firm() ? kGuarded : 0;
+      word_.store(offer_to(*heir) | guarded, std::memory_order_release);
+      lock.unlock();
+      heir->resume();
+      return;
+    }
+    // Those who waited have given up. Relaxed: see kContended.
     word_.store(self, std::memory_order_relaxed);
   }
 }

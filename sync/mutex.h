@@ -7,6 +7,7 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
+#include "weft/sync/heirs.h"
 
 namespace weft {
 
@@ -31,21 +32,21 @@ class Mutex {
   // locking in a noexcept function. REQUIRES: the caller does not hold it already, or the program
   // ends with a sentence.
   void lock() {
-    if (!try_lock()) lock_slowly(kForever);
+    if (!lock_free()) lock_slowly(kForever);
   }
 
-  // Takes it if nobody has it. Does not wait. False also where the caller itself holds it.
+  // Takes it if it is free, or offered to a waiter that has not run since. Does not wait. False
+  // also where the caller itself holds it.
   bool try_lock() noexcept {
-    // Relaxed: spares an exchange that would fail. Acquire: pairs with the release in unlock().
-    std::uintptr_t free = word_.load(std::memory_order_relaxed);
-    return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
+    std::uintptr_t word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
+    return lock_free(word) || (word & kOffered && take_offer());
   }
 
   // Wait, but not for longer than this. Return whether it is the caller's. A negative duration is
   // none; others may run nevertheless. Cancellation points if they have to wait. REQUIRES: as
   // lock().
   bool try_lock_for(Duration time);
-  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly(deadline); }
+  bool try_lock_until(TimePoint deadline) { return lock_free() || lock_slowly(deadline); }
 
   // Hands it to whoever waited longest. Does not wait. Throws std::logic_error, and does nothing,
   // if the caller does not hold it.
@@ -66,18 +67,41 @@ class Mutex {
  private:
   static constexpr std::uintptr_t kFree = 0;
   static constexpr std::uintptr_t kContended = 1;
+  static constexpr std::uintptr_t kOffered = 2;
+  static constexpr std::uintptr_t kGuarded = 4;
 
   static std::uintptr_t caller() noexcept {
     return reinterpret_cast<std::uintptr_t>(Scheduler::caller_id());
   }
 
+  static std::uintptr_t offer_to(const Heir& heir) noexcept {
+    return reinterpret_cast<std::uintptr_t>(&heir) | kOffered | kContended;
+  }
+
+  bool lock_free() noexcept {
+    std::uintptr_t word = word_.load(std::memory_order_relaxed);
+    return lock_free(word);
+  }
+  // Where `word` was loaded a moment ago. If this fails it is newer. The load may be relaxed, and
+  // spares an exchange that would fail. Acquire: pairs with the release in unlock().
+  bool lock_free(std::uintptr_t& word) noexcept {
+    return word == kFree && replace(word_, word, caller(), std::memory_order_acquire);
+  }
+
   bool lock_slowly(TimePoint deadline);
+  bool take_offer() noexcept;
+  bool lock_again(WaitQueue::Lock& lock, TimePoint deadline);
+  bool accept(const WaitQueue::Lock& lock, const Heir& heir) noexcept;
   void unlock_slowly();
 
-  // kFree, or who has it, with kContended if others may wait. Once that is set, the word changes
-  // under the queue's lock only.
+  // kFree; or who has it, with kContended if others may wait; or, with kOffered and kContended, the
+  // Heir that it is offered to. Once kContended is set, the word changes under the queue's lock
+  // only, with one exception: an heir accepts without it. With kGuarded the heir needs the lock,
+  // too, so that it is still there for whoever holds that lock.
   Atomic<std::uintptr_t> word_{kFree};
   WaitQueue queue_;
+  // Whose offer was taken, and who has not run since; or null. It comes before those in the queue.
+  Heir* passed_over_ = nullptr;
 };
 
 }  // namespace weft

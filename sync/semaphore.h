@@ -5,7 +5,7 @@
 
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/sync/heirs.h"
 
 namespace weft {
 
@@ -28,16 +28,19 @@ class Semaphore {
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; who is
   // cancelled has no permit.
   void acquire() {
-    if (!try_acquire()) acquire_slowly(kForever);
+    if (!acquire_free()) acquire_slowly(kForever);
   }
 
-  // Takes a permit if there is one. Does not wait.
-  bool try_acquire() noexcept;
+  // Takes a permit if one is free, or offered to a waiter that has not run since. Does not wait.
+  bool try_acquire() noexcept {
+    std::int64_t word = permits_.load(std::memory_order_relaxed);  // relaxed: a guess
+    return acquire_free(word) || (word < 0 && take_offer());
+  }
 
   // Wait, but not for longer than this. Return whether the caller has a permit. A negative duration
   // is none; others may run nevertheless. Cancellation points if they have to wait.
   bool try_acquire_for(Duration time);
-  bool try_acquire_until(TimePoint deadline) { return try_acquire() || acquire_slowly(deadline); }
+  bool try_acquire_until(TimePoint deadline) { return acquire_free() || acquire_slowly(deadline); }
 
   // Gives permits, first to those who wait, in their order. Does not wait. O(waiters that it
   // wakes). Throws std::invalid_argument if `permits` is negative, and std::overflow_error if they
@@ -47,20 +50,29 @@ class Semaphore {
  private:
   static constexpr std::int64_t kContended = -1;
 
-  bool acquire_slowly(TimePoint deadline);
+  // Turns n free permits into what says that and that it is contended, and back.
+  static std::int64_t flipped(std::int64_t word) noexcept { return kContended - word; }
 
-  // The permits, of which nobody then needs to be told; or kContended: there are none, and somebody
-  // may wait. From that state the word changes under the queue's lock only.
+  bool acquire_free() noexcept {
+    std::int64_t word = permits_.load(std::memory_order_relaxed);  // relaxed: a guess
+    return acquire_free(word);
+  }
+  // Where `word` was loaded a moment ago. If this fails it is newer.
+  bool acquire_free(std::int64_t& word) noexcept;
+  bool acquire_slowly(TimePoint deadline);
+  bool take_offer() noexcept;
+
+  // The free permits, of which nobody then needs to be told. Or, below zero, flipped: somebody may
+  // wait, or has an offer; then the word changes under the lock of the heirs only. While somebody
+  // waits, or was passed over, none is free.
   Atomic<std::int64_t> permits_;
-  WaitQueue queue_;
+  Heirs heirs_;
 };
 
-inline bool Semaphore::try_acquire() noexcept {
-  // Relaxed: a guess.
-  std::int64_t permits = permits_.load(std::memory_order_relaxed);
-  while (permits > 0) {
+inline bool Semaphore::acquire_free(std::int64_t& word) noexcept {
+  while (word > 0) {
     // Acquire: pairs with the release in release().
-    if (replace(permits_, permits, permits - 1, std::memory_order_acquire)) return true;
+    if (replace(permits_, word, word - 1, std::memory_order_acquire)) return true;
   }
   return false;
 }

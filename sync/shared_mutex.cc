@@ -5,11 +5,6 @@
 
 namespace weft {
 
-struct SharedMutex::Locker : Waiter {
-  Locker(const char* its_what, bool is_shared) : Waiter(its_what), shared(is_shared) {}
-  const bool shared;
-};
-
 // Orders, here and below. Announcing a wait acquires: it is how those that unlocked before are seen
 // by whoever hands over later under the queue's lock. Storing a word releases where others may join
 // without that lock: they have to see what the last writer did. The rest is relaxed: the lock and
@@ -18,7 +13,7 @@ struct SharedMutex::Locker : Waiter {
 template <bool kForShared>
 bool SharedMutex::lock_slowly(TimePoint deadline) {
   const Word self = caller();
-  WaitQueue::Lock lock(queue_);
+  Heirs::Lock lock = heirs_.lock();
   Word word = word_.load(std::memory_order_relaxed);
   for (;;) {
     if (word == kFree || (kForShared && is_open(word))) {
@@ -28,10 +23,12 @@ bool SharedMutex::lock_slowly(TimePoint deadline) {
       fail_misuse(kForShared
                       ? "SharedMutex::lock_shared: the caller holds it; it would wait for itself"
                       : "SharedMutex::lock: the caller holds it already; it would wait for itself");
+    } else if (kForShared && word & kShared && !heirs_.first(lock)) {
+      word_.store(word + kOne, std::memory_order_relaxed);  // contended only by heirs, who share it
+      return true;
     } else if (word & kContended ||
                replace(word_, word, word | kContended, std::memory_order_acquire)) {
-      Locker locker(kForShared ? "SharedMutex::lock_shared" : "SharedMutex::lock", kForShared);
-      return wait(lock, locker, deadline);
+      return wait(lock, deadline, kForShared);
     }
   }
 }
@@ -40,16 +37,21 @@ template bool SharedMutex::lock_slowly<false>(TimePoint);
 template bool SharedMutex::lock_slowly<true>(TimePoint);
 
 bool SharedMutex::try_lock_for(Duration time) {
-  return try_lock() || lock_slowly<false>(deadline_within(time));
+  return lock_free() || lock_slowly<false>(deadline_within(time));
 }
 
 bool SharedMutex::try_lock_shared_for(Duration time) {
-  return try_lock_shared() || lock_slowly<true>(deadline_within(time));
+  return lock_free_shared() || lock_slowly<true>(deadline_within(time));
 }
 
-bool SharedMutex::wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline) {
+bool SharedMutex::wait(Heirs::Lock& lock, TimePoint deadline, bool shared) {
+  const char* const what = shared ? "SharedMutex::lock_shared" : "SharedMutex::lock";
   try {
-    if (queue_.wait(lock, locker, deadline)) return true;
+    if (heirs_.wait(lock, deadline, what, shared)) {
+      const Word word = word_.load(std::memory_order_relaxed);
+      word_.store(marked(lock, word & ~kContended), std::memory_order_release);
+      return true;
+    }
   } catch (...) {
     give_up();
     throw;
@@ -58,9 +60,49 @@ bool SharedMutex::wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline
   return false;
 }
 
+// What a word has to be: with kContended if somebody waits, was passed over, or has an offer.
+SharedMutex::Word SharedMutex::marked(const Heirs::Lock& lock, Word word) const noexcept {
+  return heirs_.first(lock) || heirs_.offered(lock) > 0 ? word | kContended : word;
+}
+
+template <bool kForShared>
+bool SharedMutex::take_offer() noexcept {
+  Heirs::Lock lock = heirs_.lock();
+  const Word word = word_.load(std::memory_order_relaxed);
+  if (!(word & kContended)) {
+    lock.unlock();
+    return kForShared ? lock_free_shared() : lock_free();
+  }
+  // Whether nobody has it but heirs that have not accepted.
+  const std::size_t offered = heirs_.offered(lock);
+  const bool untouched = word & kShared ? count(word) == offered : offered > 0;
+  if (kForShared && word & kShared) {
+    if (!untouched && heirs_.first(lock)) return false;
+    word_.store(word + kOne, std::memory_order_relaxed);
+    return true;
+  }
+  if (!untouched || !may_be_taken(lock)) return false;
+  while (Heirs::Member* heir = heirs_.last_offered(lock)) heirs_.pass_over(lock, *heir);
+  word_.store((kForShared ? kShared | kOne : caller()) | kContended, std::memory_order_relaxed);
+  return true;
+}
+
+template bool SharedMutex::take_offer<false>() noexcept;
+template bool SharedMutex::take_offer<true>() noexcept;
+
+// Whether all that have an offer give way. All are asked each time: they remember it.
+bool SharedMutex::may_be_taken(const Heirs::Lock& lock) noexcept {
+  bool all = true;
+  for (Heirs::Member* heir = heirs_.last_offered(lock); heir;
+       heir = heirs_.previous_offered(lock, *heir)) {
+    all &= heir->gives_way();
+  }
+  return all;
+}
+
 // Those who waited behind a writer that has left may be admitted now.
 void SharedMutex::give_up() noexcept {
-  WaitQueue::Lock lock(queue_);
+  Heirs::Lock lock = heirs_.lock();
   const Word word = word_.load(std::memory_order_relaxed);
   if (word & kContended) hand_over(lock, word & ~kContended);
 }
@@ -74,7 +116,7 @@ void SharedMutex::unlock_slowly() {
     }
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
-    WaitQueue::Lock lock(queue_);
+    Heirs::Lock lock = heirs_.lock();
     if (hand_over(lock, kFree)) return;
     word_.store(self, std::memory_order_relaxed);
   }
@@ -82,9 +124,10 @@ void SharedMutex::unlock_slowly() {
 
 void SharedMutex::unlock_shared_slowly() {
   while (!try_unlock_shared()) {  // again the last access
-    WaitQueue::Lock lock(queue_);
+    Heirs::Lock lock = heirs_.lock();
     const Word word = word_.load(std::memory_order_relaxed);
-    if (!(word & kShared)) {
+    // Heirs that have not accepted do not hold it.
+    if (!(word & kShared) || count(word) == heirs_.offered(lock)) {
       lock.unlock();
       throw_logic_error("weft::SharedMutex::unlock_shared: nobody holds it shared");
     }
@@ -94,25 +137,24 @@ void SharedMutex::unlock_shared_slowly() {
   }
 }
 
-// Admits whoever may join those that `rest` says hold it still. Returns false, with the lock held,
-// if then nobody holds it: it must not be free before the lock is released.
-// If nobody waits any more the word is stored without kContended, and those that it names may
-// unlock it at once, and one of them destroy it, while the lock still is to be released here. They
-// cannot: heirs run only afterwards, and if there are none, somebody is about to give up, who needs
+// Offers it to whoever may join those that `rest` says hold it still. Returns false, with the lock
+// held, if then nobody holds it: it must not be free before the lock is released.
+// If nobody waits and nobody has an offer, the word is stored without kContended, and those that it
+// names may unlock it at once, and one of them destroy it, while the lock still is to be released
+// here. They cannot: kContended was set until now because somebody is about to give up, who needs
 // this lock and may not find the mutex destroyed.
-bool SharedMutex::hand_over(WaitQueue::Lock& lock, Word rest) noexcept {
-  Claimed heirs;
-  while (auto* first = static_cast<Locker*>(queue_.first(lock))) {
-    const bool fits = rest == kFree || (first->shared && rest & kShared);
+bool SharedMutex::hand_over(Heirs::Lock& lock, Word rest) noexcept {
+  Claimed woken;
+  while (Heirs::Member* first = heirs_.first(lock)) {
+    const bool fits = rest == kFree || (first->is_shared() && rest & kShared);
     if (!fits) break;
-    if (!queue_.claim_first(lock)) continue;
-    heirs.add(*first);
-    rest = first->shared ? (rest | kShared) + kOne : reinterpret_cast<Word>(first->who());
+    if (!heirs_.offer(lock, *first, woken)) continue;
+    rest = first->is_shared() ? (rest | kShared) + kOne : reinterpret_cast<Word>(first->who());
   }
   if (rest == kFree) return false;
-  word_.store(queue_.first(lock) ? rest | kContended : rest, std::memory_order_release);
+  word_.store(marked(lock, rest), std::memory_order_release);
   lock.unlock();
-  heirs.resume();
+  woken.resume();
   return true;
 }
 

@@ -6,7 +6,7 @@
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/sync/heirs.h"
 
 namespace weft {
 
@@ -28,16 +28,14 @@ class SharedMutex {
 
   // As those of Mutex.
   void lock() {
-    if (!try_lock()) lock_slowly<false>(kForever);
+    if (!lock_free()) lock_slowly<false>(kForever);
   }
   bool try_lock() noexcept {
-    // Relaxed: spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
-    // unlock_shared().
-    Word free = word_.load(std::memory_order_relaxed);
-    return free == kFree && replace(word_, free, caller(), std::memory_order_acquire);
+    Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
+    return lock_free(word) || (word & kContended && take_offer<false>());
   }
   bool try_lock_for(Duration time);
-  bool try_lock_until(TimePoint deadline) { return try_lock() || lock_slowly<false>(deadline); }
+  bool try_lock_until(TimePoint deadline) { return lock_free() || lock_slowly<false>(deadline); }
   void unlock() {
     // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
     // what this one did.
@@ -50,54 +48,74 @@ class SharedMutex {
   // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared; who they
   // are is not known, so one who does not takes the hold from one who does.
   void lock_shared() {
-    if (!try_lock_shared()) lock_slowly<true>(kForever);
+    if (!lock_free_shared()) lock_slowly<true>(kForever);
   }
-  bool try_lock_shared() noexcept;  // false also where somebody waits
+  // False also where it is held shared and somebody waits.
+  bool try_lock_shared() noexcept {
+    Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
+    return lock_free_shared(word) || (word & kContended && take_offer<true>());
+  }
   bool try_lock_shared_for(Duration time);
   bool try_lock_shared_until(TimePoint deadline) {
-    return try_lock_shared() || lock_slowly<true>(deadline);
+    return lock_free_shared() || lock_slowly<true>(deadline);
   }
   void unlock_shared() {
     if (!try_unlock_shared()) unlock_shared_slowly();
   }
 
  private:
-  // kFree; or who holds it exclusively; or kShared and, in the bits above, how many hold it. With
-  // kContended others may wait; then the word changes under the queue's lock only.
+  // kFree; or who holds it exclusively; or kShared and, in the bits above, how many hold it. It
+  // counts, or is, of the heirs, those that have an offer. With kContended others may wait, or have
+  // an offer; then the word changes under the lock of the heirs only.
   using Word = std::uintptr_t;
   static constexpr Word kFree = 0;
   static constexpr Word kContended = 1;
   static constexpr Word kShared = 2;
   static constexpr Word kOne = 4;
 
-  struct Locker;
-
   static Word caller() noexcept { return reinterpret_cast<Word>(Scheduler::caller_id()); }
 
   // Whether it is held shared, with nobody waiting.
   static bool is_open(Word word) noexcept { return (word & (kShared | kContended)) == kShared; }
+  static Word count(Word word) noexcept { return word / kOne; }
   static Word less_one(Word word) noexcept {
     return word == (kShared | kOne) ? kFree : word - kOne;
   }
 
+  bool lock_free() noexcept {
+    Word word = word_.load(std::memory_order_relaxed);
+    return lock_free(word);
+  }
+  bool lock_free_shared() noexcept {
+    Word word = word_.load(std::memory_order_relaxed);
+    return lock_free_shared(word);
+  }
+  // Where `word` was loaded a moment ago. If this fails it is newer. The load may be relaxed, and
+  // spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
+  // unlock_shared().
+  bool lock_free(Word& word) noexcept {
+    return word == kFree && replace(word_, word, caller(), std::memory_order_acquire);
+  }
+  bool lock_free_shared(Word& word) noexcept;
   bool try_unlock_shared() noexcept;
   template <bool kForShared>
   bool lock_slowly(TimePoint deadline);
-  bool wait(WaitQueue::Lock& lock, Locker& locker, TimePoint deadline);
+  template <bool kForShared>
+  bool take_offer() noexcept;
+  bool may_be_taken(const Heirs::Lock& lock) noexcept;
+  bool wait(Heirs::Lock& lock, TimePoint deadline, bool shared);
   void give_up() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();
-  bool hand_over(WaitQueue::Lock& lock, Word rest) noexcept;
+  bool hand_over(Heirs::Lock& lock, Word rest) noexcept;
+  Word marked(const Heirs::Lock& lock, Word word) const noexcept;
 
   Atomic<Word> word_{kFree};
-  WaitQueue queue_;
+  Heirs heirs_;
 };
 
-inline bool SharedMutex::try_lock_shared() noexcept {
-  // Relaxed: a guess.
-  Word word = word_.load(std::memory_order_relaxed);
+inline bool SharedMutex::lock_free_shared(Word& word) noexcept {
   while (word == kFree || is_open(word)) {
-    // Acquire: pairs with the release in unlock().
     if (replace(word_, word, (word | kShared) + kOne, std::memory_order_acquire)) return true;
   }
   return false;
