@@ -24,21 +24,19 @@ bool Mutex::lock_slowly(TimePoint deadline) {
       break;
     }
   }
-  {
-    Heir heir("Mutex::lock", 0);
-    if (!queue_.wait(lock, heir, deadline)) return false;
-    // Acquire: somebody may have had it since the wake-up, and offered it again.
-    std::uintptr_t offer = offer_to(heir);
-    if (replace(word_, offer, self | kContended, std::memory_order_acquire)) [[likely]]
-      return true;
-    lock.lock();
-    if (accept(lock, heir)) return true;
-  }
-  return lock_again(lock, deadline);
+  Heir heir("Mutex::lock", 0);
+  if (!queue_.wait(lock, heir, deadline)) return false;
+  // Acquire: somebody may have had it since the wake-up, and offered it again.
+  std::uintptr_t offer = offer_to(heir);
+  if (replace(word_, offer, self | kContended, std::memory_order_acquire)) [[likely]]
+    return true;
+  return lock_passed_over(lock, heir, deadline);
 }
 
-// For one that was passed over.
-bool Mutex::lock_again(WaitQueue::Lock& lock, TimePoint deadline) {
+// For an heir whose offer was taken, though it may be offered again meanwhile.
+bool Mutex::lock_passed_over(WaitQueue::Lock& lock, const Heir& first, TimePoint deadline) {
+  lock.lock();
+  if (accept(lock, first)) return true;
   for (int passed_over = 1;; ++passed_over) {
     Heir heir("Mutex::lock", passed_over);
     // It came before everybody in the queue: nobody was claimed since it was.
@@ -48,7 +46,7 @@ bool Mutex::lock_again(WaitQueue::Lock& lock, TimePoint deadline) {
   }
 }
 
-// Returns false if somebody else has taken the offer. It is off the books then.
+// Returns false if the offer was taken. The mutex has forgotten the heir then.
 bool Mutex::accept(const WaitQueue::Lock&, const Heir& heir) noexcept {
   if (passed_over_ == &heir) {
     passed_over_ = nullptr;

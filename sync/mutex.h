@@ -90,7 +90,7 @@ class Mutex {
 
   bool lock_slowly(TimePoint deadline);
   bool take_offer() noexcept;
-  bool lock_again(WaitQueue::Lock& lock, TimePoint deadline);
+  bool lock_passed_over(WaitQueue::Lock& lock, const Heir& first, TimePoint deadline);
   bool accept(const WaitQueue::Lock& lock, const Heir& heir) noexcept;
   void unlock_slowly();
 

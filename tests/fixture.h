@@ -94,6 +94,15 @@ inline void run_shuffled(const std::function<void()>& body) {
   BOOST_AUTO_TEST_CASE(name) { ::weft::test::run_shuffled(&name##_body); } \
   static void name##_body()
 
+// The same, and once more in the order in which fibers became ready, as without a seed.
+#define WEFT_ANY_ORDER_TEST_CASE(name)        \
+  static void name##_body();                  \
+  BOOST_AUTO_TEST_CASE(name) {                \
+    ::weft::test::run_case(&name##_body);     \
+    ::weft::test::run_shuffled(&name##_body); \
+  }                                           \
+  static void name##_body()
+
 // A test case whose body is a fiber on the machine's time.
 #define WEFT_REAL_TIME_TEST_CASE(name)                                           \
   static void name##_body();                                                     \

@@ -12,6 +12,7 @@
 
 #include "tests/cores.h"
 #include "tests/crowd.h"
+#include "tests/together.h"
 #include "weft/sync/mutex.h"
 #include "weft/sync/shared_mutex.h"
 
@@ -228,6 +229,101 @@ WEFT_CORES_TEST_CASE(a_mutex_excludes_fibers_of_all_schedulers_and_threads) {
   two.join();
   BOOST_TEST(clashes == 0);
   BOOST_TEST(count == 8 * kRounds);
+}
+
+WEFT_CORES_TEST_CASE(what_was_offered_to_another_scheduler_is_taken_before_that_has_run) {
+  Mutex mutex;
+  std::string order;
+  mutex.lock();
+  const auto note = [&](char name) {
+    return [&, name] {
+      const std::lock_guard lock(mutex);
+      order += name;
+    };
+  };
+  auto heir = spawn_in_turn(1, note('h'));
+  auto next = spawn_in_turn(2, note('n'));
+  {
+    const Stopped stopped(1);
+    mutex.unlock();
+    BOOST_TEST(spawn([&] { return !mutex.try_lock_for(0s) && !mutex.is_held(); }, on(2)).get());
+    BOOST_TEST(mutex.try_lock());
+    BOOST_TEST(mutex.is_held());
+    mutex.unlock();
+    BOOST_TEST(mutex.try_lock());
+  }
+  run_until_blocked();
+  BOOST_TEST(order == "");
+  mutex.unlock();
+  heir.get();
+  next.get();
+  BOOST_TEST(order == "hn");
+  BOOST_TEST(is_free(mutex));
+}
+
+namespace {
+
+// Fibers of all schedulers, and plain threads, lock two together, in opposite orders.
+template <class M>
+void lock_two_everywhere() {
+  M a, b;
+  int inside = 0, count = 0;  // not atomic: the locks order the accesses
+  std::atomic<int> clashes{0};
+  const auto use = [&](std::size_t self) {
+    for (int turn = 0; turn < kRounds; ++turn) {
+      const bool swapped = (turn + self) % 2;
+      const std::scoped_lock both(swapped ? b : a, swapped ? a : b);
+      clashes += inside++ != 0;
+      if (turn % 4 == 0) yield();
+      ++count;
+      --inside;
+    }
+  };
+  std::thread one(use, 0), two(use, 1);
+  spread([&](std::size_t i) { gather([&] { use(i); }, [&] { use(i + 1); }); });
+  one.join();
+  two.join();
+  BOOST_TEST(clashes == 0);
+  BOOST_TEST(count == 8 * kRounds);
+  a.lock();
+  a.unlock();
+  b.lock();
+  b.unlock();
+}
+
+}  // namespace
+
+WEFT_CORES_TEST_CASE(fibers_of_all_schedulers_and_threads_lock_two_in_opposite_orders) {
+  lock_two_everywhere<Mutex>();
+  lock_two_everywhere<SharedMutex>();
+  lock_two_everywhere<Permit>();
+}
+
+WEFT_CORES_TEST_CASE(philosophers_of_all_schedulers_and_threads_all_eat) {
+  std::array<Mutex, 5> forks;
+  std::array<int, 5> used{};  // not atomic: the forks order the accesses
+  std::atomic<int> meals{0}, clashes{0};
+  const auto dine = [&](std::size_t i) {
+    for (int turn = 0; turn < kRounds / 10; ++turn) {
+      const std::size_t left = (i + static_cast<std::size_t>(turn)) % 5, right = (left + 1) % 5;
+      const std::scoped_lock both(forks[left], forks[right]);
+      clashes += used[left]++ != 0 || used[right]++ != 0;
+      if (turn % 4 == 0) yield();
+      --used[left];
+      --used[right];
+      ++meals;
+    }
+  };
+  std::thread one(dine, 0), two(dine, 3);
+  TaskGroup group;
+  for (std::size_t i = 0; i < 30; ++i) {
+    group.spawn([&, i] { dine(i); }, on(i % 3));
+  }
+  group.join();
+  one.join();
+  two.join();
+  BOOST_TEST(clashes == 0);
+  BOOST_TEST(meals == 32 * (kRounds / 10));
 }
 
 // ---- SharedMutex --------------------------------------------------------------------------------

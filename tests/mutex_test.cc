@@ -10,6 +10,10 @@
 #include "tests/child_process.h"
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "tests/together.h"
+#include "weft/sync/condition_variable.h"
+#include "weft/sync/heirs.h"
+#include "weft/sync/shared_mutex.h"
 
 BOOST_AUTO_TEST_SUITE(mutex)
 
@@ -290,6 +294,214 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_fiber_takes_what_is_free_and_waits_for_nothi
   task.wait();
   BOOST_TEST(log == "fcccs");
   BOOST_TEST(is_free(taken));
+}
+
+// ---- Several at once ----------------------------------------------------------------------------
+
+// With a hand-over that is final before the heir has run, each of these would go on for ever.
+
+WEFT_ANY_ORDER_TEST_CASE(five_lock_two_in_opposite_orders) {
+  lock_two_in_opposite_orders<Mutex, Mutex>(5);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(several_lock_three_in_rotation) { lock_three_in_rotation<Mutex>(); }
+
+WEFT_ANY_ORDER_TEST_CASE(a_hundred_transfer_between_ten_accounts) {
+  transfer_between_accounts<Mutex>();
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_hundred_philosophers_share_five_forks) { dine<Mutex>(); }
+
+WEFT_ANY_ORDER_TEST_CASE(those_who_try_and_back_off_get_both) {
+  back_off<Mutex>(true);
+  back_off<Mutex>(false);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(it_can_be_locked_together_with_locks_of_others) {
+  lock_two_in_opposite_orders<Mutex, SharedMutex>(7);
+  lock_two_in_opposite_orders<Mutex, Permit>(7);
+  Counted<Mutex> ours;
+  ForeignLock foreign;
+  Room room;
+  TaskGroup group;
+  for (int i = 0; i < 7; ++i) {
+    group.spawn([&, i] {
+      if (i % 2) {
+        const std::scoped_lock both(ours, foreign);
+        room.stay();
+      } else {
+        const std::scoped_lock both(foreign, ours);
+        room.stay();
+      }
+    });
+  }
+  group.join();
+  BOOST_TEST(room.visits() == 7);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(those_who_lock_again_after_a_condition_get_both) {
+  Mutex a, b;
+  ConditionVariable changed;
+  Room room;
+  int failed = 0, turn = 0;
+  TaskGroup group;
+  for (int i = 0; i < 6; ++i) {
+    group.spawn([&, i] {
+      Mutex& mine = i % 2 ? a : b;
+      Mutex& other = i % 2 ? b : a;
+      std::unique_lock lock(mine);
+      changed.wait(lock, [&] { return turn > 0; });
+      while (!other.try_lock()) {
+        if (++failed > 1000) throw std::runtime_error("a thousand tries have failed");
+        changed.wait_for(lock, 1ms);
+      }
+      const std::lock_guard both(other, std::adopt_lock);
+      room.stay();
+      changed.notify_all();
+    });
+  }
+  run_until_blocked();
+  {
+    const std::scoped_lock both(a, b);
+    ++turn;
+    changed.notify_all();
+    sleep_for(1s);
+  }
+  group.join();
+  BOOST_TEST(room.visits() == 6);
+}
+
+// ---- Offers -------------------------------------------------------------------------------------
+
+WEFT_ANY_ORDER_TEST_CASE(a_try_takes_what_is_offered_and_the_heir_keeps_its_place) {
+  for (const bool heir_runs : {false, true}) {
+    Mutex mutex;
+    std::string order;
+    mutex.lock();
+    auto heir = spawn_now(locked(mutex, [&] { order += mutex.is_held() ? 'h' : '?'; }));
+    auto next = spawn_now(locked(mutex, [&] { order += 'n'; }));
+    mutex.unlock();
+    BOOST_TEST(!mutex.is_held());
+    BOOST_CHECK_THROW(mutex.unlock(), std::logic_error);
+    for (int turn = 0; turn < 3; ++turn) {
+      BOOST_TEST(mutex.try_lock());
+      BOOST_TEST(mutex.is_held());
+      BOOST_TEST(!mutex.try_lock());
+      auto late = spawn_now(locked(mutex, [&] { order += 'l'; }));
+      if (heir_runs) run_until_blocked();
+      BOOST_TEST(order == "");
+      mutex.unlock();
+      BOOST_TEST(!mutex.is_held());
+      BOOST_CHECK_THROW(mutex.unlock(), std::logic_error);
+      late.detach();
+    }
+    heir.get();
+    next.get();
+    run_until_blocked();
+    BOOST_TEST(order == "hnlll");
+    BOOST_TEST(is_free(mutex));
+  }
+}
+
+WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_give_up_and_nothing_is_lost) {
+  for (const bool runs_before : {false, true}) {
+    for (const bool by_time : {false, true}) {
+      Mutex mutex;
+      bool got = false;
+      const TimePoint start = now();
+      mutex.lock();
+      auto heir = spawn_now([&] {
+        if (!by_time) mutex.lock();
+        BOOST_TEST(!mutex.try_lock_for(1s));
+        BOOST_TEST((now() == start + 1s));
+      });
+      auto next = spawn_now(locked(mutex, [&] { got = true; }));
+      mutex.unlock();
+      BOOST_TEST(mutex.try_lock());
+      if (runs_before) run_until_blocked();
+      if (!by_time) heir.cancel();
+      sleep_for(2s);
+      BOOST_TEST(heir.done());
+      BOOST_TEST(!got);
+      mutex.unlock();
+      next.get();
+      BOOST_TEST(got);
+      heir.wait();
+      BOOST_TEST(is_free(mutex));
+      BOOST_TEST(Scheduler::current().timers().empty());
+    }
+  }
+}
+
+WEFT_TEST_CASE(tries_without_end_pass_over_a_waiter_only_so_often) {
+  Mutex mutex;
+  int taken = 0, taken_before = -1;
+  mutex.lock();
+  auto waiter = spawn_now(locked(mutex, [&] { taken_before = taken; }));
+  auto trying = spawn_now([&] {
+    for (;;) {
+      if (mutex.try_lock()) {
+        ++taken;
+        yield();
+        mutex.unlock();  // and then tries at once
+      } else {
+        yield();
+      }
+    }
+  });
+  mutex.unlock();
+  waiter.get();
+  BOOST_TEST(taken_before == Heir::kMostPassedOver);
+  trying.cancel();
+}
+
+// Which so cannot run.
+WEFT_ANY_ORDER_TEST_CASE(a_loop_of_tries_that_never_waits_does_not_hang_on_a_waiter_of_its_thread) {
+  Mutex mutex;
+  bool got = false;
+  mutex.lock();
+  auto waiter = spawn_now(locked(mutex, [&] { got = true; }));
+  for (int times = 0; times < Heir::kMostPassedOver; ++times) {
+    mutex.unlock();
+    BOOST_TEST(mutex.try_lock());
+    run_until_blocked();
+  }
+  for (int turn = 0; turn < 3; ++turn) {
+    mutex.unlock();
+    BOOST_TEST(!mutex.try_lock());
+    if (turn == 1) {
+      // To another thread it does not give way: the waiter can run meanwhile.
+      bool taken = false;
+      std::thread([&] { taken = mutex.try_lock() || mutex.try_lock(); }).join();
+      BOOST_TEST(!taken);
+      BOOST_TEST(!mutex.try_lock());
+    }
+    BOOST_TEST(mutex.try_lock());
+    if (turn == 2) run_until_blocked();
+  }
+  BOOST_TEST(!got);
+  mutex.unlock();
+  waiter.get();
+  BOOST_TEST(got);
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_destroy_it) {
+  for (const bool heir_runs : {false, true}) {
+    auto owned = std::make_unique<Mutex>();
+    owned->lock();
+    auto heir = spawn_now([&] {
+      owned->lock();
+      owned->unlock();
+      owned.reset();
+    });
+    owned->unlock();
+    BOOST_TEST(owned->try_lock());
+    if (heir_runs) run_until_blocked();
+    owned->unlock();
+    heir.get();
+    BOOST_TEST(!owned);
+  }
 }
 
 // ---- Misuse -------------------------------------------------------------------------------------

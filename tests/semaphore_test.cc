@@ -9,6 +9,8 @@
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "tests/together.h"
+#include "weft/sync/heirs.h"
 
 BOOST_AUTO_TEST_SUITE(semaphore)
 
@@ -100,6 +102,139 @@ WEFT_SHUFFLED_TEST_CASE(what_is_there_is_taken_without_waiting) {
   BOOST_TEST(semaphore.try_acquire_until(kPast));
   BOOST_TEST(!semaphore.try_acquire());
   other.cancel();
+}
+
+// ---- Several at once, and offers ----------------------------------------------------------------
+
+WEFT_ANY_ORDER_TEST_CASE(permits_of_several_can_be_taken_in_any_order) {
+  lock_two_in_opposite_orders<Permit, Permit>(7);
+  lock_three_in_rotation<Permit>();
+  transfer_between_accounts<Permit>();
+  dine<Permit>();
+  back_off<Permit>(true);
+  back_off<Permit>(false);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(two_of_several_permits_can_be_taken_in_any_order) {
+  Semaphore a(3), b(3);
+  int failed = 0, done = 0;
+  TaskGroup group;
+  for (int i = 0; i < 40; ++i) {
+    group.spawn([&, i] {
+      Semaphore& first = i % 2 ? a : b;
+      Semaphore& second = i % 2 ? b : a;
+      for (;; first.release()) {
+        first.acquire();
+        if (second.try_acquire()) break;
+        if (++failed > 1000) throw std::runtime_error("a thousand tries have failed");
+      }
+      sleep_for(1ms);
+      a.release();
+      b.release();
+      ++done;
+    });
+  }
+  group.join();
+  BOOST_TEST(done == 40);
+  BOOST_TEST((take_all(a) == 3 && take_all(b) == 3));
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_try_takes_the_last_offer_and_the_heir_keeps_its_place) {
+  for (const bool heirs_run : {false, true}) {
+    Semaphore semaphore(0);
+    std::string order;
+    TaskGroup group;
+    for (const char name : std::string("abcde")) {
+      spawn_now(group, [&, name] {
+        semaphore.acquire();
+        order += name;
+      });
+    }
+    semaphore.release(4);
+    BOOST_TEST(semaphore.try_acquire());
+    BOOST_TEST(semaphore.try_acquire());
+    BOOST_TEST(semaphore.try_acquire());
+    if (heirs_run) {
+      run_until_blocked();
+      BOOST_TEST(order == "a");
+    }
+    semaphore.release();
+    run_until_blocked();
+    BOOST_TEST((order == "ab" || (!heirs_run && order == "ba")));
+    semaphore.release();
+    run_until_blocked();
+    BOOST_TEST(order.substr(2) == "c");
+    semaphore.release();
+    run_until_blocked();
+    BOOST_TEST(order.substr(2) == "cd");
+    semaphore.release();
+    group.join();
+    BOOST_TEST(order.substr(2) == "cde");
+    BOOST_TEST(take_all(semaphore) == 0);
+  }
+}
+
+WEFT_ANY_ORDER_TEST_CASE(free_permits_are_taken_before_offers) {
+  Semaphore semaphore(0);
+  bool got = false;
+  auto heir = spawn_now([&] {
+    semaphore.acquire();
+    got = true;
+  });
+  semaphore.release(3);
+  BOOST_TEST(semaphore.try_acquire());
+  semaphore.acquire();  // without waiting
+  BOOST_TEST(!got);
+  BOOST_TEST(semaphore.try_acquire());  // the heir's
+  BOOST_TEST(!semaphore.try_acquire());
+  semaphore.release(2);
+  heir.get();
+  BOOST_TEST(take_all(semaphore) == 1);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_give_up_and_no_permit_is_lost) {
+  for (const bool by_time : {false, true}) {
+    Semaphore semaphore(0);
+    auto heir = spawn_now([&] {
+      if (!by_time) semaphore.acquire();
+      BOOST_TEST(!semaphore.try_acquire_for(1s));
+    });
+    bool got = false;
+    auto next = spawn_now([&] {
+      semaphore.acquire();
+      got = true;
+    });
+    semaphore.release();
+    BOOST_TEST(semaphore.try_acquire());
+    if (!by_time) heir.cancel();
+    sleep_for(2s);
+    BOOST_TEST((heir.done() && !got));
+    semaphore.release();
+    next.get();
+    heir.wait();
+    BOOST_TEST(take_all(semaphore) == 0);
+  }
+}
+
+WEFT_TEST_CASE(tries_without_end_pass_over_a_waiter_only_so_often) {
+  Semaphore semaphore(0);
+  int taken = 0;
+  auto waiter = spawn_now([&] { semaphore.acquire(); });
+  auto trying = spawn_now([&] {
+    for (;;) {
+      if (semaphore.try_acquire()) {
+        ++taken;
+        yield();
+        semaphore.release();
+      } else {
+        yield();
+      }
+    }
+  });
+  semaphore.release();
+  waiter.get();
+  BOOST_TEST(taken == Heir::kMostPassedOver);
+  trying.cancel();
 }
 
 // ---- Timeouts -----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 #include "weft/sync/shared_mutex.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -12,6 +14,8 @@
 #include "tests/child_process.h"
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "tests/together.h"
+#include "weft/sync/heirs.h"
 
 BOOST_AUTO_TEST_SUITE(shared_mutex)
 
@@ -180,6 +184,205 @@ WEFT_SHUFFLED_TEST_CASE(readers_without_end_do_not_starve_a_writer) {
   mutex.lock();
   BOOST_TEST((now() - begin <= 1s));
   mutex.unlock();
+}
+
+// ---- Several at once, and offers ----------------------------------------------------------------
+
+WEFT_ANY_ORDER_TEST_CASE(several_can_be_locked_in_any_order) {
+  lock_two_in_opposite_orders<SharedMutex, SharedMutex>(7);
+  lock_two_in_opposite_orders<SharedMutex, Permit>(7);
+  lock_three_in_rotation<SharedMutex>();
+  transfer_between_accounts<SharedMutex>();
+  dine<SharedMutex>();
+  back_off<SharedMutex>(true);
+  back_off<SharedMutex>(false);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(several_can_be_locked_in_any_order_each_shared_or_not) {
+  std::array<Counted<SharedMutex>, 3> mutexes;
+  std::array<int, 3> readers{}, writers{};
+  int done = 0;
+  TaskGroup group;
+  for (std::size_t i = 0; i < 60; ++i) {
+    group.spawn([&, i] {
+      const std::size_t r = i % 3, w = (i + 1 + i / 3 % 2) % 3;
+      std::shared_lock read(mutexes[r], std::defer_lock);
+      std::unique_lock write(mutexes[w], std::defer_lock);
+      i % 2 ? std::lock(read, write) : std::lock(write, read);
+      ++readers[r];
+      ++writers[w];
+      BOOST_TEST((writers[w] == 1 && readers[w] == 0 && writers[r] == 0));
+      sleep_for(1ms);
+      --readers[r];
+      --writers[w];
+      ++done;
+    });
+  }
+  group.join();
+  BOOST_TEST(done == 60);
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_writer_takes_what_was_offered_to_readers_as_a_whole) {
+  for (const bool heirs_run : {false, true}) {
+    Line line;
+    line.mutex.lock();
+    for (const char name : std::string("ab")) line.come(name);
+    line.come('C');
+    line.come('d');
+    line.mutex.unlock();
+    BOOST_CHECK_THROW(line.mutex.unlock_shared(), std::logic_error);
+    BOOST_TEST(line.mutex.try_lock());
+    BOOST_TEST(!line.mutex.try_lock());
+    BOOST_TEST(!line.mutex.try_lock_shared());
+    if (heirs_run) run_until_blocked();
+    BOOST_TEST(line.log == "");
+    line.mutex.unlock();
+    BOOST_CHECK_THROW(line.mutex.unlock(), std::logic_error);
+    const std::string log = line.join();
+    BOOST_TEST((log == "ab.C.d." || log == "ba.C.d."));
+  }
+}
+
+WEFT_ANY_ORDER_TEST_CASE(what_one_of_the_readers_has_accepted_is_not_taken) {
+  SharedMutex mutex;
+  mutex.lock();
+  bool others = false;
+  auto first = spawn_now([&] {
+    const ReadLock lock(mutex);
+    BOOST_TEST(!mutex.try_lock());  // whether the other one has run or not
+    sleep_for(1s);
+  });
+  auto second = spawn_now([&] {
+    const ReadLock lock(mutex);
+    BOOST_TEST(!mutex.try_lock());
+    sleep_for(1s);
+  });
+  auto third = spawn_now([&] {
+    const WriteLock lock(mutex);
+    others = true;
+  });
+  mutex.unlock();
+  first.get();
+  second.get();
+  third.get();
+  BOOST_TEST(others);
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_reader_joins_those_that_it_was_offered_to) {
+  Line line;
+  line.mutex.lock();
+  line.come('a');
+  line.come('B');
+  line.mutex.unlock();
+  BOOST_TEST(line.mutex.try_lock_shared());
+  BOOST_TEST(!line.mutex.try_lock_shared());  // a writer waits, and it is no mere offer any more
+  BOOST_TEST(!line.mutex.try_lock());
+  run_until_blocked();
+  BOOST_TEST(line.log == "a");
+  sleep_for(2s);
+  BOOST_TEST(line.log == "a.");
+  line.mutex.unlock_shared();
+  BOOST_TEST(line.join() == "a.B.");
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_reader_takes_what_was_offered_to_a_writer) {
+  for (const bool heir_runs : {false, true}) {
+    Line line;
+    line.mutex.lock();
+    line.come('A');
+    line.come('b');
+    line.mutex.unlock();
+    BOOST_TEST(line.mutex.try_lock_shared());
+    if (heir_runs) run_until_blocked();
+    BOOST_TEST(!line.mutex.try_lock_shared());
+    BOOST_TEST(!line.mutex.try_lock());
+    line.mutex.unlock_shared();
+    BOOST_TEST(line.join() == "A.b.");
+  }
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_writer_that_was_passed_over_and_gives_up_lets_in_the_readers_behind_it) {
+  for (const bool by_time : {false, true}) {
+    SharedMutex mutex;
+    bool read = false;
+    mutex.lock();
+    auto writer = spawn_now([&] {
+      if (!by_time) mutex.lock();
+      BOOST_TEST(!mutex.try_lock_for(1s));
+    });
+    auto reader = spawn_now([&] {
+      const ReadLock lock(mutex);
+      read = true;
+    });
+    mutex.unlock();
+    BOOST_TEST(mutex.try_lock_shared());
+    if (!by_time) writer.cancel();
+    sleep_for(2s);
+    BOOST_TEST((writer.done() && read));
+    mutex.unlock_shared();
+    reader.get();
+    writer.wait();
+    BOOST_TEST(is_free(mutex));
+  }
+}
+
+WEFT_TEST_CASE(tries_without_end_pass_over_readers_and_writers_only_so_often) {
+  for (const bool write : {false, true}) {
+    SharedMutex mutex;
+    int taken = 0, most = 0;
+    mutex.lock();
+    TaskGroup waiters;
+    for (int i = 0; i < 2; ++i) {
+      spawn_now(waiters, [&] {
+        write ? mutex.lock() : mutex.lock_shared();
+        most = std::max(most, taken);
+        write ? mutex.unlock() : mutex.unlock_shared();
+      });
+    }
+    auto trying = spawn_now([&] {
+      for (;;) {
+        if (mutex.try_lock()) {
+          ++taken;
+          yield();
+          mutex.unlock();
+        } else {
+          yield();
+        }
+      }
+    });
+    mutex.unlock();
+    waiters.join();
+    BOOST_TEST((most > 0 && most <= 2 * Heir::kMostPassedOver + 1));
+    trying.cancel();
+  }
+}
+
+WEFT_ANY_ORDER_TEST_CASE(a_loop_of_tries_that_never_waits_does_not_hang_on_readers_of_its_thread) {
+  SharedMutex mutex;
+  mutex.lock();
+  int read = 0;
+  TaskGroup readers;
+  for (int i = 0; i < 20; ++i) {
+    spawn_now(readers, [&] {
+      const ReadLock lock(mutex);
+      ++read;
+    });
+  }
+  for (int times = 0; times < Heir::kMostPassedOver; ++times) {
+    mutex.unlock();
+    BOOST_TEST(mutex.try_lock());
+    run_until_blocked();
+  }
+  mutex.unlock();
+  BOOST_TEST(!mutex.try_lock());
+  BOOST_TEST(mutex.try_lock());
+  run_until_blocked();
+  BOOST_TEST(read == 0);
+  mutex.unlock();
+  readers.join();
+  BOOST_TEST(read == 20);
+  BOOST_TEST(is_free(mutex));
 }
 
 // ---- Timeouts and cancellation ------------------------------------------------------------------

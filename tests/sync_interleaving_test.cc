@@ -104,6 +104,93 @@ BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_mutex) {
   check<State>({use, use_later}, 4);
 }
 
+// What is offered to a waiter that has not run since is accepted by it, or taken by a try; then it
+// is offered again, or the waiter waits again, or gives up.
+BOOST_AUTO_TEST_CASE(a_mutex_admits_one_at_a_time_whoever_takes_the_offers_of_others) {
+  struct State {
+    Mutex mutex;
+    Number number;
+    int locked = 0;
+    bool wrong = false;
+    void use() {
+      wrong |= !mutex.is_held();
+      number.add();
+      ++locked;
+    }
+    void lock() {
+      const std::lock_guard lock(mutex);
+      use();
+    }
+    void lock_soon() {
+      const std::unique_lock lock(mutex, kSoon);
+      if (lock) use();
+    }
+    void try_twice() {
+      for (int turn = 0; turn < 2; ++turn) {
+        const std::unique_lock lock(mutex, std::try_to_lock);
+        if (lock) use();
+      }
+    }
+    bool holds() { return !wrong && number.get() == locked && mutex.try_lock(); }
+  };
+  const auto lock = [](State& state) { state.lock(); };
+  const auto lock_soon = [](State& state) { state.lock_soon(); };
+  const auto try_twice = [](State& state) { state.try_twice(); };
+  check<State>({lock, lock, try_twice}, 2);
+  check<State>({lock, lock_soon, try_twice}, 2);
+  struct StateOfFiber : State {
+    ExploredFiber fiber{[this] { lock(); }};
+  };
+  check<StateOfFiber>({[](StateOfFiber& state) { state.fiber.run(); },
+                       [](StateOfFiber& state) {
+                         state.lock();
+                         state.try_twice();
+                       },
+                       [](StateOfFiber& state) { state.fiber.cancel(); }},
+                      1);
+}
+
+BOOST_AUTO_TEST_CASE(two_mutexes_can_be_locked_in_opposite_orders) {
+  struct State {
+    Mutex a, b;
+    Number number;
+    int locked = 0;
+    void lock(Mutex& first, Mutex& second) {
+      const std::scoped_lock both(first, second);
+      number.add();
+      ++locked;
+    }
+    bool holds() { return number.get() == locked && a.try_lock() && b.try_lock(); }
+  };
+  const auto lock = [](State& state) { state.lock(state.a, state.b); };
+  const auto lock_in_reverse = [](State& state) { state.lock(state.b, state.a); };
+  check<State>({lock, lock_in_reverse}, 3);
+  check<State>({lock, lock_in_reverse, lock}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_a_mutex_whose_offers_were_taken) {
+  struct State {
+    std::optional<Mutex> mutex{std::in_place};
+    int users = 3;
+    void unlock() {
+      const bool last = --users == 0;
+      mutex->unlock();
+      if (last) mutex.reset();
+    }
+    bool holds() { return !mutex; }
+  };
+  const auto use = [](State& state) {
+    state.mutex->lock();
+    state.unlock();
+  };
+  const auto try_first = [](State& state) {
+    if (!state.mutex->try_lock()) state.mutex->lock();
+    state.unlock();
+  };
+  check<State>({use, use, try_first}, 2);
+  check<State>({use, try_first, try_first}, 2);
+}
+
 // ---- SharedMutex --------------------------------------------------------------------------------
 
 namespace {
@@ -127,10 +214,54 @@ struct SharedMutexState {
     wrong |= readers.load(std::memory_order_relaxed) != 0;
     writers.fetch_sub(1, std::memory_order_relaxed);
   }
+  void try_to_read() {
+    if (!mutex.try_lock_shared()) return;
+    const std::shared_lock lock(mutex, std::adopt_lock);
+    readers.fetch_add(1, std::memory_order_relaxed);
+    wrong |= writers.load(std::memory_order_relaxed) != 0;
+    readers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  void try_to_write() {
+    if (!mutex.try_lock()) return;
+    const std::unique_lock lock(mutex, std::adopt_lock);
+    wrong |= writers.fetch_add(1, std::memory_order_relaxed) != 0;
+    wrong |= readers.load(std::memory_order_relaxed) != 0;
+    writers.fetch_sub(1, std::memory_order_relaxed);
+  }
   bool holds() { return !wrong && mutex.try_lock(); }
 };
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(readers_and_writers_exclude_each_other_whoever_takes_the_offers_of_others) {
+  using State = SharedMutexState;
+  const auto read = [](State& state) { state.read(); };
+  const auto write = [](State& state) { state.write(kForever); };
+  const auto write_soon = [](State& state) { state.write(kSoon); };
+  const auto try_to_read = [](State& state) { state.try_to_read(); };
+  const auto try_to_write = [](State& state) { state.try_to_write(); };
+  check<State>({write, write, try_to_read}, 2);
+  check<State>({write, read, try_to_read}, 2);
+  check<State>({write, read, try_to_write}, 2);
+  check<State>({write, write_soon, try_to_read}, 2);
+  check<State>({write, read, read, try_to_write}, 1);
+  check<State>({write, write_soon, read, try_to_read}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_writer_that_was_passed_over_and_is_cancelled_lets_in_the_reader_behind_it) {
+  struct State : SharedMutexState {
+    State() { mutex.lock_shared(); }
+    ExploredFiber writer{[this] { write(kForever); }};
+  };
+  check<State>({[](State& state) { state.writer.run(); },
+                [](State& state) {
+                  state.mutex.unlock_shared();
+                  state.try_to_read();
+                  state.read();
+                },
+                [](State& state) { state.writer.cancel(); }},
+               2);
+}
 
 BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_gives_up) {
   const auto read = [](SharedMutexState& state) { state.read(); };
@@ -198,6 +329,38 @@ BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_shared_mutex) {
   check<State>({read, write_later}, 3);
   check<State>({write, write_later}, 3);
   check<State>({write, read_later}, 3);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_a_shared_mutex_whose_offers_were_taken) {
+  struct State {
+    std::optional<SharedMutex> mutex{std::in_place};
+    Atomic<int> users{3};
+    void leave(void (SharedMutex::*unlock)()) {
+      const bool last = users.fetch_sub(1, std::memory_order_relaxed) == 1;
+      ((*mutex).*unlock)();
+      if (last) mutex.reset();
+    }
+    bool holds() { return !mutex; }
+  };
+  const auto write = [](State& state) {
+    state.mutex->lock();
+    state.leave(&SharedMutex::unlock);
+  };
+  const auto read = [](State& state) {
+    state.mutex->lock_shared();
+    state.leave(&SharedMutex::unlock_shared);
+  };
+  const auto try_to_read = [](State& state) {
+    if (!state.mutex->try_lock_shared()) state.mutex->lock_shared();
+    state.leave(&SharedMutex::unlock_shared);
+  };
+  const auto try_to_write = [](State& state) {
+    if (!state.mutex->try_lock()) state.mutex->lock();
+    state.leave(&SharedMutex::unlock);
+  };
+  check<State>({write, write, try_to_read}, 2);
+  check<State>({write, write, try_to_write}, 2);
+  check<State>({write, read, try_to_write}, 2);
 }
 
 // ---- ConditionVariable --------------------------------------------------------------------------
@@ -325,6 +488,89 @@ BOOST_AUTO_TEST_CASE(a_cancellation_takes_no_permit) {
       {[](State& state) { state.fiber.run(); }, [](State& state) { state.semaphore.release(); },
        [](State& state) { state.fiber.cancel(); }},
       2);
+}
+
+BOOST_AUTO_TEST_CASE(no_permit_is_lost_whoever_takes_the_offers_of_others) {
+  struct State {
+    Semaphore semaphore{1};
+    Atomic<int> holders{0};
+    bool wrong = false;
+    void use() {
+      wrong |= holders.fetch_add(1, std::memory_order_relaxed) != 0;
+      holders.fetch_sub(1, std::memory_order_relaxed);
+      semaphore.release();
+    }
+    void acquire(TimePoint deadline) {
+      if (semaphore.try_acquire_until(deadline)) use();
+    }
+    void try_twice() {
+      for (int turn = 0; turn < 2; ++turn) {
+        if (semaphore.try_acquire()) use();
+      }
+    }
+    bool holds() { return !wrong && semaphore.try_acquire() && !semaphore.try_acquire(); }
+  };
+  const auto acquire = [](State& state) { state.acquire(kForever); };
+  const auto acquire_soon = [](State& state) { state.acquire(kSoon); };
+  const auto try_twice = [](State& state) { state.try_twice(); };
+  check<State>({acquire, acquire, try_twice}, 2);
+  check<State>({acquire, acquire_soon, try_twice}, 2);
+  struct StateOfFiber : State {
+    ExploredFiber fiber{[this] { acquire(kForever); }};
+  };
+  check<StateOfFiber>({[](StateOfFiber& state) { state.fiber.run(); },
+                       [](StateOfFiber& state) {
+                         state.acquire(kForever);
+                         state.try_twice();
+                       },
+                       [](StateOfFiber& state) { state.fiber.cancel(); }},
+                      1);
+}
+
+BOOST_AUTO_TEST_CASE(several_permits_go_to_those_who_acquire_and_those_who_try) {
+  struct State {
+    Semaphore semaphore{0};
+    Atomic<int> taken{0};
+    void acquire() {
+      semaphore.acquire();
+      taken.fetch_add(1, std::memory_order_relaxed);
+    }
+    bool holds() {
+      return taken.load(std::memory_order_relaxed) == 2 && semaphore.try_acquire() &&
+             !semaphore.try_acquire();
+    }
+  };
+  const auto acquire = [](State& state) { state.acquire(); };
+  check<State>({acquire, acquire,
+                [](State& state) {
+                  state.semaphore.release(2);
+                  if (state.semaphore.try_acquire()) state.semaphore.release();
+                  state.semaphore.release();
+                }},
+               2);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_to_release_may_destroy_a_semaphore_whose_offers_were_taken) {
+  struct State {
+    std::optional<Semaphore> semaphore{std::in_place, 1};
+    int users = 3;
+    void leave() {
+      const bool last = --users == 0;
+      if (!last) return semaphore->release();
+      semaphore.reset();
+    }
+    bool holds() { return !semaphore; }
+  };
+  const auto use = [](State& state) {
+    state.semaphore->acquire();
+    state.leave();
+  };
+  const auto try_first = [](State& state) {
+    if (!state.semaphore->try_acquire()) state.semaphore->acquire();
+    state.leave();
+  };
+  check<State>({use, use, try_first}, 2);
+  check<State>({use, try_first, try_first}, 2);
 }
 
 BOOST_AUTO_TEST_CASE(who_takes_the_last_permit_may_destroy_the_semaphore) {
