@@ -14,9 +14,12 @@ namespace weft {
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
 // std::scoped_lock. Not recursive. Who locked it has to unlock it, before it ends.
 //
-// Fair: whoever waited longest is handed the mutex by unlock(); nobody overtakes. Who holds it may
-// wait, in which case others queue up. Locking and unlocking cost one atomic operation each while
-// nobody waits.
+// Fair: unlock() gives the mutex to the waiter that waited longest, and no call that may wait
+// overtakes. Only try_lock() may: it takes a mutex whose new owner has not run since the unlock().
+// That one keeps its place at the head of the queue. It can be passed over at most
+// Heir::kMostPassedOver times (4) in one call; then tries fail until it has run. This is what makes
+// std::lock() and std::scoped_lock end: see README.md, "Offers". The holder may wait, in which case
+// others queue up. Locking and unlocking cost one atomic operation each while nobody waits.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what was done before unlock() is seen after the next lock().
@@ -35,8 +38,9 @@ class Mutex {
     if (!lock_free()) lock_slowly(kForever);
   }
 
-  // Takes it if it is free, or offered to a waiter that has not run since. Does not wait. False
-  // also where the caller itself holds it.
+  // Takes it if it is free, or if it was given to a waiter that has not run since. Does not wait.
+  // Returns false if another fiber or thread holds it, or the caller itself. A loop of tries that
+  // never waits keeps a holder on its own scheduler from running, and so may not end.
   bool try_lock() noexcept {
     std::uintptr_t word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free(word) || (word & kOffered && take_offer());
@@ -48,8 +52,8 @@ class Mutex {
   bool try_lock_for(Duration time);
   bool try_lock_until(TimePoint deadline) { return lock_free() || lock_slowly(deadline); }
 
-  // Hands it to whoever waited longest. Does not wait. Throws std::logic_error, and does nothing,
-  // if the caller does not hold it.
+  // Gives it to the waiter that waited longest. Does not wait. Throws std::logic_error, and does
+  // nothing, if the caller does not hold it.
   void unlock() {
     // Relaxed: see is_held(). Release: the next owner sees what this one did.
     std::uintptr_t mine = word_.load(std::memory_order_relaxed);

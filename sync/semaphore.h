@@ -11,13 +11,16 @@ namespace weft {
 
 // A number of permits, to be taken and given back; not necessarily by the same.
 //
-// Fair: release() hands a permit to whoever waited longest; nobody overtakes. Taking and giving
+// Fair: release() gives a permit to the waiter that waited longest, and no call that may wait
+// overtakes. Only try_acquire() may: if no permit is free it takes the one that was given out last
+// to a waiter that has not run since. That waiter keeps its place, as with Mutex. Taking and giving
 // back cost one atomic operation each while nobody waits.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what was done before release() is seen by whoever takes the permit.
-// Lifetime: may be destroyed by whoever took the last permit that is going to be released: a
-// release() that is still on its way out elsewhere touches it no more.
+// Lifetime: may be destroyed by the one that took the last permit that is going to be released,
+// once all other calls that take permits have returned: a release() that is still on its way out
+// elsewhere touches it no more.
 class Semaphore {
  public:
   // Throws std::invalid_argument if `permits` is negative.
@@ -31,7 +34,7 @@ class Semaphore {
     if (!acquire_free()) acquire_slowly(kForever);
   }
 
-  // Takes a permit if one is free, or offered to a waiter that has not run since. Does not wait.
+  // Takes a permit if one is free, or was given to a waiter that has not run since. Does not wait.
   bool try_acquire() noexcept {
     std::int64_t word = permits_.load(std::memory_order_relaxed);  // relaxed: a guess
     return acquire_free(word) || (word < 0 && take_offer());

@@ -15,9 +15,12 @@ namespace weft {
 // again waits for itself, for ever, if exclusively, and behind any writer that came between, if
 // shared. That is not told.
 //
-// Fair: first come, first served. Those who want it shared wait behind whoever came before and
-// wants it exclusively; those next to each other in the queue get it together. Nobody starves.
-// Locking and unlocking cost one atomic operation each while nobody waits.
+// Fair: first come, first served. A reader waits behind any writer that came before it; readers
+// next to each other in the queue get it together. Nobody starves. Only try_lock() and
+// try_lock_shared() may overtake, as with Mutex: a writer's try takes what was given to readers, or
+// to a writer, none of whom has run since; a reader's try joins such readers, and takes the place
+// of such a writer. Those passed over keep their places. Locking and unlocking cost one atomic
+// operation each while nobody waits.
 //
 // Threads, memory, lifetime: as Mutex.
 class SharedMutex {
@@ -50,7 +53,7 @@ class SharedMutex {
   void lock_shared() {
     if (!lock_free_shared()) lock_slowly<true>(kForever);
   }
-  // False also where it is held shared and somebody waits.
+  // Returns false also if it is held shared and somebody waits.
   bool try_lock_shared() noexcept {
     Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free_shared(word) || (word & kContended && take_offer<true>());
