@@ -25,7 +25,11 @@ CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind
   if (!fiber_) return;
   outer_ = fiber_->scope;
   fiber_->scope = this;
-  if (kind_ == Kind::kShield) fiber_->cancelled = false;
+  outer_limited_ = fiber_->limited;
+  if (kind_ == Kind::kShield) {
+    fiber_->cancelled = fiber_->limited = false;
+    fiber_->refusals = 0;
+  }
 }
 
 CancelScope::~CancelScope() {
@@ -33,6 +37,7 @@ CancelScope::~CancelScope() {
   if (fiber_->kept) [[unlikely]]
     tell_of_kept();
   fiber_->scope = outer_;
+  fiber_->limited = outer_limited_;
   if (kind_ == Kind::kShield || expired_) update(*fiber_);
 }
 
@@ -45,7 +50,9 @@ CancelScope::~CancelScope() {
 
 void CancelScope::update(Fiber& fiber) noexcept {
   const CancelScope* in = fiber.scope;
+  const bool before = fiber.cancelled;
   fiber.cancelled = in ? in->cancelled() : fiber.cancel_requested;
+  if (fiber.cancelled != before) fiber.refusals = 0;
   if (fiber.cancelled && fiber.waiter && !fiber.context.unwinding()) {
     fiber.waiter->abort(Waiter::State::kCancelled);
   }
@@ -92,11 +99,26 @@ TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
         self.expired_ = true;
         update(*self.fiber_);
       }) {
-  if (deadline != kForever) Scheduler::of(*fiber_).timers().add(*this, deadline);
+  if (deadline == kForever) return;
+  Scheduler::of(*fiber_).timers().add(*this, deadline);
+  fiber_->limited = true;
 }
 
 TimeoutScope::~TimeoutScope() {
   if (pending()) Scheduler::of(*fiber_).timers().remove(*this);
+}
+
+void TimeoutScope::expire_those_due(Fiber& running) noexcept {
+  Scheduler& here = Scheduler::of(running);
+  const TimePoint now = here.now();
+  for (CancelScope* at = running.scope; at && at->kind_ != Kind::kShield; at = at->outer_) {
+    if (at->kind_ != Kind::kTimeout) continue;
+    auto& scope = static_cast<TimeoutScope&>(*at);
+    if (!scope.pending() || scope.deadline() > now) continue;
+    here.timers().remove(scope);
+    scope.expired_ = true;
+  }
+  update(running);
 }
 
 bool TimeoutScope::caused() const noexcept {

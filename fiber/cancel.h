@@ -73,6 +73,8 @@ class CancelScope {
   std::exception_ptr take_kept() noexcept;
 
  protected:
+  friend class TimeoutScope;
+
   enum class Kind : unsigned char { kTimeout, kShield, kBody };
 
   // Enters the scope. `fiber` is the running one, or null: then the scope does nothing.
@@ -83,6 +85,7 @@ class CancelScope {
   CancelScope* outer_ = nullptr;
   const Kind kind_;
   bool expired_ = false;
+  bool outer_limited_ = false;  // Fiber::limited outside
 
  private:
   void tell_of_kept() noexcept;
@@ -100,6 +103,10 @@ class TimeoutScope final : public CancelScope, private Timer {
   // Throws std::logic_error outside fibers: `caller` says who needs one.
   TimeoutScope(TimePoint deadline, const char* caller);
   ~TimeoutScope();
+
+  // Expires those around the running fiber, up to the first shield, whose time is over though their
+  // timer has had no turn yet. Reads the clock.
+  static void expire_those_due(Fiber& running) noexcept;
 
   // To be asked when Cancelled has left the scope: whether it was this scope that cancelled, and
   // nothing further out wants the Cancelled for itself.

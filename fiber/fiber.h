@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -49,14 +50,29 @@ struct TaskInfo {
   const char* waiting_for = "";  // the call that it waits in, e.g. "sleep_until"
 };
 
+// How cancellation reaches a fiber now: see cancel.h. Both bytes are looked at by one instruction.
+struct Attention {
+  bool cancelled = false;  // the next wait throws Cancelled
+  bool limited = false;    // a timeout around it may expire, with no shield between
+
+  // Whether yield() has to look for a cancellation.
+  bool needed() const noexcept {
+    std::uint16_t both;
+    static_assert(sizeof(both) == sizeof(*this));
+    std::memcpy(&both, this, sizeof(both));
+    return both != 0;
+  }
+};
+
 // What a switch and a wake-up touch: one cache line, the first of the control block.
-struct FiberHot {
+struct FiberHot : Attention {
+  bool cancel_requested = false;  // by Task::cancel() or a shutdown; until the work is over
+  bool refusals_told = false;     // on stderr
+  std::uint16_t refusals = 0;     // waits that threw at once, since `cancelled` changed
   Context context;
   Fiber* next_ready = nullptr;       // on the ready queue
   Atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
   Waiter* waiter = nullptr;          // what it is parked in; null while it runs or is ready
-  bool cancelled = false;            // the next wait throws Cancelled: see cancel.h
-  bool cancel_requested = false;     // by Task::cancel() or a shutdown; until the work is over
 };
 #if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 static_assert(sizeof(FiberHot) == 64);
@@ -111,7 +127,8 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   // What was to be cancelled is over. What is destroyed from now on may wait like anybody.
   void end_work() noexcept {
     work = nullptr;
-    cancelled = cancel_requested = false;
+    cancelled = cancel_requested = refusals_told = false;
+    refusals = 0;
   }
 
   // Cancelled has left the work: what that means for the owner.

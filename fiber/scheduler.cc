@@ -1,6 +1,9 @@
 #include "weft/fiber/scheduler.h"
 
 #include <sched.h>
+#include <unistd.h>
+
+#include <cstdio>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/fiber_local.h"
@@ -19,6 +22,19 @@ inline void drop_result(Fiber& fiber) noexcept {
   if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
 }
 
+// By write(), as the fiber's stack may be too small for stdio.
+void report_refusals(const Fiber& fiber) noexcept {
+  char line[200];
+  const int size = std::snprintf(
+      line, sizeof(line),
+      "weft: fiber %llu \"%.*s\" is cancelled, but has caught that 1,000 times and waits again; "
+      "from now on it sleeps 1 ms each time\n",
+      static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name_size), fiber.name);
+  // What cannot be said is not said.
+  [[maybe_unused]] const ssize_t written =
+      ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
+}
+
 }  // namespace
 
 // ---- Construction -------------------------------------------------------------------------------
@@ -28,6 +44,7 @@ Scheduler::Scheduler(Port& port, Options options)
       options_(options),
       fibers_(*this, &Scheduler::enter, options.stack_size, options.guards),
       spare_(&fibers_.take(0)),
+      by_count_(kExplored || options.shuffle_seed || port.is_virtual()),
       random_(options.shuffle_seed.value_or(0)) {}
 
 Scheduler::~Scheduler() {
@@ -148,10 +165,16 @@ inline void Scheduler::begin(Fiber& fiber) noexcept {
   if (fiber.handle.load(std::memory_order_relaxed) != Ownership::kHeld) fiber.cancel();
 }
 
-// The parent goes on before all others once the child waits or ends.
+// The parent goes on before all others once the child waits or ends. A descent of eager starts
+// comes to no other switch than these, so they count.
 void Scheduler::run_eagerly(Fiber& child) noexcept {
+  Fiber* first = &child;
+  if (--budget_ < 0 && turn_is_over()) [[unlikely]] {
+    eager_ = &child;
+    first = &loop_;
+  }
   ready_.push_front(*current_);
-  leave(*current_, child, false);
+  leave(*current_, *first, false);
 }
 
 // Makes the block as new, and its stack free.
@@ -342,39 +365,81 @@ void Scheduler::serve(Fiber& fiber) noexcept {
 // ---- Switching ----------------------------------------------------------------------------------
 
 void Scheduler::run_fibers() noexcept {
-  if (Fiber* fiber = ready_.pop_front()) {
+  Fiber* const eager = std::exchange(eager_, nullptr);
+  if (Fiber* fiber = eager ? eager : ready_.pop_front()) {
     go(loop_, *fiber);
     current_ = nullptr;
   }
 }
 
+// Others first, and then the look for a cancellation: one that has come meanwhile is seen, too.
+// Nothing is kept across a call, which would cost registers that have to be saved.
 void Scheduler::yield() {
-  Scheduler* const here = current_scheduler;
+  Scheduler* here = current_scheduler;
   if (!here || !here->current_) [[unlikely]] {
     sched_yield();
     return;
   }
-  Fiber& self = *here->current_;
-  if (self.cancelled) [[unlikely]]
-    return yield_cancelled(self);
-  here->rotate(self);
-}
-
-// Apart, so that yield() has nothing to keep across a call.
-[[gnu::noinline]] void Scheduler::yield_cancelled(Fiber& self) {
-  if (cancellation_due(self)) throw_cancelled();
-  of(self).rotate(self);
-}
-
-// To the end of the ready queue, and on with the first.
-[[gnu::always_inline]] inline void Scheduler::rotate(Fiber& self) noexcept {
-  if (--budget_ < 0) [[unlikely]] {
-    ready_.push_back(self);
-    go(self, loop_);
-  } else if (!ready_.empty()) {
-    Fiber& first = *ready_.rotate(self);
-    go(self, first);
+  if (--here->budget_ < 0) [[unlikely]] {
+    if (here->turn_is_over()) return yield_to_loop();
+    here = current_scheduler;
   }
+  const Fiber& self = here->rotate();
+  if (self.needed()) [[unlikely]]
+    end_yield();
+}
+
+[[gnu::noinline]] void Scheduler::yield_to_loop() {
+  if (current_scheduler->go_to_loop().needed()) end_yield();
+}
+
+[[gnu::noinline]] void Scheduler::end_yield() {
+  Fiber& self = *current_scheduler->current_;
+  if (!self.cancelled) TimeoutScope::expire_those_due(self);
+  if (cancellation_due(self)) refuse(self);
+}
+
+[[gnu::noinline]] void Scheduler::refuse_wait() {
+  Scheduler& here = *current_scheduler;
+  refuse(count_down() && here.turn_is_over() ? here.go_to_loop() : here.rotate());
+}
+
+// Others have had their turn. A loop that catches Cancelled and waits again would still take all of
+// the processor's time, and keep a virtual clock from going on.
+void Scheduler::refuse(Fiber& self) {
+  constexpr std::uint16_t kPatience = 1000;
+  constexpr Duration kPause = std::chrono::milliseconds(1);
+  if (self.refusals < kPatience) {
+    ++self.refusals;
+  } else {
+    if (!std::exchange(self.refusals_told, true)) report_refusals(self);
+    {
+      const ShieldScope unwatched;
+      WaitQueue::wait_nowhere(deadline_after(of(self).now(), kPause, ""), "a wait after Cancelled");
+    }
+    self.refusals = kPatience;  // the shield has begun it anew
+  }
+  throw_cancelled();
+}
+
+// The running fiber goes to the end of the ready queue, and the first goes on. Returns it once it
+// runs again.
+[[gnu::always_inline]] inline Fiber& Scheduler::rotate() noexcept {
+  Fiber& self = *current_;
+  if (ready_.empty()) return self;
+  return go(self, *ready_.rotate(self));
+}
+
+// The same, but the loop looks first.
+Fiber& Scheduler::go_to_loop() noexcept {
+  Fiber& self = *current_;
+  ready_.push_back(self);
+  return go(self, loop_);
+}
+
+[[gnu::noinline]] void Scheduler::let_loop_look() noexcept {
+  Scheduler& here = *current_scheduler;
+  if (here.current_ && here.turn_is_over()) here.go_to_loop();
 }
 
 }  // namespace weft

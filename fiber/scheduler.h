@@ -45,8 +45,13 @@ inline constinit thread_local Scheduler* current_scheduler = nullptr;
 // started on.
 //
 // Fibers hand over to each other directly. The loop's own context runs only when no fiber is ready,
-// or when a budget of resumptions is used up that is sized to last about 100 microseconds: it takes
-// what other threads posted, expires timers, and looks at or sleeps in its Port.
+// or when a turn is over: it takes what other threads posted, expires timers, and looks at or
+// sleeps in its Port. A turn lasts 100 microseconds. Whether they have gone is looked up every 32nd
+// resumption, and more often, down to each one, where the last ones took long. So the loop looks
+// after at most 100 us and 32 slices, that is stretches between two waits: 32 right after a phase
+// of quick ones, one or two where all take long. Resumptions are also counted where nothing
+// switches: waits that are over before they begin, and eager starts. On virtual time and under a
+// shuffle seed a turn is a number of resumptions, so that the order depends on nothing else.
 //
 // Threads: post() and stop() from any; everything else from the scheduler's own, i.e. from fibers.
 class Scheduler {
@@ -57,6 +62,7 @@ class Scheduler {
     Duration spin = {};                              // look for work this long before sleeping
     bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
+    const std::uint64_t* time_stamp = nullptr;  // read for the processor's, by tests
   };
 
   // The scheduler of the calling fiber. Throws std::logic_error outside fibers.
@@ -178,6 +184,24 @@ class Scheduler {
   // weft::yield().
   static void yield();
 
+  // To be called before what may wait but often need not, such as taking an item: it counts as a
+  // resumption, so that a loop of such waits holds up nothing. If the turn is over, the loop has
+  // its look, and other fibers run first. Not a cancellation point. Outside fibers: nothing.
+  static void count_wait() noexcept {
+    if (count_down()) [[unlikely]]
+      let_loop_look();
+  }
+  // The two halves of it: the second is due if the first returns true.
+  static bool count_down() noexcept {
+    Scheduler* const here = current_scheduler;
+    return here && --here->budget_ < 0;
+  }
+  static void let_loop_look() noexcept;
+
+  // Throws Cancelled in the running fiber, which was about to wait: others run first. A fiber that
+  // catches it and tries again, over and over, is reported, and slowed down.
+  [[noreturn]] static void refuse_wait();
+
   // From any thread: `fiber` is parked and was claimed.
   static void make_ready(Fiber& fiber) noexcept {
     Scheduler& home = of(fiber);
@@ -249,16 +273,22 @@ class Scheduler {
   void take_ids() noexcept;
 
   Fiber& next() noexcept;
-  void go(Fiber& from, Fiber& to) noexcept;
-  void rotate(Fiber& self) noexcept;
-  static void yield_cancelled(Fiber& self);
+  Fiber& go(Fiber& from, Fiber& to) noexcept;
+  Fiber& rotate() noexcept;
+  Fiber& go_to_loop() noexcept;
+  static void yield_to_loop();
+  static void end_yield();
+  [[noreturn]] static void refuse(Fiber& self);
+  bool turn_is_over() noexcept;
 
   void attach();
   void detach() noexcept;
   void turn();
   void run_fibers() noexcept;
   void sleep();
-  void refill_budget(TimePoint now) noexcept;
+  void begin_turn() noexcept;
+  std::uint64_t stamp() const noexcept;
+  TimePoint read_clock() noexcept;
   void shuffle();
   std::uint64_t draw() noexcept;
   void start_cleanup(std::string_view name, const std::function<void()>& f);
@@ -267,7 +297,7 @@ class Scheduler {
 
   // What a switch touches.
   Fiber* current_ = nullptr;  // null in the loop
-  std::int64_t budget_ = 0;
+  std::int64_t budget_ = 0;   // resumptions until turn_is_over() has to be asked
   IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
   SwitchState switch_;
 
@@ -280,8 +310,17 @@ class Scheduler {
   std::uint64_t next_id_ = 0;
   std::uint64_t last_id_ = 0;
 
-  std::int64_t quantum_ = 16;  // resumptions that last about 100 microseconds, or the most
-  TimePoint refilled_ = kPast;
+  // When a turn ends. Ticks are the time stamp's.
+  const bool by_count_;              // by a number of resumptions, and by nothing else
+  bool cut_short_ = false;           // at the next switch
+  std::int64_t stride_ = 1;          // resumptions between two looks at the time stamp
+  std::uint64_t turn_ticks_ = 0;     // how long a turn lasts; never too long
+  std::uint64_t turn_began_ = 0;     // when, in ticks
+  std::uint64_t stamped_ = 0;        // the last look
+  TimePoint clock_read_ = kPast;     // a reading of the clock,
+  std::uint64_t clock_stamped_ = 0;  // and the time stamp just after it
+  Fiber* eager_ = nullptr;           // goes on before all others, after a look
+
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;
   std::uint64_t random_ = 0;

@@ -18,21 +18,24 @@ namespace weft {
 }
 
 [[gnu::always_inline]] inline Fiber& Scheduler::next() noexcept {
-  if (--budget_ >= 0) {
-    if (Fiber* fiber = ready_.pop_front()) {
-      prefetch_after(*fiber);
-      return *fiber;
-    }
+  if (--budget_ < 0 && turn_is_over()) [[unlikely]]
+    return loop_;
+  if (Fiber* fiber = ready_.pop_front()) {
+    prefetch_after(*fiber);
+    return *fiber;
   }
   return loop_;
 }
 
-[[gnu::always_inline]] inline void Scheduler::go(Fiber& from, Fiber& to) noexcept {
+// Returns `from`, when somebody switches back to it.
+[[gnu::always_inline]] inline Fiber& Scheduler::go(Fiber& from, Fiber& to) noexcept {
   current_ = &to;
   switch_.jump(from.context, to.context);
   // Found anew: what is kept across the jump costs registers that have to be saved twice.
   Scheduler& here = *current_scheduler;
-  here.switch_.restore(here.current_->context);
+  Fiber& self = *here.current_;
+  here.switch_.restore(self.context);
+  return self;
 }
 
 // Where those wait who have ended, too: who waits for a task is mostly woken by its end.

@@ -59,6 +59,7 @@ class VirtualPort final : public Port {
   TimePoint now() const noexcept override { return clock_.now_; }
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override { return outside_.pending(deadline); }
+  bool is_virtual() const noexcept override { return true; }
   void expect(int events) noexcept override;
   void enter() noexcept override { outside_.enter(); }
   void leave() noexcept override { outside_.leave(); }

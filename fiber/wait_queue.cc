@@ -132,7 +132,7 @@ void Waiter::leave_queue() noexcept {
 [[gnu::always_inline]] inline void WaitQueue::add(Lock& lock, Waiter* next, Waiter& waiter) {
   if (!waiter.adopt_caller()) [[unlikely]] {
     lock.unlock();
-    throw_cancelled();
+    Scheduler::refuse_wait();
   }
   waiter.queue_ = this;
   waiters_.insert(next, waiter);
@@ -153,7 +153,7 @@ bool WaitQueue::wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint 
 
 void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   Waiter waiter(what);
-  if (!waiter.adopt_caller()) throw_cancelled();
+  if (!waiter.adopt_caller()) Scheduler::refuse_wait();
   waiter.park_here(deadline);
 }
 
