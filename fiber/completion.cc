@@ -1,9 +1,14 @@
 #include "weft/fiber/completion.h"
 
+#include "weft/fiber/scheduler.h"
+
 namespace weft {
 
 bool Completion::wait(TimePoint deadline, const char* what) {
-  if (done()) return true;
+  if (done()) {
+    Scheduler::count_wait();
+    return true;
+  }
   WaitQueue::Lock lock(queue_);
   // Relaxed: the lock orders this with complete().
   if (done_.load(std::memory_order_relaxed)) return true;

@@ -14,7 +14,7 @@ class Completion {
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 
   // Waits until done, true, or until `deadline`, false. Does not look at the clock, nor for a
-  // cancellation, if it is done already. Throws Cancelled.
+  // cancellation, if it is done already, but may let others run. Throws Cancelled.
   bool wait(TimePoint deadline, const char* what);
 
   // Makes it done and wakes everybody. `last(lock held)` runs before; when it has returned and the

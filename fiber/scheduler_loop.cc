@@ -179,7 +179,7 @@ void Scheduler::begin_turn() noexcept {
 [[gnu::noinline]] bool Scheduler::turn_is_over() noexcept {
   if (by_count_ || cut_short_) return true;
   const std::uint64_t now = stamp();
-  const bool quick = now - stamped_ <= turn_ticks_ / 8;
+  const bool quick = now - stamped_ < turn_ticks_ / 8;
   stride_ = quick ? std::min(2 * stride_, kMaxStride) : 1;
   stamped_ = now;
   if (now - turn_began_ >= turn_ticks_) return true;

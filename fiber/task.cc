@@ -11,7 +11,10 @@ bool TaskBase::wait_for(Duration time) {
 }
 
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
-  if (target.done()) return true;
+  if (target.done()) {
+    Scheduler::count_wait();
+    return true;
+  }
   if (&target == Scheduler::current_fiber()) {
     throw_logic_error("weft::Task: a task cannot wait for itself");
   }

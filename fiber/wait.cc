@@ -34,6 +34,7 @@ void CompletionSet::add(Completion& completion) {
 }
 
 std::optional<std::size_t> CompletionSet::next(TimePoint deadline, const char* what) {
+  Scheduler::count_wait();
   for (;;) {
     WaitQueue::Lock lock(queue_);
     if (const Watcher* watcher = done_.pop_front()) {

@@ -29,8 +29,12 @@ void Socket::close() noexcept {
 
 int Socket::begin_slowly() {
   if (!is_open()) return -EBADF;
-  streak_ = 0;
-  yield();
+  if (streak_ < kLongestStreak) {
+    Scheduler::let_loop_look();
+  } else {
+    streak_ = 0;
+    yield();
+  }
   return is_open() ? 0 : -ECANCELED;
 }
 

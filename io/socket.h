@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/io/fd.h"
 #include "weft/io/readiness.h"
@@ -49,7 +50,7 @@ class Socket {
   template <class Call>
   [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
                                          std::size_t full = 0) {
-    if (!is_open() || ++streak_ >= kLongestStreak) [[unlikely]] {
+    if (!is_open() || ++streak_ >= kLongestStreak || Scheduler::count_down()) [[unlikely]] {
       if (const int error = begin_slowly()) return error;
     }
     for (;;) {
@@ -82,7 +83,9 @@ class Socket {
   int begin_slowly();
   int register_here(Direction direction, const char* what);
 
-  // After so many calls without a wait a fiber lets others run: its peer may never make it wait.
+  // After so many calls without a wait a fiber lets others run, and looks for a cancellation: its
+  // peer may never make it wait. Each call also counts as a resumption; where they take long the
+  // loop looks earlier.
   static constexpr unsigned kLongestStreak = 32;
 
   Fd fd_;

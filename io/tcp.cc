@@ -59,6 +59,7 @@ bool is_not_here(std::error_code error) {
 // 0, or an error, which is negative.
 int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
   if (!is_open()) return -errno;
+  Scheduler::count_wait();
   if (nodelay) set_nodelay(true);
   // Interrupted, it goes on by itself.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {

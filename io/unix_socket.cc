@@ -62,6 +62,7 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 
 UnixStream UnixStream::connect(std::string_view path) {
   const UnixAddress address = unix_address(path, "connect to ");
+  Scheduler::count_wait();
   for (;;) {
     UnixStream stream(new_socket(path), std::string(path));
     if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;

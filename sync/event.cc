@@ -28,7 +28,10 @@ void Event::clear() noexcept {
   replace(state_, set, State::kClear, std::memory_order_acquire);
 }
 
-bool Event::wait_for(Duration time) { return is_set() || wait_slowly(deadline_within(time)); }
+bool Event::wait_for(Duration time) {
+  Scheduler::count_wait();
+  return is_set() || wait_slowly(deadline_within(time));
+}
 
 bool Event::wait_slowly(TimePoint deadline) {
   WaitQueue::Lock lock(queue_);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
 
@@ -35,13 +36,17 @@ class Event {
 
   // Waits until the flag is set. A cancellation point, unless it is set.
   void wait() {
+    Scheduler::count_wait();
     if (!is_set()) wait_slowly(kForever);
   }
 
   // Wait, but not for longer than this. Return whether the flag was set meanwhile. A negative
   // duration is none; others may run nevertheless. Cancellation points, unless it is set.
   bool wait_for(Duration time);
-  bool wait_until(TimePoint deadline) { return is_set() || wait_slowly(deadline); }
+  bool wait_until(TimePoint deadline) {
+    Scheduler::count_wait();
+    return is_set() || wait_slowly(deadline);
+  }
 
  private:
   // kContended: not set, and somebody may wait. From there the word changes under the queue's lock

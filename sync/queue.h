@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/unhandled.h"
@@ -29,6 +30,9 @@ class QueueClosed : public std::runtime_error {
 
 // A queue for any number of producers and consumers, with room for so many items, or for any
 // number. Which item pop() takes is up to the store: see Queue, PriorityQueue, LifoQueue below.
+//
+// push(), pop() and what tries for a while may let other fibers run, also where they need not wait:
+// see Scheduler. A push to a queue of any number does not.
 //
 // Fair: an item goes to whoever waited longest for one, and room to whoever waited longest for
 // some: a push that waits keeps its place. A pop that is cancelled or whose time is over takes no
@@ -157,6 +161,8 @@ class BasicQueue {
 
   bool push_until(T& item, TimePoint deadline) {
     hand_out(item);
+    // What never waits need not let others run: its caller may hold a lock of the thread.
+    if (capacity_ != 0) Scheduler::count_wait();
     Lock lock(waiters_);
     return add(lock, item) || wait_for_room(lock, item, deadline);
   }
@@ -206,6 +212,7 @@ class BasicQueue {
 
   // Leaves `item` empty if the time is over, or the queue closed and empty.
   [[gnu::always_inline]] void pop_into(std::optional<T>& item, TimePoint deadline) {
+    Scheduler::count_wait();
     Lock lock(waiters_);
     if (store_.size() != 0) [[likely]] {
       item.emplace(take(lock));
@@ -311,6 +318,7 @@ class BasicQueue<T, Store>::Iterator {
 
 template <class T, class Store>
 T BasicQueue<T, Store>::pop() {
+  Scheduler::count_wait();
   Lock lock(waiters_);
   if (store_.size() != 0) [[likely]]
     return take(lock);
@@ -346,6 +354,7 @@ void BasicQueue<T, Store>::task_done() {
 
 template <class T, class Store>
 void BasicQueue<T, Store>::join() {
+  Scheduler::count_wait();
   Lock lock(waiters_);
   if (unfinished_ == 0) return;
   Lock also(joiners_);

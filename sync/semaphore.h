@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/heirs.h"
 
@@ -31,6 +32,7 @@ class Semaphore {
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; who is
   // cancelled has no permit.
   void acquire() {
+    Scheduler::count_wait();
     if (!acquire_free()) acquire_slowly(kForever);
   }
 

@@ -1,15 +1,23 @@
 #include "weft/fiber/cancel.h"
 
+#include <unistd.h>
+
 #include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 
@@ -505,6 +513,338 @@ WEFT_SHUFFLED_TEST_CASE(i_was_cancelled_and_it_was_cancelled_differ) {
   is_cancelled.cancel();
   BOOST_TEST(is_cancelled.get());
   BOOST_TEST(!other.done());
+}
+
+// ---- yield() ------------------------------------------------------------------------------------
+
+WEFT_TEST_CASE(a_yield_sees_a_cancellation_that_comes_meanwhile) {
+  bool went_on = false;
+  Task<void> task = spawn([&] {
+    yield();
+    went_on = true;
+  });
+  auto other = spawn([&] { task.cancel(); });
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(!went_on);
+}
+
+WEFT_TEST_CASE(a_yield_lets_others_run_before_it_throws) {
+  std::string order;
+  Task<void> task;
+  task = spawn([&] {
+    task.cancel();
+    auto other = spawn([&] { order += 'a'; });
+    order += throws_cancelled([] { yield(); }) ? 'b' : '?';
+    other.detach();
+  });
+  task.get();
+  BOOST_TEST(order == "ab");
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_yield_sees_a_cancellation_by_a_thread_once_the_loop_has_looked) {
+  std::atomic<bool> cancelled{false};
+  std::atomic<bool> started{false};
+  auto task = spawn([&] {
+    started = true;
+    while (!cancelled) yield();
+    for (int i = 0; i < 100'000'000; ++i) yield();
+    BOOST_ERROR("it was not cancelled");
+  });
+  yield();
+  std::thread thread([&] {
+    task.cancel();
+    cancelled = true;
+  });
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  thread.join();
+}
+
+// ---- Loops that catch it ------------------------------------------------------------------------
+
+namespace {
+
+// Waits again and again, whatever it throws, until `over`.
+template <class Wait>
+void retry(const bool& over, Wait wait) {
+  while (!over) {
+    try {
+      wait();
+    } catch (...) {
+    }
+  }
+}
+
+// Runs f() in a child process, and returns what it said.
+std::string said_by(const std::function<void()>& f) {
+  const ChildEnd end = run_in_child([&] {
+    f();
+    return 7;
+  });
+  BOOST_TEST(end.exit_code == 7, end.said);
+  return end.said;
+}
+
+int count(const std::string& text, const std::string& part) {
+  int found = 0;
+  for (auto at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+WEFT_SHUFFLED_TEST_CASE(a_wait_that_throws_at_once_lets_others_run_first) {
+  Mutex mutex;
+  const std::lock_guard held(mutex);
+  SharedMutex shared;
+  const std::lock_guard held_too(shared);
+  ConditionVariable condition;
+  Mutex free;
+  Queue<int> empty;
+  Queue<int> full(1);
+  full.push(1);
+  Barrier barrier(2);
+  Promise<void> never;
+  TaskGroup group;
+  group.spawn([&] { never.future().get(); });
+  const std::vector<std::function<void()>> waits{
+      [] { yield(); },
+      [] { sleep_for(1h); },
+      [] { sleep_until(kForever); },
+      [&] { mutex.lock(); },
+      [&] { shared.lock(); },
+      [&] { shared.lock_shared(); },
+      [&] {
+        std::unique_lock lock(free);
+        condition.wait(lock);
+      },
+      [&] { empty.pop(); },
+      [&] { full.push(2); },
+      [&] { full.join(); },
+      [&] { Semaphore(0).acquire(); },
+      [&] { Event().wait(); },
+      [&] { barrier.arrive_and_wait(); },
+      [&] { never.future().wait(); },
+      [&] { group.join(); },
+      [&] {
+        const std::vector futures{never.future()};
+        wait(futures);
+      },
+      [] { run_in_executor([] {}); },
+  };
+  for (const auto& wait : waits) {
+    bool over = false;
+    auto task = spawn([&] { retry(over, wait); });
+    run_until_blocked();
+    task.cancel();
+    for (int i = 0; i < 3; ++i) yield();
+    BOOST_TEST(!task.done());
+    over = true;
+    task.get();
+  }
+  never.set_value();
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_socket_that_throws_at_once_lets_others_run_first) {
+  auto [near, far] = UnixStream::pair();
+  auto [third, fourth] = UnixStream::pair();
+  UnixListener listener("@weft-cancel-test");
+  UdpSocket datagrams("127.0.0.1:0");
+  SignalSet signals({SIGUSR2});
+  int pipe_ends[2];
+  BOOST_REQUIRE(pipe(pipe_ends) == 0);
+  const Fd in(pipe_ends[0]), out(pipe_ends[1]);
+  char byte[1];
+  const std::vector<std::function<void()>> waits{
+      [&, &near = near] { near.read_some(byte); },
+      [&] { listener.accept(); },
+      [&] { datagrams.receive_from(byte); },
+      [&] { signals.wait(); },
+      [&] { wait_readable(in.get()); },
+  };
+  for (const auto& wait : waits) {
+    bool over = false;
+    auto task = spawn([&] { retry(over, wait); });
+    run_until_blocked();
+    task.cancel();
+    // Timers have their turn, and sockets.
+    sleep_for(1ms);
+    auto echo = spawn([&third = third] {
+      char other[1];
+      third.read_exactly(other);
+    });
+    yield();
+    fourth.write_all("x");
+    echo.get();
+    BOOST_TEST(!task.done());
+    over = true;
+    task.get();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_that_catches_it_is_told_once_and_slowed) {
+  for (const bool virtual_time : {true, false}) {
+    const std::string said = said_by([&] {
+      run(
+          [] {
+            bool over = false;
+            std::uint64_t throws = 0;
+            auto task =
+                spawn([&] { retry(over, [&] { ++throws, sleep_for(1h); }); }, {.name = "stubborn"});
+            yield();
+            task.cancel();
+            while (throws < 1002) yield();
+            const TimePoint start = now();
+            const std::uint64_t before = throws;
+            sleep_for(50ms);
+            const auto more = throws - before;
+            // One for each millisecond, or fewer where the machine is slow.
+            if (more < 5 || more > 51 || now() < start + 50ms) std::abort();
+            if (throws > 1002 + 51) std::abort();
+            std::fprintf(stderr, "%llu.", static_cast<unsigned long long>(task.id()));
+            over = true;
+            task.get();
+          },
+          {.virtual_time = virtual_time});
+    });
+    BOOST_TEST(count(said, "\"stubborn\"") == 1, said);
+    const std::string id = said.substr(said.rfind('\n') + 1);
+    BOOST_TEST(said.find("fiber " + id.substr(0, id.size() - 1) + ' ') != said.npos, said);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_in_an_expired_timeout_is_told_and_slowed_too) {
+  const std::string said = said_by([] {
+    run(
+        [] {
+          bool over = false;
+          auto task = spawn([&] { with_timeout(1s, [&] { retry(over, [] { yield(); }); }); },
+                            {.name = "late"});
+          const TimePoint start = now();
+          sleep_for(10s);
+          if (now() != start + 10s) std::abort();
+          over = true;
+          task.get();
+        },
+        {.virtual_time = true});
+  });
+  BOOST_TEST(count(said, "\"late\"") == 1, said);
+}
+
+BOOST_AUTO_TEST_CASE(a_thousand_waits_that_throw_are_not_told) {
+  const std::string said = said_by([] {
+    run(
+        [] {
+          auto task = spawn([] {
+            for (int round = 0; round < 3; ++round) {
+              for (int i = 0; i < 900; ++i) {
+                if (!throws_cancelled([] { sleep_for(1s); })) std::abort();
+              }
+              shield([] { yield(); });  // it begins anew
+            }
+            for (int i = 0; i < 5000; ++i) {
+              try {
+                shield([] { with_timeout(0s, [] { yield(); }); });
+                std::abort();
+              } catch (const TimeoutError&) {
+              }
+            }
+          });
+          run_until_blocked();
+          const TimePoint start = now();
+          task.cancel();
+          task.get();
+          if (now() != start) std::abort();
+        },
+        {.virtual_time = true});
+  });
+  BOOST_TEST(said == "");
+}
+
+BOOST_AUTO_TEST_CASE(the_next_task_of_a_stack_begins_anew) {
+  const std::string said = said_by([] {
+    run(
+        [] {
+          for (int round = 0; round < 3; ++round) {
+            auto task = spawn([] {
+              for (int i = 0; i < 900; ++i) throws_cancelled([] { sleep_for(1s); });
+            });
+            run_until_blocked();
+            task.cancel();
+            task.get();
+          }
+        },
+        {.virtual_time = true});
+  });
+  BOOST_TEST(said == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_that_catches_it_holds_up_no_end) {
+  for (const bool virtual_time : {true, false}) {
+    const std::string said = said_by([&] {
+      run(
+          [] {
+            static bool over = false;
+            spawn([] { retry(over, [] { sleep_for(1h); }); }, {.name = "stubborn"}).detach();
+            // On its way out, at the end, it needs timers and the kernel.
+            spawn([] {
+              try {
+                sleep_for(1h);
+              } catch (const Cancelled&) {
+                shield([] {
+                  auto [near, far] = UnixStream::pair();
+                  auto writer = spawn([&far = far] { sleep_for(20ms), far.write_all("x"); });
+                  char byte[1];
+                  near.read_exactly(byte);
+                  over = true;
+                });
+                throw;
+              }
+            }).detach();
+            yield();
+          },
+          {.virtual_time = virtual_time});
+    });
+    BOOST_TEST(count(said, "\n") <= 1, said);
+  }
+}
+
+// Cancelled again and again, the pause of such a loop is still one.
+BOOST_AUTO_TEST_CASE(the_pause_of_a_loop_that_catches_it_cannot_be_cancelled) {
+  const std::string said = said_by([] {
+    run(
+        [] {
+          bool over = false;
+          int throws = 0;
+          auto task = spawn([&] { retry(over, [&] { ++throws, sleep_for(1h); }); });
+          yield();
+          task.cancel();
+          while (throws < 1001) yield();
+          const int before = throws;
+          for (int i = 0; i < 100; ++i) task.cancel(), yield();
+          if (throws > before) std::abort();
+          over = true;
+          task.get();
+        },
+        {.virtual_time = true});
+  });
+  BOOST_TEST(count(said, "\n") == 1, said);
+}
+
+WEFT_TEST_CASE(a_destructor_that_waits_again_and_again_while_unwinding_is_not_slowed) {
+  struct Waits {
+    ~Waits() {
+      for (int i = 0; i < 3000; ++i) yield();
+    }
+  };
+  auto task = spawn([] {
+    const Waits waits;
+    sleep_for(1h);
+  });
+  run_until_blocked();
+  const TimePoint start = now();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST((now() == start));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "tests/fixture.h"
+#include "tests/scheduler_thread.h"
 #include "weft/fiber/sanitizers.h"
+#include "weft/fiber/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(timeout)
 
@@ -303,6 +305,187 @@ WEFT_TEST_CASE(timeouts_that_did_not_expire_leave_nothing) {
   promise.set_value();
   group.join();
   BOOST_TEST(timers.size() == 0u);
+}
+
+// ---- yield() ------------------------------------------------------------------------------------
+
+namespace {
+
+// Computes until the machine's clock says that a deadline is over, whose timer has had no turn.
+void compute_past(TimePoint deadline) {
+  while (Clock::now() <= deadline) {
+  }
+}
+
+bool yield_is_cancelled() {
+  try {
+    yield();
+  } catch (const Cancelled&) {
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+WEFT_SHUFFLED_TEST_CASE(no_time_at_all_ends_the_first_yield) {
+  BOOST_CHECK_THROW(with_timeout(0s, [] { yield(); }), TimeoutError);
+  BOOST_CHECK_THROW(with_deadline(now() - 1h, [] { yield(); }), TimeoutError);
+  BOOST_CHECK_THROW(with_deadline(kPast, [] { yield(); }), TimeoutError);
+  with_timeout(1ns, [] { yield(); });
+  with_deadline(kForever, [] { yield(); });
+  yield();
+  BOOST_TEST(Scheduler::current().timers().empty());
+}
+
+WEFT_TEST_CASE(others_run_before_a_yield_throws) {
+  bool ran = false;
+  auto other = spawn([&] { ran = true; });
+  BOOST_CHECK_THROW(with_timeout(0s, [] { yield(); }), TimeoutError);
+  BOOST_TEST(ran);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_yield_throws_as_soon_as_the_time_is_over) {
+  for (int i = 0; i < 100; ++i) {
+    int yields = 0;
+    BOOST_CHECK_THROW(with_timeout(100us,
+                                   [&] {
+                                     compute_past(now() + 100us);
+                                     for (;; ++yields) yield();
+                                   }),
+                      TimeoutError);
+    BOOST_TEST(yields == 0);
+  }
+  BOOST_TEST(Scheduler::current().timers().empty());
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_yield_sees_that_outer_timeouts_are_over) {
+  std::string who;
+  // All at once: the outermost gets it.
+  try {
+    with_timeout(50us, [&] {
+      try {
+        with_timeout(1h, [&] {
+          with_timeout(100us, [&] {
+            compute_past(now() + 100us);
+            yield();
+            who += '?';
+          });
+        });
+      } catch (const TimeoutError&) {
+        who += '2';
+      }
+    });
+  } catch (const TimeoutError&) {
+    who += '1';
+  }
+  // The inner one alone.
+  try {
+    with_timeout(1h, [&] {
+      try {
+        with_timeout(50us, [&] {
+          compute_past(now() + 50us);
+          yield();
+          who += '?';
+        });
+      } catch (const TimeoutError&) {
+        who += '4';
+      }
+      yield();
+      who += '5';
+    });
+  } catch (const TimeoutError&) {
+    who += '3';
+  }
+  BOOST_TEST(who == "145");
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_yield_in_a_shield_does_not_see_what_is_around_it) {
+  bool in_shield = false;
+  BOOST_CHECK_THROW(with_timeout(50us,
+                                 [&] {
+                                   compute_past(now() + 50us);
+                                   shield([&] {
+                                     yield();
+                                     with_timeout(1h, [] { yield(); });
+                                     BOOST_CHECK_THROW(with_timeout(0s, [] { yield(); }),
+                                                       TimeoutError);
+                                     yield();
+                                     in_shield = true;
+                                   });
+                                   yield();
+                                   BOOST_ERROR("it went on");
+                                 }),
+                    TimeoutError);
+  BOOST_TEST(in_shield);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_yield_while_unwinding_does_not_throw_though_the_time_is_over) {
+  bool cleaned = false;
+  struct Cleanup {
+    bool& cleaned;
+    ~Cleanup() {
+      for (int i = 0; i < 100; ++i) yield();
+      cleaned = true;
+    }
+  };
+  BOOST_CHECK_THROW(with_timeout(0s,
+                                 [&] {
+                                   const Cleanup cleanup{cleaned};
+                                   throw std::runtime_error("mine");
+                                 }),
+                    std::runtime_error);
+  BOOST_TEST(cleaned);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_yield_with_time_left_does_not_throw) {
+  with_timeout(1s, [] {
+    for (int i = 0; i < 1000; ++i) yield();
+  });
+  auto task = spawn([] {
+    return with_timeout(1s, [] {
+      sleep_for(999ms);
+      return yield_is_cancelled();
+    });
+  });
+  BOOST_TEST(!task.get());
+}
+
+// What waits without a timeout around it reads no clock: it has no deadline to compare.
+BOOST_AUTO_TEST_CASE(a_yield_reads_the_clock_only_where_a_timeout_may_be_over) {
+  class CountingPort final : public Port {
+   public:
+    TimePoint now() const noexcept override {
+      ++readings;
+      return inner_.now();
+    }
+    bool is_virtual() const noexcept override { return true; }  // turns are counted
+    bool wait(TimePoint deadline) override { return inner_.wait(deadline); }
+    void wake() noexcept override { inner_.wake(); }
+    mutable int readings = 0;
+
+   private:
+    ThreadPort inner_;
+  } port;
+  const auto readings = [&](auto f) {
+    const int before = port.readings;
+    f();
+    return port.readings - before;
+  };
+  const auto yields = [] {
+    for (int i = 0; i < 100; ++i) yield();
+  };
+  run_on(port, [&] {
+    yield();
+    BOOST_TEST(readings(yields) == 0);
+    with_timeout(1h, [&] {
+      BOOST_TEST(readings(yields) == 100);
+      BOOST_TEST(readings([&] { shield(yields); }) == 0);
+      BOOST_TEST(readings([&] { with_deadline(kForever, yields); }) == 100);
+    });
+    BOOST_TEST(readings(yields) == 0);
+    with_deadline(kForever, [&] { BOOST_TEST(readings(yields) == 0); });
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
