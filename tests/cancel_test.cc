@@ -633,8 +633,12 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_that_throws_at_once_lets_others_run_first) {
   };
   for (const auto& wait : waits) {
     bool over = false;
-    auto task = spawn([&] { retry(over, wait); });
-    run_until_blocked();
+    bool begun = false;
+    auto task = spawn([&] {
+      begun = true;
+      retry(over, wait);
+    });
+    while (!begun) yield();
     task.cancel();
     for (int i = 0; i < 3; ++i) yield();
     BOOST_TEST(!task.done());
@@ -717,7 +721,7 @@ BOOST_AUTO_TEST_CASE(a_loop_in_an_expired_timeout_is_told_and_slowed_too) {
     run(
         [] {
           bool over = false;
-          auto task = spawn([&] { with_timeout(1s, [&] { retry(over, [] { yield(); }); }); },
+          auto task = spawn([&] { with_timeout(1s, [&] { retry(over, [] { sleep_for(1h); }); }); },
                             {.name = "late"});
           const TimePoint start = now();
           sleep_for(10s);
@@ -818,7 +822,7 @@ BOOST_AUTO_TEST_CASE(the_pause_of_a_loop_that_catches_it_cannot_be_cancelled) {
           auto task = spawn([&] { retry(over, [&] { ++throws, sleep_for(1h); }); });
           yield();
           task.cancel();
-          while (throws < 1001) yield();
+          while (throws < 1002) yield();  // the first has waited
           const int before = throws;
           for (int i = 0; i < 100; ++i) task.cancel(), yield();
           if (throws > before) std::abort();
