@@ -5,6 +5,8 @@
 
 namespace weft {
 
+static_assert(alignof(Heir) >= 8);  // the word has three marks beside its address
+
 bool Mutex::try_lock_for(Duration time) {
   return lock_free() || lock_slowly(deadline_within(time));
 }
@@ -27,8 +29,8 @@ bool Mutex::lock_slowly(TimePoint deadline) {
   Heir heir("Mutex::lock", 0);
   if (!queue_.wait(lock, heir, deadline)) return false;
   // Acquire: somebody may have had it since the wake-up, and offered it again.
-  std::uintptr_t offer = offer_to(heir);
-  if (replace(word_, offer, self | kContended, std::memory_order_acquire)) [[likely]]
+  std::uintptr_t offered = offer_to(heir, false);
+  if (replace(word_, offered, self | kContended, std::memory_order_acquire)) [[likely]]
     return true;
   return lock_passed_over(lock, heir, deadline);
 }
@@ -60,8 +62,8 @@ bool Mutex::take_offer() noexcept {
   const WaitQueue::Lock lock(queue_);
   std::uintptr_t word = word_.load(std::memory_order_relaxed);
   if (!(word & kOffered)) return false;
-  auto* const heir = reinterpret_cast<Heir*>(word & ~(kContended | kOffered | kGuarded));
-  if (word & kGuarded && !heir->gives_way()) return false;
+  auto* const heir = reinterpret_cast<Heir*>(word & ~(kContended | kOffered | kFirm));
+  if (word & kFirm && !heir->gives_way()) return false;
   // Acquire: pairs with the release in unlock_slowly(). It fails if the heir has accepted. If it
   // succeeds, the heir will need the lock to go on.
   if (!replace(word_, word, caller() | kContended, std::memory_order_acquire)) return false;
@@ -80,19 +82,18 @@ void Mutex::unlock_slowly() {
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
     WaitQueue::Lock lock(queue_);
+    // Release, here and below: an heir, or whoever takes its offer, sees what this one did.
     if (passed_over_) {
-      // Guarded: it may run already, and must not be done with the mutex before the lock is
-      // released here.
-      word_.store(offer_to(*passed_over_) | kGuarded, std::memory_order_release);
+      // It may run and accept before the lock is released here, but its own unlock() needs the
+      // lock.
+      word_.store(offer_to(*passed_over_, passed_over_->is_firm()), std::memory_order_release);
       passed_over_ = nullptr;
       return;
     }
     if (auto* const heir = static_cast<Heir*>(queue_.claim(lock))) {
-      // Guarded if firm: a try looks at the heir itself then. kContended stays set even if nobody
-      // waits any more: where there were two, the other comes back soon, and need not set it again.
-      // Release: whoever takes the offer sees what this one did.
-      const std::uintptr_t guarded = heir->is_firm() ? kGuarded : 0;
-      word_.store(offer_to(*heir) | guarded, std::memory_order_release);
+      // kContended stays set even if nobody waits any more: where there were two, the other comes
+      // back soon, and need not set it again.
+      word_.store(offer_to(*heir, heir->is_firm()), std::memory_order_release);
       lock.unlock();
       heir->resume();
       return;

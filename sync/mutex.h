@@ -72,14 +72,15 @@ class Mutex {
   static constexpr std::uintptr_t kFree = 0;
   static constexpr std::uintptr_t kContended = 1;
   static constexpr std::uintptr_t kOffered = 2;
-  static constexpr std::uintptr_t kGuarded = 4;
+  static constexpr std::uintptr_t kFirm = 4;
 
   static std::uintptr_t caller() noexcept {
     return reinterpret_cast<std::uintptr_t>(Scheduler::caller_id());
   }
 
-  static std::uintptr_t offer_to(const Heir& heir) noexcept {
-    return reinterpret_cast<std::uintptr_t>(&heir) | kOffered | kContended;
+  static std::uintptr_t offer_to(const Heir& heir, bool firm) noexcept {
+    const std::uintptr_t mark = firm ? kFirm : 0;
+    return reinterpret_cast<std::uintptr_t>(&heir) | kOffered | kContended | mark;
   }
 
   bool lock_free() noexcept {
@@ -100,8 +101,8 @@ class Mutex {
 
   // kFree; or who has it, with kContended if others may wait; or, with kOffered and kContended, the
   // Heir that it is offered to. Once kContended is set, the word changes under the queue's lock
-  // only, with one exception: an heir accepts without it. With kGuarded the heir needs the lock,
-  // too, so that it is still there for whoever holds that lock.
+  // only, except that an heir accepts without it. With kFirm it takes the lock for that: a try
+  // looks at the heir itself, which so is still there.
   Atomic<std::uintptr_t> word_{kFree};
   WaitQueue queue_;
   // Whose offer was taken, and who has not run since; or null. It comes before those in the queue.

@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(readers_and_writers_exclude_each_other_whoever_takes_the_of
   check<State>({write, read, try_to_read}, 2);
   check<State>({write, read, try_to_write}, 2);
   check<State>({write, write_soon, try_to_read}, 2);
-  check<State>({write, read, read, try_to_write}, 1);
+  check<State>({write, read, read, try_to_write}, 2);
   check<State>({write, write_soon, read, try_to_read}, 1);
 }
 
@@ -260,7 +260,7 @@ BOOST_AUTO_TEST_CASE(a_writer_that_was_passed_over_and_is_cancelled_lets_in_the_
                   state.read();
                 },
                 [](State& state) { state.writer.cancel(); }},
-               2);
+               1);
 }
 
 BOOST_AUTO_TEST_CASE(a_reader_gets_in_though_the_writer_before_it_gives_up) {
@@ -547,7 +547,7 @@ BOOST_AUTO_TEST_CASE(several_permits_go_to_those_who_acquire_and_those_who_try) 
                   if (state.semaphore.try_acquire()) state.semaphore.release();
                   state.semaphore.release();
                 }},
-               2);
+               1);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_to_release_may_destroy_a_semaphore_whose_offers_were_taken) {
