@@ -166,7 +166,7 @@ void TaskGroup::refuse(Fiber& fiber) {
     // Another thread may have asked for it, and this one not have looked yet.
     if (self->group == this) self->cancel();
     CancelScope::serve_interrupts(*self);
-    if (cancellation_due(*self)) throw_cancelled();
+    if (cancellation_due(*self)) Scheduler::refuse_wait();
   }
   throw std::runtime_error(
       "weft::TaskGroup::spawn: the group is shutting down: a child has failed, or it was "
