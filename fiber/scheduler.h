@@ -255,6 +255,9 @@ class Scheduler {
   void serve(Fiber& fiber) noexcept;
 
  private:
+  // How many resumptions a turn has where nothing may depend on time.
+  static constexpr std::int64_t kCountedTurn = 4096;
+
   template <class F>
   Call& make_call(F&& f, const char* caller);
 
@@ -314,8 +317,9 @@ class Scheduler {
   const bool by_count_;              // by a number of resumptions, and by nothing else
   bool cut_short_ = false;           // at the next switch
   std::int64_t stride_ = 1;          // resumptions between two looks at the time stamp
-  std::uint64_t turn_ticks_ = 0;     // how long a turn lasts; never too long
+  std::uint64_t turn_ticks_ = 0;     // how long a turn lasts, never too long; 0: not known
   std::uint64_t turn_began_ = 0;     // when, in ticks
+  TimePoint turn_clock_ = kPast;     // the same by the clock, where turn_ticks_ is 0
   std::uint64_t stamped_ = 0;        // the last look
   TimePoint clock_read_ = kPast;     // a reading of the clock,
   std::uint64_t clock_stamped_ = 0;  // and the time stamp just after it

@@ -19,12 +19,10 @@ constexpr Duration kTurn = std::chrono::microseconds(100);
 // At most so many resumptions between two looks at the time stamp, which bounds what fibers that
 // suddenly run for long can delay. A look costs some 14 ns: 0.4 ns a switch.
 constexpr std::int64_t kMaxStride = 32;
-// How many resumptions a turn has where nothing may depend on time.
-constexpr std::int64_t kCountedTurn = 4096;
 // How far apart two readings of the clock are, at least, from which the time stamp's rate is taken.
 constexpr Duration kBaseline = std::chrono::microseconds(5);
-// What a turn lasts at first, in ticks: even of the slowest time stamps no more than kTurn.
-constexpr double kFirstTicks = 100;
+// More ticks than a time stamp counts in a nanosecond.
+constexpr double kMaxRate = 10;
 // Where the clock stands still, look outside after so many turns.
 constexpr int kMaxTurnsUnpolled = 256;
 
@@ -73,6 +71,7 @@ void Scheduler::attach() {
   loop_.context.adopt_thread();
   switch_.bind();
   port_.enter();
+  begin_turn();
 }
 
 void Scheduler::detach() noexcept {
@@ -168,6 +167,8 @@ void Scheduler::begin_turn() noexcept {
     budget_ = kCountedTurn - 1;
     return;
   }
+  if (turn_ticks_ == 0) [[unlikely]]
+    turn_clock_ = read_clock();
   turn_began_ = stamped_ = stamp();
   budget_ = stride_ - 1;
 }
@@ -178,6 +179,13 @@ void Scheduler::begin_turn() noexcept {
 // over. Where slices have become long each is looked at, until they are short again.
 [[gnu::noinline]] bool Scheduler::turn_is_over() noexcept {
   if (by_count_ || cut_short_) return true;
+  if (turn_ticks_ == 0) [[unlikely]] {
+    // The rate is not known yet, or the time stamp stands still.
+    const TimePoint now = read_clock();
+    if (now == turn_clock_ || now - turn_clock_ >= kTurn) return true;
+    budget_ = 0;
+    return false;
+  }
   const std::uint64_t now = stamp();
   const bool quick = now - stamped_ < turn_ticks_ / 8;
   stride_ = quick ? std::min(2 * stride_, kMaxStride) : 1;
@@ -203,7 +211,8 @@ TimePoint Scheduler::read_clock() noexcept {
     const auto ticks = static_cast<std::int64_t>(before - clock_stamped_);
     const double fitting = static_cast<double>(kTurn.count()) * static_cast<double>(ticks) /
                            static_cast<double>(passed.count());
-    const double most = std::max(2 * static_cast<double>(turn_ticks_), kFirstTicks);
+    const double most = turn_ticks_ != 0 ? 2 * static_cast<double>(turn_ticks_)
+                                         : kMaxRate * static_cast<double>(kTurn.count());
     turn_ticks_ = static_cast<std::uint64_t>(std::clamp(fitting, 0.0, most));
   }
   clock_read_ = now;

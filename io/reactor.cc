@@ -14,7 +14,6 @@
 #include <string>
 
 #include "weft/fiber/sanitizers.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/io/error.h"
 
 namespace weft {
@@ -151,10 +150,7 @@ void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
   const std::unique_ptr<Foreign, decltype(leave)> stay(&foreign, leave);
   const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
   if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
-    if (error == EPERM) {  // a file, say, which is always ready
-      Scheduler::count_wait();
-      return;
-    }
+    if (error == EPERM) return;  // a file, say, which is always ready
     fail(error, {what, " of descriptor ", decimal(fd)});
   }
   WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];

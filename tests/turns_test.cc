@@ -72,11 +72,11 @@ constexpr Duration kTurn = 100us;
 constexpr int kStride = 32;  // slices, at most, beyond it
 
 // A phase in which a turn has as many resumptions as it can.
-void be_quick(OwnClock& clock) {
+void be_quick(OwnClock& clock, int times = 15'000) {
   auto other = spawn([&] {
-    for (int i = 0; i < 50'000; ++i) clock.pass(10ns), yield();
+    for (int i = 0; i < times; ++i) clock.pass(10ns), yield();
   });
-  for (int i = 0; i < 50'000; ++i) clock.pass(10ns), yield();
+  for (int i = 0; i < times; ++i) clock.pass(10ns), yield();
   other.get();
 }
 
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_turn_of_quick_fibers_lasts_a_tenth_of_a_millisecond) {
   const Duration longest = clock.longest_in([&] {
     be_quick(clock);
     clock.begin();
-    be_quick(clock);
+    be_quick(clock, 50'000);
     BOOST_TEST(clock.looks() >= 9);
     BOOST_TEST(clock.looks() <= 12, clock.looks() << " looks in a millisecond");
   });
@@ -277,7 +277,7 @@ BOOST_AUTO_TEST_CASE(a_time_stamp_that_goes_back_ends_the_turn) {
       for (int n = 0; n < 1000; ++n) clock.pass(100ns), yield();
       clock.stamp() -= 50'000 * OwnClock::kTicks;
     }
-    BOOST_TEST(clock.looks() >= 100);
+    BOOST_TEST(clock.looks() >= 50);
   });
   BOOST_TEST(longest.count() <= Duration(2 * kTurn).count());
 }
