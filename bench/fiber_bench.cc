@@ -262,6 +262,56 @@ void measure_timeout(Bench& bench) {
   bench.print(clock);
 }
 
+// ---- Lateness -----------------------------------------------------------------------------------
+
+// By how many milliseconds a sleep of 10 ms is late that begins after a long quick phase, beside
+// two fibers that from then on compute for `slice` between two yields.
+double lateness(Runtime& runtime, Duration slice) {
+  constexpr long kQuick = 50'000;
+  constexpr int kMostSlices = 5'000;
+  return runtime.run([&] {
+    bool quick = true;
+    const auto hurry = [&] {
+      while (quick) yield();
+    };
+    Task<void> first = spawn(hurry);
+    Task<void> second = spawn(hurry);
+    for (long i = 0; i < kQuick; ++i) yield();
+    quick = false;
+    Task<Duration> sleeper = spawn([] {
+      const TimePoint end = now() + 10ms;
+      sleep_until(end);
+      return now() - end;
+    });
+    const auto compute = [&] {
+      for (int i = 0; i < kMostSlices && !sleeper.done(); ++i) {
+        for (const TimePoint end = now() + slice; now() < end;) {
+        }
+        yield();
+      }
+    };
+    Task<void> third = spawn(compute);
+    compute();
+    return std::chrono::duration<double, std::milli>(sleeper.get()).count();
+  });
+}
+
+void measure_lateness(Bench& bench) {
+  constexpr double kMostSlices = 32;
+  Runtime runtime;
+  for (const Duration slice : {Duration(100us), Duration(1ms), Duration(5ms)}) {
+    Samples all;
+    for (int i = 0; i < bench.rounds(); ++i) all.add(lateness(runtime, slice));
+    const double ms = std::chrono::duration<double, std::milli>(slice).count();
+    Row row{.what = "10 ms sleep beside slices of " + number(ms) + " ms: worst lateness",
+            .unit = "ms",
+            .weft = {all.quantile(1)},
+            .goal = 0.1 + kMostSlices * ms};
+    bench.print(row);
+    bench.note(text("median %.2f ms", all.median()));
+  }
+}
+
 // ---- A million ----------------------------------------------------------------------------------
 
 // Seconds until all have woken, seconds for the shutdown, seconds of processor time, those of it in
@@ -349,9 +399,9 @@ void measure_parked(Bench& bench) {
 
 void run_all(Bench& bench) {
   const std::pair<const char*, void (*)(Bench&)> figures[] = {
-      {"yield", measure_yield},       {"wake", measure_wake},     {"ring", measure_ring},
-      {"spawn", measure_spawn},       {"burst", measure_burst},   {"timeout", measure_timeout},
-      {"sleepers", measure_sleepers}, {"parked", measure_parked},
+      {"yield", measure_yield},       {"wake", measure_wake},         {"ring", measure_ring},
+      {"spawn", measure_spawn},       {"burst", measure_burst},       {"timeout", measure_timeout},
+      {"lateness", measure_lateness}, {"sleepers", measure_sleepers}, {"parked", measure_parked},
   };
   for (const auto& [name, measure] : figures) {
     if (bench.wants(name)) measure(bench);

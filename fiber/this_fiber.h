@@ -12,7 +12,9 @@ namespace weft {
 // What the running fiber does to itself. The waits also work on plain threads, where they block
 // the thread.
 
-// Lets the other ready fibers run first. A cancellation point.
+// Lets the other ready fibers run first. A cancellation point: throws Cancelled, afterwards, if a
+// cancellation has reached the fiber by then, or the time of a timeout around it is over. Inside a
+// with_timeout it reads the clock.
 inline void yield() { Scheduler::yield(); }
 
 // Waits. A cancellation point also where the time is over already; never returns early.

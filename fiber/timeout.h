@@ -13,7 +13,8 @@
 namespace weft {
 
 // Runs f in the calling fiber and returns its result; when the time is over before f has ended,
-// every wait in f throws Cancelled, and that turns into TimeoutError here.
+// every wait in f throws Cancelled, and that turns into TimeoutError here. Where it is over from
+// the beginning the first wait or yield() throws.
 //
 // Timeouts nest. A Cancelled belongs to the outermost scope that wants it: if an enclosing timeout
 // expired as well, or the task was cancelled, it passes through here unchanged. If f returns, or

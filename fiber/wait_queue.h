@@ -143,8 +143,8 @@ class WaitQueue {
   WaitQueue& operator=(const WaitQueue&) = delete;
 
   // Waits at the end of the queue until claimed: true, or until `deadline`: false.
-  // Releases the lock, and comes back without it. Throws Cancelled, before or during the wait,
-  // and then was not claimed. On a plain thread the deadline counts on the machine's clock.
+  // Releases the lock, and comes back without it. Throws Cancelled, before the wait, when others
+  // have run, or during it, and then was not claimed. On a plain thread the deadline counts on the machine's clock.
   bool wait(Lock& lock, Waiter& waiter, TimePoint deadline);
   bool wait(Lock& lock, TimePoint deadline, const char* what) {
     Waiter waiter(what);

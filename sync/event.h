@@ -34,7 +34,8 @@ class Event {
     return state_.load(std::memory_order_acquire) == State::kSet;
   }
 
-  // Waits until the flag is set. A cancellation point, unless it is set.
+  // Waits until the flag is set. A cancellation point, unless it is set. Other fibers may run
+  // first, also where it is.
   void wait() {
     Scheduler::count_wait();
     if (!is_set()) wait_slowly(kForever);

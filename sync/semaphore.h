@@ -30,7 +30,7 @@ class Semaphore {
   Semaphore& operator=(const Semaphore&) = delete;
 
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; who is
-  // cancelled has no permit.
+  // cancelled has no permit. Other fibers may run first, also where there is one.
   void acquire() {
     Scheduler::count_wait();
     if (!acquire_free()) acquire_slowly(kForever);
