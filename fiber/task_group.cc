@@ -59,6 +59,7 @@ void TaskGroup::check_no_child(const char* sentence) const {
 
 void TaskGroup::join() {
   check_no_child("weft::TaskGroup::join: a child cannot wait for its own group");
+  Scheduler::count_wait();
   finish(nullptr);
 }
 

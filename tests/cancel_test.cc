@@ -604,8 +604,6 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_that_throws_at_once_lets_others_run_first) {
   full.push(1);
   Barrier barrier(2);
   Promise<void> never;
-  TaskGroup group;
-  group.spawn([&] { never.future().get(); });
   const std::vector<std::function<void()>> waits{
       [] { yield(); },
       [] { sleep_for(1h); },
@@ -624,7 +622,11 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_that_throws_at_once_lets_others_run_first) {
       [&] { Event().wait(); },
       [&] { barrier.arrive_and_wait(); },
       [&] { never.future().wait(); },
-      [&] { group.join(); },
+      [&] {
+        TaskGroup group;
+        group.spawn([&] { never.future().get(); });
+        group.join();
+      },
       [&] {
         const std::vector futures{never.future()};
         wait(futures);

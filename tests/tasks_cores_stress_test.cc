@@ -147,7 +147,13 @@ class Forest {
       auto child = [this, depth, seed = draw(random), present = Present(present_)] {
         seed % 2 ? (void)live(depth, seed) : live_or_fail(depth, seed);
       };
-      group.spawn(std::move(child), anywhere(random));
+      try {
+        group.spawn(std::move(child), anywhere(random));
+      } catch (const Failure&) {
+        throw;
+      } catch (const std::runtime_error&) {  // one has failed already
+        break;
+      }
     }
     if (random() % 4 == 0) group.cancel();
     try {
