@@ -303,7 +303,7 @@ void measure_lateness(Bench& bench) {
     Samples all;
     for (int i = 0; i < bench.rounds(); ++i) all.add(lateness(runtime, slice));
     const double ms = std::chrono::duration<double, std::milli>(slice).count();
-    Row row{.what = "10 ms sleep beside slices of " + number(ms) + " ms: worst lateness",
+    Row row{.what = "sleep beside slices of " + number(ms) + " ms, at worst late by",
             .unit = "ms",
             .weft = {all.quantile(1)},
             .goal = 0.1 + kMostSlices * ms};

@@ -196,7 +196,7 @@ class Scheduler {
     Scheduler* const here = current_scheduler;
     return here && --here->budget_ < 0;
   }
-  static void let_loop_look() noexcept;
+  [[gnu::cold]] static void let_loop_look() noexcept;
 
   // Throws Cancelled in the running fiber, which was about to wait: others run first. A fiber that
   // catches it and tries again, over and over, is reported, and slowed down.

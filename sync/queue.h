@@ -303,7 +303,7 @@ class BasicQueue<T, Store>::Iterator {
   explicit Iterator(BasicQueue& queue) : queue_(&queue) { queue_->pop_into(item_, kForever); }
 
   T&& operator*() const noexcept { return std::move(*item_); }
-  Iterator& operator++() {
+  [[gnu::always_inline]] Iterator& operator++() {  // as pop_into() is
     item_.reset();
     queue_->pop_into(item_, kForever);
     return *this;
