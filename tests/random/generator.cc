@@ -16,6 +16,7 @@ struct Place {
   bool strict = false;  // nor by a timeout around it: an exception is in flight
   bool joins = true;    // children may be joined
   bool condition = false;     // the condition may be waited for without limit
+  bool handler = false;       // an exception is being handled
   bool late = false;          // a timeout around it may be over from the start
   unsigned held = 0;          // mutexes, a bit each
   int depth = 0;              // of scopes
@@ -93,7 +94,7 @@ class Generator {
       }
     }
     for (Op& op : block(place, 2 + below(10))) ops.push_back(std::move(op));
-    if (one_in(4)) ops.push_back({{.what = Do::kThrow, .number = ++numbers_}});
+    if (one_in(4)) ops.push_back(failure());
     program_.fibers[static_cast<std::size_t>(fiber)] = std::move(ops);
     --level_;
     budget_ = budget;
@@ -154,10 +155,14 @@ class Generator {
         return make_scope(op, place);
       default:
         if (place.depth == 0 && !one_in(4)) return false;
-        op.what = Do::kThrow;
-        op.number = ++numbers_;
+        op = failure();
         return true;
     }
+  }
+
+  Op failure() {
+    if (one_in(4)) return {{.what = Do::kThrowSaved}};
+    return {{.what = Do::kThrow, .number = ++numbers_}};
   }
 
   bool pick(Op& op, const Place& place, std::initializer_list<Do> all) {
@@ -180,6 +185,7 @@ class Generator {
   bool make_mutex(Op& op, const Place& place) {
     op.object = dice_.object(Family::kMutex, Program::kMutexes);
     if (place.depth > 4) return false;
+    if (one_in(4)) return make_lock_all(op, place);
     const bool shared = op.object == Program::kSharedMutex && one_in(2);
     // Whether the time of a shared lock is over already cannot be told from the record.
     if (op.object == Program::kSharedMutex && place.late) return false;
@@ -189,6 +195,29 @@ class Generator {
     if (!possible || place.held >> op.object & 1) return false;
     if (op.object == Program::kSharedMutex && op.time == 0) op.time = 1;
     op.body = block(holding(op.object, place));
+    if (one_in(2)) {
+      op.body.insert(op.body.begin(), {{.what = Do::kSleep, .time = dice_.time()}});
+    }
+    return true;
+  }
+
+  // While std::lock waits it holds none of them.
+  bool make_lock_all(Op& op, const Place& place) {
+    if (place.bounded) return false;
+    op = {{.what = Do::kLockAll}};
+    Place inside = place;
+    const int count = 2 + below(2);
+    for (int chosen = 0, tries = 0; chosen < count; ++tries) {
+      if (tries == 10) return false;
+      const int mutex = below(Program::kMutexes);
+      const bool last = mutex == Program::kSharedMutex;
+      if (inside.held >> mutex & 1 || (last && place.late)) continue;
+      inside = holding(mutex, inside);
+      op.number = 10 * op.number + (last && one_in(2) ? kSharedDigit : mutex + 1);
+      ++chosen;
+    }
+    inside.depth = place.depth + 1;
+    op.body = block(inside);
     if (one_in(2)) {
       op.body.insert(op.body.begin(), {{.what = Do::kSleep, .time = dice_.time()}});
     }
@@ -244,7 +273,9 @@ class Generator {
       return true;
     }
     if (one_in(3)) {
-      return pick(op, place, {Do::kSetValue, Do::kSetValue, Do::kSetException, Do::kBreakPromise});
+      return pick(op, place,
+                  {Do::kSetValue, Do::kSetValue, Do::kSetException, Do::kSetSaved,
+                   Do::kBreakPromise, Do::kDropFuture});
     }
     return pick(op, place, {Do::kGetFuture, Do::kGetFuture, Do::kWaitFutureFor});
   }
@@ -271,7 +302,7 @@ class Generator {
     if (!may_start()) return false;
     op.eager = one_in(4);
     if (one_in(5) && place.joins && !place.bounded) {
-      op = {{.what = Do::kGather, .object = ++groups_}};
+      op = {{.what = one_in(2) ? Do::kGather : Do::kGatherAll, .object = ++groups_}};
       for (int count = 1 + below(3); count > 0 && may_start(); --count) {
         const int child = new_fiber();
         op.number |= std::int64_t{1} << child;
@@ -322,6 +353,7 @@ class Generator {
         op.time = dice_.time_or_none();
         if (op.what == Do::kDeadline || op.time == 0) inside.late = true;
         if (!place.strict) inside.bounded = false;
+        if (one_in(4)) return make_late_failure(op, inside);
         break;
       case 3:
         op.what = Do::kShield;
@@ -331,7 +363,7 @@ class Generator {
       case 4:
       case 5:
         op = {{.what = Do::kTry, .all = one_in(3), .rethrow = one_in(3)}};
-        op.part = block(inside, 1 + below(2));
+        make_handler(op, inside);
         break;
       case 6: {
         if (place.strict) return false;
@@ -349,37 +381,77 @@ class Generator {
     return true;
   }
 
+  // The body of a scope that ends while a child fails because of that.
+  bool make_late_failure(Op& op, const Place& place) {
+    if (place.bounded || !place.joins || !may_start()) return false;
+    Op group{{.what = one_in(3) ? Do::kWithGroup : Do::kGroup, .object = ++groups_}};
+    Op attempt{{.what = Do::kTry, .all = true}};
+    attempt.body.push_back({{.what = Do::kSleep, .time = 10 * dice_.time()}});
+    attempt.part.push_back(failure());
+    const int child = new_fiber();
+    program_.fibers[static_cast<std::size_t>(child)].push_back(std::move(attempt));
+    group.body.push_back({{.what = Do::kSpawn,
+                           .object = child,
+                           .number = group.object,
+                           .into = Into::kGroup,
+                           .eager = one_in(2)}});
+    group.body.push_back({{.what = Do::kSleep, .time = dice_.time()}});
+    for (Op& more : block(place, below(2))) group.body.push_back(std::move(more));
+    if (one_in(2)) group.body.push_back(failure());
+    op.body.push_back(std::move(group));
+    return true;
+  }
+
+  void make_handler(Op& op, const Place& place) {
+    Place handler = place;
+    handler.handler = true;
+    op.part = block(handler, 1 + below(2));
+    if (one_in(op.all ? 2 : 4)) op.part.insert(op.part.begin(), {{.what = Do::kSave}});
+    if (one_in(4)) op.part.push_back(failure());
+  }
+
   bool make_group(Op& op, const Place& place) {
     if (place.bounded || !place.joins || !may_start()) return false;
-    op = {{.what = Do::kGroup, .object = ++groups_}};
+    op = {{.what = one_in(2) ? Do::kGroup : Do::kWithGroup, .object = ++groups_}};
+    fill_group(op, place, op.what == Do::kGroup);
+    return true;
+  }
+
+  // The body of a group that this fiber joins or, with_body, is the body of.
+  void fill_group(Op& op, const Place& place, bool with_body) {
+    const int group = op.object;
     Place inside = place;
     ++inside.depth;
-    inside.groups.push_back(op.object);
+    inside.groups.push_back(group);
     op.body = block(inside);
-    for (int count = 1 + below(3); count > 0 && may_start(); --count) {
-      const int child = new_fiber();
-      op.body.push_back({{.what = Do::kSpawn,
-                          .object = child,
-                          .number = op.object,
-                          .into = Into::kGroup,
-                          .eager = one_in(4)}});
-      fill(child, op.object);
-    }
-    if (one_in(6)) op.body.push_back({{.what = Do::kCancelGroup, .object = op.object}});
+    for (int count = 1 + below(3); count > 0 && may_start(); --count) add_child(op, group);
+    if (one_in(6)) op.body.push_back({{.what = Do::kCancelGroup, .object = group}});
     for (Op& more : block(inside, below(2))) op.body.push_back(std::move(more));
-    if (!one_in(5)) {
-      const bool again = one_in(2) && may_start();
-      const bool caught = again || one_in(2);
-      op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = caught}});
-      if (again) {  // a joined group is as new
-        const int child = new_fiber();
-        op.body.push_back(
-            {{.what = Do::kSpawn, .object = child, .number = op.object, .into = Into::kGroup}});
-        fill(child, op.object);
-        op.body.push_back({{.what = Do::kJoinGroup, .object = op.object, .caught = one_in(2)}});
+    for (int joins = below(4); joins > 0; --joins) {
+      // A joined group is as new.
+      Op join{{.what = Do::kJoinGroup, .object = group, .caught = joins > 1 || one_in(2)}};
+      if (with_body && one_in(3)) {
+        join.what = Do::kWithGroup;
+        fill_group(join, inside, false);
+        const Op sleep{{.what = Do::kSleep, .time = dice_.time()}};
+        if (one_in(2)) join.body.insert(join.body.begin(), sleep);
+        if (one_in(2)) op.body.push_back(sleep);
       }
+      op.body.push_back(std::move(join));
+      if (one_in(3)) op.body.push_back({{.what = Do::kFailures, .object = group}});
+      if (joins > 1 && may_start()) add_child(op, group);
     }
-    return true;
+  }
+
+  void add_child(Op& op, int group) {
+    const int child = new_fiber();
+    op.body.push_back({{.what = Do::kSpawn,
+                        .object = child,
+                        .number = group,
+                        .into = Into::kGroup,
+                        .eager = one_in(4),
+                        .caught = !one_in(3)}});
+    fill(child, group);
   }
 
   Dice dice_;

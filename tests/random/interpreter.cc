@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <shared_mutex>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "tests/random/recorder.h"
@@ -27,12 +29,14 @@ class Interpreter {
   Record run() {
     RunOptions options{.virtual_time = true, .cancel_on_signal = false};
     if (program_.shuffled) options.shuffle_seed = program_.seed;
+    Item::moves = [this] { recorder_.note_parked(); };
     weft::run(
         [this, main = body(0)]() mutable {
           begin_main();
           main();
         },
         options);
+    Item::moves = nullptr;
     objects_.empty([this](Step step, std::int64_t left) {
       note({Entry::kLeft, 0, 0, step, {Outcome::kOk, left}});
     });
@@ -52,12 +56,8 @@ class Interpreter {
 
   void begin_main() {
     recorder_.start();
-    Scheduler::current().set_exception_handler([this](std::exception_ptr exception) {
-      try {
-        std::rethrow_exception(std::move(exception));
-      } catch (...) {
-        note({Entry::kUnhandled, 0, 0, {}, caught_outcome()});
-      }
+    Scheduler::current().set_exception_handler([this](const std::exception_ptr& exception) {
+      note({Entry::kUnhandled, 0, 0, {}, outcome_of(exception)});
     });
   }
 
@@ -91,8 +91,8 @@ class Interpreter {
   }
 
   void execute(Self& self, const Op& op) {
-    if (op.what <= Do::kThrow) {
-      step(self, op, [&] { return SharedObjects::use_none(op); });
+    if (op.what <= Do::kThrowSaved) {
+      do_simple(self, op);
     } else if (op.what <= Do::kJoinQueue) {
       step(self, op, [&] { return objects_.use_queue(op); });
     } else if (op.what <= Do::kUnlockShared) {
@@ -109,11 +109,16 @@ class Interpreter {
       do_call(self, op);
     } else if (op.what <= Do::kStep) {
       do_tasks(self, op);
-    } else if (op.what <= Do::kGather) {
+    } else if (op.what <= Do::kGatherAll) {
       do_group(self, op);
     } else {
       do_scope(self, op);
     }
+  }
+
+  void do_simple(Self& self, const Op& op) {
+    if (op.what == Do::kThrowSaved && !objects_.saved) return;
+    step(self, op, [&] { return objects_.use_none(op); });
   }
 
   void do_lock(Self& self, const Op& op) {
@@ -154,13 +159,71 @@ class Interpreter {
     execute(self, op.body);
   }
 
+  // A mutex for std::scoped_lock: what that does to it are steps.
+  class Lockable {
+   public:
+    Lockable(Interpreter& interpreter, Self& self, const Step& lock)
+        : interpreter_(interpreter), self_(self), mutex_(lock.object) {
+      if (lock.what == Do::kLockShared) {
+        lock_.emplace<2>(interpreter.objects_.shared_mutex, std::defer_lock);
+      } else if (lock.object == Program::kSharedMutex) {
+        lock_.emplace<1>(interpreter.objects_.shared_mutex, std::defer_lock);
+      } else {
+        auto& mutex = interpreter.objects_.mutexes[static_cast<std::size_t>(lock.object)];
+        auto& its = lock_.emplace<0>(mutex, std::defer_lock);
+        if (lock.object == 0) self.held = &its;
+      }
+    }
+
+    void lock() {
+      does(Do::kLock, Do::kLockShared, [](auto& its) { return done([&] { its.lock(); }); });
+    }
+    bool try_lock() {
+      does(Do::kTryLock, Do::kTryLockShared, [](auto& its) { return yes_or_no(its.try_lock()); });
+      return std::visit([](auto& its) { return its.owns_lock(); }, lock_);
+    }
+    void unlock() {
+      does(Do::kUnlock, Do::kUnlockShared, [](auto& its) { return done([&] { its.unlock(); }); });
+    }
+
+   private:
+    template <class F>
+    void does(Do exclusive, Do shared, F f) {
+      const Do what = lock_.index() == 2 ? shared : exclusive;
+      interpreter_.step(self_, {.what = what, .object = mutex_},
+                        [&] { return std::visit(f, lock_); });
+    }
+
+    Interpreter& interpreter_;
+    Self& self_;
+    const int mutex_;
+    std::variant<std::unique_lock<Mutex>, std::unique_lock<SharedMutex>,
+                 std::shared_lock<SharedMutex>>
+        lock_{};
+  };
+
+  void lock_all(Self& self, const Op& op) {
+    std::deque<Lockable> all;
+    for (const Step& lock : locks_of(op)) all.emplace_back(*this, self, lock);
+    if (all.size() == 2) {
+      const std::scoped_lock locked(all[0], all[1]);
+      execute(self, op.body);
+    } else {
+      const std::scoped_lock locked(all[0], all[1], all[2]);
+      execute(self, op.body);
+    }
+  }
+
   void do_promise(Self& self, const Op& op) {
     const auto i = static_cast<std::size_t>(op.object);
     const bool sets = op.what >= Do::kSetValue && op.what <= Do::kBreakPromise;
-    if (sets && !objects_.promises[i]) return;
+    if (sets ? !objects_.promises[i] : !objects_.futures[i].valid()) return;
+    if (op.what == Do::kSetSaved && !objects_.saved) return;
+    // Whoever waits has one of his own. It goes after the step.
+    const auto future =
+        sets || op.what == Do::kDropFuture ? Future<std::int64_t>() : objects_.futures[i];
     step(self, op, [&]() -> Outcome {
-      if (op.what <= Do::kBreakPromise) return objects_.use_future(op);
-      const auto& future = objects_.futures[i];
+      if (op.what <= Do::kDropFuture) return objects_.use_future(op, future);
       if (op.what == Do::kRemoveCallback) {
         return yes_or_no(future.remove_done_callback(callbacks_[op.number]));
       }
@@ -283,8 +346,15 @@ class Interpreter {
     switch (op.what) {
       case Do::kGroup:
         return group(self, op);
+      case Do::kWithGroup:
+        return with_group(self, op);
       case Do::kGather:
-        return gather_all(self, op);
+      case Do::kGatherAll:
+        return gather_fibers(self, op);
+      case Do::kFailures:
+        return step(self, op, [&] {
+          return Outcome{Outcome::kOk, list_of(groups_.at(op.object)->failures())};
+        });
       default:
         step(self, op, [&] {
           TaskGroup& its = *groups_.at(op.object);
@@ -311,8 +381,33 @@ class Interpreter {
     });
   }
 
+  void with_group(Self& self, const Op& op) {
+    step(self, op, [&] {
+      const auto body = [&](TaskGroup& group) {
+        groups_[op.object] = &group;
+        step(self, {.what = Do::kGroupBody, .object = op.object},
+             [&] { return done([&] { execute(self, op.body); }); });
+      };
+      const auto around = groups_.find(op.object);
+      around == groups_.end() ? with_task_group(body) : with_task_group(*around->second, body);
+      return Outcome{};
+    });
+  }
+
+  // Those that are alike once: whether they are one exception, thrown again, is not known.
+  static std::int64_t list_of(const std::vector<std::exception_ptr>& failures) {
+    std::vector<Outcome> all;
+    for (const std::exception_ptr& failure : failures) {
+      const Outcome outcome = outcome_of(failure);
+      if (std::ranges::find(all, outcome) == all.end()) all.push_back(outcome);
+    }
+    std::int64_t list = 0;
+    for (const Outcome& outcome : all) list = append(list, outcome);
+    return list;
+  }
+
   // The callables outlive the children, so these tell of their ends themselves.
-  void gather_all(Self& self, const Op& op) {
+  void gather_fibers(Self& self, const Op& op) {
     std::vector<std::function<std::int64_t()>> all;
     for (int child = 0; child < static_cast<int>(program_.fibers.size()); ++child) {
       if (op.number >> child & 1) all.push_back([this, child] { return body(child)(); });
@@ -320,7 +415,17 @@ class Interpreter {
     if (all.empty()) return;
     step(self, op, [&] {
       Outcome outcome;
-      for (const std::int64_t value : gather(all)) outcome.value += value;
+      if (op.what == Do::kGather) {
+        for (const std::int64_t value : gather(all)) {
+          outcome.value = append(outcome.value, {Outcome::kOk, value});
+        }
+      } else {
+        for (const auto& result : gather_all(all)) {
+          const Outcome its =
+              result ? Outcome{Outcome::kOk, *result} : outcome_of(result.exception());
+          outcome.value = append(outcome.value, its);
+        }
+      }
       return outcome;
     });
   }
@@ -329,6 +434,9 @@ class Interpreter {
     step(self, op, [&] {
       const auto body = [&] { execute(self, op.body); };
       switch (op.what) {
+        case Do::kLockAll:
+          lock_all(self, op);
+          break;
         case Do::kTimeout:
           with_timeout(Duration(op.time), body);
           break;

@@ -3,15 +3,15 @@
 #include <memory>
 #include <utility>
 
-#include "tests/random/model_tasks.h"
+#include "tests/random/model_groups.h"
 
 namespace weft::test {
 namespace {
 
 // Scopes, and the run through the record.
-class Model : public ModelTasks {
+class Model : public ModelGroups {
  public:
-  using ModelTasks::ModelTasks;
+  using ModelGroups::ModelGroups;
 
   std::optional<Violation> check() {
     at(0).state = ModelFiber::kReady;
@@ -29,9 +29,12 @@ class Model : public ModelTasks {
 
  private:
   void take(const Entry& entry) {
-    if (eager_ && entry.fiber != *eager_) fail(name(*eager_), " does not start at once");
-    eager_.reset();
-    const bool aside = entry.type == Entry::kUnhandled || entry.type == Entry::kFiberEnd;
+    if (eager_ && entry.type != Entry::kParked) {
+      if (entry.fiber != *eager_) fail(name(*eager_), " does not start at once");
+      eager_.reset();
+    }
+    const bool aside = entry.type == Entry::kUnhandled || entry.type == Entry::kFiberEnd ||
+                       entry.type == Entry::kParked;
     if (direct_ && !aside) {
       if (entry.fiber != *direct_) fail(name(*direct_), " lets others run, but need not wait");
       direct_.reset();
@@ -39,6 +42,8 @@ class Model : public ModelTasks {
     switch (entry.type) {
       case Entry::kBegin:
         return begin(entry);
+      case Entry::kParked:
+        return park(*at(entry.fiber).top());
       case Entry::kEnd:
         return end(entry);
       case Entry::kFiberBegin:
@@ -64,7 +69,7 @@ class Model : public ModelTasks {
   }
 
   void check_quiet() const override {
-    check_mutexes();
+    check_locks();
     if (!unhandled_.empty()) fail("the exception handler does not get ", to_string(unhandled_[0]));
   }
 
@@ -83,6 +88,12 @@ class Model : public ModelTasks {
     frame->flying_before = fiber.flying;
     if (ends_[index_] < record_.size()) frame->final = record_[ends_[index_]].outcome;
     fiber.frames.push_back(std::move(frame));
+    hold_future(*fiber.frames.back());
+    set_deadline(*fiber.frames.back());
+    if (may_look_later(entry.step.what) && ends_[index_] != index_ + 1) {
+      fiber.frames.back()->state = Frame::kLooksLater;
+      return;
+    }
     begin(*fiber.frames.back());
     const Frame& begun = *fiber.frames.back();
     const Do what = begun.step.what;
@@ -93,21 +104,55 @@ class Model : public ModelTasks {
     if (begun.state == Frame::kDecided && !others_first && !cut) direct_ = entry.fiber;
   }
 
+  // It has looked, and waits. Where several do so after one event, their order is open.
+  void park(Frame& frame) {
+    if (!may_look_later(frame.step.what)) return;
+    if (frame.state != Frame::kLooksLater) fail("it waits, but should not");
+    frame.state = Frame::kRuns;
+    begin(frame);
+    const Frame* const waits = &frame;
+    if (waits->state != Frame::kWaits && !frame.expected.thrown()) fail("it waits, but need not");
+    frame.parked = index_;
+    while (record_[frame.parked - 1].type == Entry::kParked) --frame.parked;
+  }
+
+  // Without having waited, or not for long: it does what it does now.
+  void look(Frame& frame) {
+    if (frame.state != Frame::kLooksLater) return;
+    frame.state = Frame::kRuns;
+    const bool cut = frame.final.kind == Outcome::kCancelled && interrupted(frame) != Tri::kNo;
+    const bool late = frame.final.kind == frame.late.kind && frame.deadline <= now_;
+    // It may have had to wait before.
+    cut || late ? decide(frame, frame.final) : begin(frame);
+  }
+
+  void look_all() override {
+    for (ModelFiber& fiber : fibers_) {
+      if (Frame* const frame = fiber.top()) look(*frame);
+    }
+  }
+
   void begin(Frame& frame) {
     const Do what = frame.step.what;
-    if (waits_for_a_time(frame.step)) frame.deadline = now_ + frame.step.time;
-    if (what <= Do::kThrow) return begin_simple(frame);
+    if (what <= Do::kThrowSaved) return begin_simple(frame);
     if (what <= Do::kJoinQueue) return begin_queue(frame);
     if (what <= Do::kUnlockShared) return begin_lock(frame);
     if (what <= Do::kNotifyAll) return begin_condition(frame);
     if (what <= Do::kArrive) return begin_signal(frame);
-    if (what <= Do::kBreakPromise) return begin_future(frame);
+    if (what <= Do::kDropFuture) return begin_future(frame);
     if (what <= Do::kRemoveCallback) return begin_callback(frame);
     if (what <= Do::kDetach) return begin_task(frame);
     if (what <= Do::kCancelCall) return begin_call(frame);
     if (what <= Do::kStep) return begin_tasks(frame);
-    if (what <= Do::kGather) return begin_group(frame);
+    if (what <= Do::kGatherAll) return begin_group(frame);
     begin_scope(frame);
+  }
+
+  void set_deadline(Frame& frame) {
+    const Do what = frame.step.what;
+    if (waits_for_a_time(frame.step)) frame.deadline = now_ + frame.step.time;
+    const bool several = what >= Do::kWaitAll && what <= Do::kWaitFirstException;
+    if (several || what == Do::kSleep) frame.late = {};
   }
 
   static bool waits_for_a_time(const Step& step) {
@@ -134,19 +179,33 @@ class Model : public ModelTasks {
 
   void begin_simple(Frame& frame) {
     if (frame.step.what == Do::kThrow) return decide(frame, {Outcome::kFailure, frame.step.number});
-    // Cancellation points both, in any case.
-    if (frame.step.what == Do::kSleep) {
-      frame.late = {};
-      return wait(frame, nullptr);
+    if (frame.step.what == Do::kThrowSaved) return decide(frame, *saved_);
+    if (frame.step.what == Do::kSave) {
+      saved_ = handled(at(frame.fiber));
+      return decide(frame, {});
     }
+    // Cancellation points both, in any case.
+    if (frame.step.what == Do::kYield) return decide(frame, {});
     wait(frame, nullptr);
-    if (frame.state == Frame::kWaits) decide(frame, {});
+  }
+
+  // Others have run, and may have cancelled it. It looks at the clock, too.
+  Outcome end_of_yield(const Frame& frame) {
+    ModelFiber& fiber = at(frame.fiber);
+    Tri cut = interrupted(frame);
+    if (cut == Tri::kMaybe && fiber.requested != Tri::kMaybe) {
+      cut = Tri::kYes;
+      expire_those_due(fiber);
+    }
+    const bool open = cut == Tri::kMaybe && frame.final.kind == Outcome::kCancelled;
+    return {cut == Tri::kYes || open ? Outcome::kCancelled : Outcome::kOk};
   }
 
   void end(const Entry& entry) {
     ModelFiber& fiber = at(entry.fiber);
     Frame* const frame = fiber.top();
     if (!frame || !(frame->step == entry.step)) fail("an end without a beginning");
+    look(*frame);
     if (frame->state == Frame::kRuns) end_scope(*frame);
     settle(*frame);
     if (frame->state == Frame::kWaits && !gone(*frame)) {
@@ -154,16 +213,42 @@ class Model : public ModelTasks {
     }
     if (frame->state != Frame::kDecided) fail("it returns too early");
     refine(*frame);
+    if (entry.step.what == Do::kYield) frame->expected = end_of_yield(*frame);
     if (!(frame->expected == entry.outcome)) fail("it should be ", to_string(frame->expected));
     if (frame->decided_at != now_) fail("at the wrong time");
     end_object(*frame);
     end_task(*frame);
+    end_group(*frame);
     const bool caught = frame->step.caught && entry.outcome.kind != Outcome::kCancelled;
     const bool flies = entry.outcome.thrown() && !caught;
     const bool destructor = frame->step.what == Do::kDestructor;
     if (destructor && fiber.unwinding > 0) --fiber.unwinding;
-    fiber.flying = flies && !destructor ? std::optional(entry.outcome) : frame->flying_before;
+    const bool body = frame->step.what == Do::kGroupBody;
+    fiber.flying =
+        flies && !destructor && !body ? std::optional(entry.outcome) : frame->flying_before;
+    if (body) {
+      end_body(*frame);
+      if (fiber.frames[fiber.frames.size() - 2]->state == Frame::kDecided) direct_ = entry.fiber;
+    }
+    const auto ended = std::move(fiber.frames.back());
     fiber.frames.pop_back();
+    end_future(*ended);
+  }
+
+  // Up to the first shield.
+  static void expire_those_due(ModelFiber& fiber) {
+    for (std::size_t i = fiber.frames.size(); i > 0; --i) {
+      Frame& scope = *fiber.frames[i - 1];
+      if (scope.step.what == Do::kShield) return;
+      if (scope.expired == Tri::kMaybe) scope.expired = Tri::kYes;
+    }
+  }
+
+  // What the innermost handler handles.
+  static Outcome handled(const ModelFiber& fiber) {
+    std::size_t handler = fiber.frames.size() - 1;
+    while (fiber.frames[handler]->step.what != Do::kHandler) --handler;
+    return *fiber.frames[handler - 1]->kept;
   }
 
   // ---- Scopes ----
@@ -188,6 +273,8 @@ class Model : public ModelTasks {
         fiber.unwinding += frame.step.number > 0;
         fiber.flying = {};
         return;
+      case Do::kGroupBody:
+        return begin_body(frame);
       default:
         return;
     }
@@ -196,8 +283,10 @@ class Model : public ModelTasks {
 
   void end_scope(Frame& frame) {
     ModelFiber& fiber = at(frame.fiber);
-    Outcome outcome = fiber.flying.value_or(Outcome{});
-    if (outcome.kind == Outcome::kCancelled && frame.expired != Tri::kNo) {
+    if (frame.step.what == Do::kWithGroup) fail("it ends before its body");
+    Outcome outcome = leave(fiber, &frame, fiber.flying.value_or(Outcome{}));
+    const bool timed = frame.step.what != Do::kGroupBody;
+    if (timed && outcome.kind == Outcome::kCancelled && frame.expired != Tri::kNo) {
       const Tri outer = cancelled(fiber, fiber.frames.size() - 1);
       const bool open = frame.expired == Tri::kMaybe || outer == Tri::kMaybe;
       const bool caused = open && outer != Tri::kYes ? frame.final.kind == Outcome::kTimeoutError

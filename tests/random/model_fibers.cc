@@ -1,6 +1,7 @@
 #include "tests/random/model_fibers.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace weft::test {
 
@@ -8,13 +9,15 @@ ModelFibers::ModelFibers(const Program& program, const Record& record)
     : program_(program),
       record_(record),
       fibers_(program.fibers.size()),
-      ends_(record.size(), record.size()) {
+      ends_(record.size(), record.size()),
+      begins_(record.size()) {
   std::vector<std::vector<std::size_t>> open(fibers_.size());
   for (std::size_t i = 0; i < record.size(); ++i) {
     auto& begins = open[static_cast<std::size_t>(record[i].fiber)];
     if (record[i].type == Entry::kBegin) begins.push_back(i);
     if (record[i].type == Entry::kEnd && !begins.empty()) {
       ends_[begins.back()] = i;
+      begins_[i] = begins.back();
       begins.pop_back();
     }
   }
@@ -44,12 +47,44 @@ void ModelFibers::cancel(int number) {
   if (fiber.state == ModelFiber::kEnded || fiber.state == ModelFiber::kUnborn) return;
   fiber.requested = Tri::kYes;
   if (fiber.state != ModelFiber::kRunning) return cancelled_before_begin(number);
+  interrupt(fiber);
+}
+
+void ModelFibers::interrupt(ModelFiber& fiber) {
   Frame* const frame = fiber.top();
   if (!frame || frame->state != Frame::kWaits || interrupted(*frame) != Tri::kYes) return;
   if (gone(*frame)) return;
   // Between two stages it does not wait, and may be done before it would again.
   if (frame->in_stages && frame->final.kind != Outcome::kCancelled) return;
   abort(*frame, {Outcome::kCancelled});
+}
+
+// ---- Failures that nobody takes -----------------------------------------------------------------
+
+bool ModelFibers::failed(const Outcome& outcome) {
+  return outcome.thrown() && outcome.kind != Outcome::kCancelled;
+}
+
+void ModelFibers::tell(int number, const Outcome& failure) {
+  ModelFiber& fiber = at(number);
+  const bool unwinds = fiber.flying || fiber.unwinding > 0;
+  if (!unwinds || fiber.kept) return unhandled_.push_back(failure);
+  fiber.kept = failure;
+  fiber.kept_in = nullptr;
+  for (const auto& frame : fiber.frames) {
+    const Do what = frame->step.what;
+    const bool scope = what == Do::kTimeout || what == Do::kDeadline || what == Do::kShield ||
+                       what == Do::kGroupBody;
+    if (scope) fiber.kept_in = frame.get();
+  }
+}
+
+Outcome ModelFibers::leave(ModelFiber& fiber, const Frame* scope, Outcome outcome) {
+  if (!fiber.kept || fiber.kept_in != scope) return outcome;
+  const Outcome kept = *std::exchange(fiber.kept, {});
+  if (outcome.kind == Outcome::kCancelled) return kept;
+  unhandled_.push_back(kept);
+  return outcome;
 }
 
 // ---- Waits --------------------------------------------------------------------------------------
@@ -70,10 +105,12 @@ void ModelFibers::wait(Frame& frame, Waiting* queue) {
   frame.state = Frame::kWaits;
   const Tri cut = interrupted(frame);
   if (cut == Tri::kYes || (cut == Tri::kMaybe && frame.final.kind == Outcome::kCancelled)) {
+    frame.unsure = cut == Tri::kMaybe;
     return abort(frame, {Outcome::kCancelled});
   }
   if (!queue) return;
   frame.queue = queue;
+  frame.place = ++places_;
   queue->push_back(&frame);
 }
 
@@ -96,14 +133,34 @@ bool ModelFibers::gone(Frame& frame) {
   return false;
 }
 
-Frame* ModelFibers::claim(Waiting& queue) {
-  while (!queue.empty()) {
-    Frame* const frame = queue.front();
-    if (gone(*frame)) continue;
-    leave_queue(*frame);
-    return frame;
+Frame* ModelFibers::claim(Waiting& queue) { return claim(queue, key_of({})); }
+
+Frame* ModelFibers::claim(Waiting& queue, const Key& key) {
+  for (Frame* const frame : Waiting(queue)) gone(*frame);
+  if (queue.empty()) return nullptr;
+  Frame* const found = first_of(queue, key);
+  leave_queue(*found);
+  return found;
+}
+
+Frame* ModelFibers::first_of(Waiting& queue, const Key& key) {
+  Frame* found = queue.front();
+  for (Frame* const other : queue) {
+    const bool together = other->parked > 0 && other->parked == found->parked;
+    if (together && key(*other) < key(*found)) found = other;
   }
-  return nullptr;
+  if (found != queue.front()) {
+    std::swap(found->place, queue.front()->place);
+    queue.remove(found);
+    queue.push_front(found);
+  }
+  return found;
+}
+
+ModelFibers::Key ModelFibers::key_of(const Outcome& outcome) const {
+  return [this, outcome](const Frame& frame) {
+    return ends_[frame.begin] + (frame.final == outcome ? 0 : record_.size());
+  };
 }
 
 void ModelFibers::wake_all(Waiting& queue, Outcome outcome) {
@@ -114,6 +171,7 @@ void ModelFibers::wake_all(Waiting& queue, Outcome outcome) {
 
 void ModelFibers::advance(std::int64_t time) {
   if (time < now_) fail("time went back");
+  if (now_ < time) look_all();
   while (now_ < time) {
     expire();
     require_rest();
@@ -125,6 +183,7 @@ void ModelFibers::advance(std::int64_t time) {
 }
 
 void ModelFibers::finish_time() {
+  look_all();
   expire();
   require_rest();
 }
@@ -160,7 +219,7 @@ void ModelFibers::require_rest() const {
     if (fiber.state == ModelFiber::kReady) fail(who, " is ready, but does not begin");
     if (fiber.state != ModelFiber::kRunning) continue;
     const Frame* const frame = fiber.top();
-    if (!frame || frame->state == Frame::kRuns) fail(who, " runs, but does not go on");
+    if (!frame || frame->state <= Frame::kLooksLater) fail(who, " runs, but does not go on");
     if (frame->state == Frame::kDecided) {
       fail(who, " does not go on, though its ", to_string(frame->step), " should be ",
            to_string(frame->expected));

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <list>
 #include <memory>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,11 +29,12 @@ struct Broken : std::runtime_error {
 enum class Tri : std::uint8_t { kNo, kMaybe, kYes };
 
 struct Frame;
+struct ModelGroup;
 using Waiting = std::list<Frame*>;
 
 // A step under way.
 struct Frame {
-  enum State : std::uint8_t { kRuns, kWaits, kDecided };
+  enum State : std::uint8_t { kRuns, kLooksLater, kWaits, kDecided };
 
   Step step{};
   int fiber = 0;
@@ -46,23 +47,27 @@ struct Frame {
   std::int64_t deadline = kNever;
   Outcome late{Outcome::kNo};  // if that passes
   bool cancellable = true;
+  std::size_t parked = 0;  // index of the first of the events that say so, where several parked
+  std::size_t place = 0;   // in the order of those who wait
   bool in_stages = false;  // wakes several times before it ends
   Waiting* queue = nullptr;
 
-  Tri expired = Tri::kNo;                  // kTimeout and kDeadline
-  std::optional<Outcome> kept{};           // of kTry, and of the waits for a condition
+  Tri expired = Tri::kNo;                  // kTimeout, kDeadline and kGroupBody
+  std::optional<Outcome> kept{};           // of kTry, kWithGroup, and the waits for a condition
   std::optional<Outcome> flying_before{};  // an exception, where this is a step of a destructor
   std::int64_t round = 0;                  // of the barrier
   std::size_t woken = 0;                   // kWaitCondition: since when it wants the mutex
   std::deque<int> ended{};                 // kAsCompleted: not taken yet
-
-  // kGroup and kGather.
-  std::set<int> children{};
-  std::optional<Outcome> failure{};
-  std::set<int> silent{};  // children that end without having begun, some time soon
-  bool group_cancelled = false;
-  bool leaving = false;  // kGather: was cancelled
-  Waiting joiners{};
+  // Of a mutex or a semaphore, until it is accepted. A try may take it before: see kMostPassedOver.
+  bool offered = false;
+  int passed_over = 0;              // by how many
+  int instants = 0;                 // at how many moments of the clock
+  std::int64_t passed_over_at = 0;  // the last one
+  int refused = -1;                 // the fiber to which a firm offer was refused last
+  // It ended without, but the record leaves open whether it had an offer then, until a try took it.
+  bool unsure = false;
+  ModelGroup* joins = nullptr;  // waits for the children
+  bool leaving = false;         // the same, but was cancelled
 };
 
 struct ModelFiber {
@@ -71,11 +76,14 @@ struct ModelFiber {
   State state = kUnborn;
   std::int64_t begins_at = kNever;  // kPending, for a time
   Tri requested = Tri::kNo;         // to be cancelled
+  std::size_t suspected = 0;        // since when that was kMaybe, if it ever was
   bool over = false;                // a call that was taken back
   bool has_handle = false;          // or will, once its spawn has returned
   bool known = false;               // its handle may be used
   int group = -1;
   bool gathered = false;
+  int detacher = -1;    // the fiber that still has its handle, but detaches it at once
+  int calls_back = -1;  // of this promise
   Outcome result{};
   bool taken = false;
   Waiting waiters{};
@@ -83,6 +91,10 @@ struct ModelFiber {
   std::vector<std::unique_ptr<Frame>> frames{};
   std::optional<Outcome> flying{};  // an exception, on its way out
   int unwinding = 0;
+
+  // A failure that came up meanwhile, and the scope that tells of it; null: the task.
+  std::optional<Outcome> kept{};
+  const Frame* kept_in = nullptr;
 
   Frame* top() const { return frames.empty() ? nullptr : frames.back().get(); }
 };
@@ -114,15 +126,31 @@ class ModelFibers {
   virtual bool abort_specially(Frame& frame, Outcome outcome) = 0;
   // The longest waiter, off the queue; null if nobody waits.
   Frame* claim(Waiting& queue);
+  // The first. Where the record leaves open who came first, as several began to wait between two
+  // events, the one with the lowest key: when its step ends, and those last that end otherwise.
+  using Key = std::function<std::size_t(const Frame&)>;
+  Frame* claim(Waiting& queue, const Key& key);
+  Frame* first_of(Waiting& queue, const Key& key);
+  Key key_of(const Outcome& outcome) const;
   void wake_all(Waiting& queue, Outcome outcome);
 
   void cancel(int fiber);
+  // Something cancels it, or a part of it: ends its wait, if that concerns it.
+  void interrupt(ModelFiber& fiber);
   virtual void cancelled_before_begin(int fiber) = 0;
+
+  // The fiber destroys what has failed, and nobody knows of that.
+  void tell(int fiber, const Outcome& failure);
+  // The scope, or for null the task, of the fiber ends with this. Returns how it is seen to end.
+  Outcome leave(ModelFiber& fiber, const Frame* scope, Outcome outcome);
+  static bool failed(const Outcome& outcome);
+  std::vector<Outcome> unhandled_{};  // to be told to the exception handler
 
   // Lets the clock go on to where the record is. At the end, no further.
   void advance(std::int64_t time);
   void finish_time();
-  virtual void settle() = 0;  // does what fibers that are ready do before the clock goes on
+  virtual void look_all() = 0;  // those that have not looked yet do so before the clock goes on
+  virtual void settle() = 0;    // does what fibers that are ready do before the clock goes on
   virtual void check_quiet() const = 0;
 
   bool gone(Frame& frame);
@@ -131,9 +159,12 @@ class ModelFibers {
   const Program& program_;
   const Record& record_;
   std::size_t index_ = 0;  // of the event at hand
+  std::size_t places_ = 0;
   std::int64_t now_ = 0;
   std::vector<ModelFiber> fibers_;
-  std::vector<std::size_t> ends_;  // by the index of a step's begin, that of its end
+  std::optional<Outcome> saved_{};   // by kSave
+  std::vector<std::size_t> ends_;    // by the index of a step's begin, that of its end
+  std::vector<std::size_t> begins_;  // the other way around
 
  private:
   void expire();

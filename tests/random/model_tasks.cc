@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "tests/random/interpreter.h"
@@ -32,20 +31,29 @@ void ModelTasks::end_fiber(int number, Outcome outcome) {
     fail("it ends, but did not run");
   }
   end_fiber_as(number, outcome);
+  if (fiber.calls_back >= 0) {
+    Future& its = futures_[static_cast<std::size_t>(fiber.calls_back)];
+    --its.others;
+    release(its, number);
+  }
   if (number == 0) close_runtime();
-}
-
-bool ModelTasks::failed(const Outcome& outcome) {
-  return outcome.thrown() && outcome.kind != Outcome::kCancelled;
 }
 
 void ModelTasks::end_fiber_as(int number, Outcome outcome) {
   ModelFiber& fiber = at(number);
   fiber.state = ModelFiber::kEnded;
+  fiber.flying = {};
+  // One that was saved by somebody else: nobody has cancelled this task.
+  const bool stray = outcome.kind == Outcome::kCancelled && !was_cancelled(fiber);
+  if (stray && is_collected(fiber)) outcome = {Outcome::kTaskCancelled};
+  outcome = leave(fiber, nullptr, outcome);
+  if (stray && outcome.kind == Outcome::kCancelled) outcome = {Outcome::kTaskCancelled};
   fiber.result = outcome;
   if (fiber.group >= 0) return leave_group(number);
   if (!fiber.has_handle) {
-    if (number != 0 && failed(outcome)) unhandled_.push_back(outcome);
+    if (number == 0 || !failed(outcome)) return;
+    if (fiber.detacher >= 0) return tell(fiber.detacher, outcome);
+    unhandled_.push_back(outcome);
     return;
   }
   while (Frame* const frame = claim(fiber.waiters)) wake_joiner(*frame, number);
@@ -59,7 +67,7 @@ void ModelTasks::end_fiber_as(int number, Outcome outcome) {
 
 void ModelTasks::wake_joiner(Frame& frame, int number) {
   ModelFiber& fiber = at(number);
-  if (frame.step.what == Do::kDrop && failed(fiber.result)) unhandled_.push_back(fiber.result);
+  if (frame.step.what == Do::kDrop && failed(fiber.result)) tell(frame.fiber, fiber.result);
   decide(frame, frame.step.what == Do::kGet ? got(fiber) : Outcome{});
 }
 
@@ -112,18 +120,6 @@ void ModelTasks::refine(Frame& frame) {
   }
 }
 
-void ModelTasks::cancelled_before_begin(int number) {
-  ModelFiber& fiber = at(number);
-  if (!fiber.gathered) return;
-  // Its callable is not destroyed, so nothing tells of the end.
-  fiber.state = ModelFiber::kEnded;
-  fiber.result = {Outcome::kNeverBegan};
-  Frame& group = *groups_[fiber.group];
-  group.children.erase(number);
-  group.silent.insert(number);
-  group.in_stages = true;
-}
-
 // ---- The end of the first fiber, and of all ----
 
 void ModelTasks::close_runtime() {
@@ -139,8 +135,14 @@ void ModelTasks::close_runtime() {
 
 void ModelTasks::take_unhandled(const Outcome& outcome) {
   const auto found = std::find(unhandled_.begin(), unhandled_.end(), outcome);
-  if (found == unhandled_.end()) fail("nobody had to be told");
-  unhandled_.erase(found);
+  if (found != unhandled_.end()) return (void)unhandled_.erase(found);
+  // What was kept is told while its scope, or the task, is being left.
+  for (ModelFiber& fiber : fibers_) {
+    const bool here = fiber.kept_in == fiber.top();
+    const bool taken = fiber.flying && fiber.flying->kind == Outcome::kCancelled;
+    if (fiber.kept == outcome && here && !taken) return fiber.kept.reset();
+  }
+  fail("nobody had to be told");
 }
 
 // ---- Tasks ----
@@ -161,11 +163,11 @@ void ModelTasks::begin_task(Frame& frame) {
   if (step.what == Do::kDetach) {
     task.has_handle = false;
     decide(frame, {});
-    if (ended) return give_up(task);
+    if (ended) return give_up(frame.fiber, task);
     if (closing_) cancel(step.object);
   } else if (ended) {
     decide(frame, step.what == Do::kGet ? got(task) : Outcome{});
-    if (step.what == Do::kDrop) give_up(task);
+    if (step.what == Do::kDrop) give_up(frame.fiber, task);
   } else {
     frame.cancellable = step.what != Do::kDrop;
     wait(frame, &task.waiters);
@@ -173,8 +175,8 @@ void ModelTasks::begin_task(Frame& frame) {
   }
 }
 
-void ModelTasks::give_up(const ModelFiber& task) {
-  if (failed(task.result) && !task.taken) unhandled_.push_back(task.result);
+void ModelTasks::give_up(int owner, const ModelFiber& task) {
+  if (failed(task.result) && !task.taken) tell(owner, task.result);
 }
 
 void ModelTasks::spawn(Frame& frame) {
@@ -183,7 +185,8 @@ void ModelTasks::spawn(Frame& frame) {
   if (child.state != ModelFiber::kUnborn) fail("it is born twice");
   child.state = ModelFiber::kReady;
   child.has_handle = step.into == Into::kHandle;
-  if (step.into == Into::kGroup) join_group(step.object, *groups_[step.number]);
+  if (step.into == Into::kNobody) child.detacher = frame.fiber;
+  if (step.into == Into::kGroup && !join_group(frame, step.object)) return;
   if (step.eager) eager_ = step.object;
   decide(frame, {});
 }
@@ -191,19 +194,17 @@ void ModelTasks::spawn(Frame& frame) {
 void ModelTasks::end_task(Frame& frame) {
   const Step& step = frame.step;
   const Outcome::Kind how = frame.expected.kind;
-  if (step.what == Do::kGroup || step.what == Do::kGather) groups_.erase(step.object);
   if (step.what == Do::kSpawn && step.into == Into::kHandle) at(step.object).known = true;
-  if (step.what == Do::kSpawn && step.into == Into::kNobody && closing_) cancel(step.object);
+  if (step.what == Do::kSpawn && step.into == Into::kNobody) {
+    at(step.object).detacher = -1;
+    if (closing_) cancel(step.object);
+  }
   if (step.what == Do::kGet && how != Outcome::kCancelled && how != Outcome::kTaskCancelled) {
     at(step.object).taken = true;
   }
   if (step.what == Do::kGet && at(step.object).result.kind == Outcome::kTaskCancelled &&
       how == Outcome::kTaskCancelled) {
     at(step.object).taken = true;  // an exception like any other
-  }
-  if (step.what == Do::kJoinGroup && how != Outcome::kCancelled) {
-    groups_[step.object]->failure.reset();
-    groups_[step.object]->group_cancelled = false;
   }
 }
 
@@ -221,7 +222,6 @@ void ModelTasks::begin_tasks(Frame& frame) {
       }
     }
   } else {
-    frame.late = {};
     frame.in_stages = frame.step.what != Do::kWaitFirst;
     is_enough(frame) ? decide(frame, {}) : wait(frame, nullptr);
   }
@@ -259,6 +259,8 @@ void ModelTasks::begin_callback(Frame& frame) {
   auto& callbacks = callbacks_[promise];
   if (frame.step.what == Do::kAddCallback) {
     decide(frame, {});
+    ++futures_[promise].others;
+    call.calls_back = frame.step.object;
     if (futures_[promise].result) return make_ready(call);
     call.state = ModelFiber::kPending;
     call.over = closing_;
@@ -274,123 +276,6 @@ void ModelTasks::future_done(int promise) {
   for (const int number : std::exchange(callbacks_[static_cast<std::size_t>(promise)], {})) {
     if (!at(number).over) make_ready(at(number));
   }
-}
-
-// ---- Groups ----
-
-void ModelTasks::join_group(int number, Frame& group) {
-  ModelFiber& child = at(number);
-  child.state = ModelFiber::kReady;
-  child.group = group.step.object;
-  child.requested = group.group_cancelled ? Tri::kYes : Tri::kNo;
-  group.children.insert(number);
-}
-
-void ModelTasks::cancel_group(Frame& group) {
-  group.group_cancelled = true;
-  for (const int child : std::set<int>(group.children)) cancel(child);
-}
-
-void ModelTasks::leave_group(int number) {
-  Frame& group = *groups_[at(number).group];
-  const Outcome& result = at(number).result;
-  group.children.erase(number);
-  if (failed(result) && !group.failure) {
-    group.failure = result;
-    cancel_group(group);
-  }
-  decide_joins(group);
-}
-
-void ModelTasks::decide_joins(Frame& group) {
-  if (group.children.empty() && group.silent.empty()) {
-    while (Frame* const joiner = claim(group.joiners)) decide_join(*joiner, group);
-  }
-}
-
-// All children have ended.
-void ModelTasks::decide_join(Frame& joiner, Frame& group) {
-  if (joiner.step.what == Do::kCloseGroup) {
-    if (group.failure) unhandled_.push_back(*std::exchange(group.failure, {}));
-    return decide(joiner, {});
-  }
-  if (group.failure) return decide(joiner, *group.failure);
-  if (group.leaving) return decide(joiner, {Outcome::kCancelled});
-  Outcome outcome;
-  if (joiner.step.what == Do::kGather) outcome = gathered(joiner);
-  decide(joiner, outcome);
-}
-
-Outcome ModelTasks::gathered(const Frame& gather) {
-  Outcome outcome;
-  for (int i = 0; i < static_cast<int>(fibers_.size()); ++i) {
-    if (!has(gather.step.number, i)) continue;
-    if (at(i).result.kind != Outcome::kOk) return {Outcome::kTaskCancelled};
-    outcome.value += at(i).result.value;
-  }
-  return outcome;
-}
-
-void ModelTasks::begin_group(Frame& frame) {
-  if (frame.step.what == Do::kGroup || frame.step.what == Do::kGather) {
-    groups_[frame.step.object] = &frame;
-  }
-  Frame& group = *groups_[frame.step.object];
-  switch (frame.step.what) {
-    case Do::kGroup:
-      return;
-    case Do::kCancelGroup:
-      decide(frame, {});
-      return cancel_group(group);
-    case Do::kGather:
-      for (int i = 0; i < static_cast<int>(fibers_.size()); ++i) {
-        if (!has(frame.step.number, i)) continue;
-        at(i).gathered = true;
-        join_group(i, group);
-      }
-      break;
-    case Do::kCloseGroup:
-      frame.cancellable = false;
-      break;
-    default:
-      break;
-  }
-  if (group.children.empty()) return decide_join(frame, group);
-  wait(frame, &group.joiners);
-  if (frame.step.what == Do::kCloseGroup) cancel_group(group);
-}
-
-bool ModelTasks::abort_specially(Frame& frame, Outcome outcome) {
-  if (frame.step.what != Do::kGather) return abort_object(frame, outcome);
-  // It throws only when its children have ended.
-  frame.leaving = true;
-  frame.cancellable = false;
-  frame.queue = &frame.joiners;
-  frame.joiners.push_back(&frame);
-  for (const int child : std::set<int>(frame.children)) suspect(child);
-  return true;
-}
-
-// It is cancelled before the clock goes on, maybe already.
-void ModelTasks::suspect(int number) {
-  ModelFiber& fiber = at(number);
-  fiber.requested = std::max(fiber.requested, Tri::kMaybe);
-  Frame* const frame = fiber.top();
-  if (frame && frame->step.what == Do::kGather) gone(*frame);
-}
-
-// Whoever leaves a gather() cancels the children when it runs.
-void ModelTasks::settle() {
-  for (const auto& [number, group] : groups_) {
-    settle(*group);
-  }
-}
-
-void ModelTasks::settle(Frame& gather) {
-  if (gather.step.what != Do::kGather || gather.state != Frame::kWaits) return;
-  if (gather.leaving) cancel_group(gather);
-  gather.silent.clear();
-  decide_joins(gather);
 }
 
 }  // namespace weft::test

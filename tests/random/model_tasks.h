@@ -3,13 +3,12 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "tests/random/model_objects.h"
 
-// The model of fibers, tasks, calls and groups.
+// The model of fibers, tasks and calls.
 namespace weft::test {
 
 class ModelTasks : public ModelObjects {
@@ -26,26 +25,22 @@ class ModelTasks : public ModelObjects {
   void begin_tasks(Frame& frame);
   void begin_call(Frame& frame);
   void begin_callback(Frame& frame);
-  void begin_group(Frame& frame);
 
   // Before a step of any family ends, and when it has ended as it should.
   void refine(Frame& frame);
   void end_task(Frame& frame);
 
-  // What a fiber that leaves a gather() does before it goes on.
-  void settle(Frame& gather);
-  void settle() override;
-
-  std::optional<int> eager_{};        // has to be the next that does something
-  std::vector<Outcome> unhandled_{};  // to be told to the exception handler
-
- private:
-  bool abort_specially(Frame& frame, Outcome outcome) override;
-  void cancelled_before_begin(int number) override;
-  void future_done(int promise) override;
+  // A child of a group is to be started by the step: returns whether it is. And a child has ended.
+  virtual bool join_group(Frame& frame, int child) = 0;
+  virtual void leave_group(int child) = 0;
 
   static bool has(std::int64_t set, int fiber) { return set >> fiber & 1; }
-  static bool failed(const Outcome& outcome);
+
+  std::optional<int> eager_{};  // has to be the next that does something
+
+ private:
+  void future_done(int promise) override;
+
   static Outcome got(const ModelFiber& fiber);
 
   void end_fiber_as(int number, Outcome outcome);
@@ -53,22 +48,15 @@ class ModelTasks : public ModelObjects {
   static bool watches(const Frame& frame, int number);
   void tell_watcher(Frame& frame, Frame& top, int number);
   bool is_enough(const Frame& frame);
+  virtual bool was_cancelled(const ModelFiber& fiber) const = 0;
+  virtual bool is_collected(const ModelFiber& fiber) const = 0;
   void close_runtime();
 
-  void give_up(const ModelFiber& task);
+  void give_up(int owner, const ModelFiber& task);
   void spawn(Frame& frame);
   void make_ready(ModelFiber& call);
 
-  void join_group(int number, Frame& group);
-  void cancel_group(Frame& group);
-  void leave_group(int number);
-  void decide_joins(Frame& group);
-  void decide_join(Frame& joiner, Frame& group);
-  Outcome gathered(const Frame& gather);
-  void suspect(int number);
-
   bool closing_ = false;
-  std::map<std::int64_t, Frame*> groups_{};
   std::array<std::vector<int>, Program::kPromises> callbacks_{};
 };
 

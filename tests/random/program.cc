@@ -1,5 +1,6 @@
 #include "tests/random/program.h"
 
+#include <algorithm>
 #include <array>
 
 namespace weft::test {
@@ -16,6 +17,8 @@ constexpr std::array<Word, static_cast<std::size_t>(Do::kCount)> kWords{{
     {"yield", 0},
     {"sleep_for", kTime},
     {"throw failure", kNumber},
+    {"save what is handled", 0},
+    {"throw what was saved", 0},
     {"push to queue", kObject | kNumber},
     {"try_push to queue", kObject | kNumber},
     {"try_push_for to queue", kObject | kNumber | kTime},
@@ -50,7 +53,9 @@ constexpr std::array<Word, static_cast<std::size_t>(Do::kCount)> kWords{{
     {"wait_for future", kObject | kTime},
     {"set_value of promise", kObject | kNumber},
     {"set_exception of promise", kObject | kNumber},
+    {"set_exception of promise to what was saved", kObject},
     {"break promise", kObject},
+    {"drop future", kObject},
     {"add_done_callback to future", kObject | kNumber},
     {"remove_done_callback of future", kObject | kNumber},
     {"spawn fiber", kObject},
@@ -70,10 +75,15 @@ constexpr std::array<Word, static_cast<std::size_t>(Do::kCount)> kWords{{
     {"as_completed of own tasks", kNumber},
     {"next of as_completed", 0},
     {"group", kObject},
+    {"with_task_group", kObject},
     {"join group", kObject},
     {"cancel group", kObject},
     {"destroy group", kObject},
+    {"failures of group", kObject},
     {"gather as group", kObject | kNumber},
+    {"gather_all as group", kObject | kNumber},
+    {"body of group", kObject},
+    {"scoped_lock of mutexes", kNumber},
     {"with_timeout", kTime},
     {"with_deadline", kTime},
     {"shield", 0},
@@ -103,6 +113,17 @@ void print(std::string& text, const std::vector<Op>& ops, std::size_t indent) {
 
 }  // namespace
 
+std::vector<Step> locks_of(const Step& step) {
+  std::vector<Step> locks;
+  for (std::int64_t left = step.number; left > 0; left /= 10) {
+    const bool shared = left % 10 == kSharedDigit;
+    const int mutex = shared ? Program::kSharedMutex : static_cast<int>(left % 10) - 1;
+    locks.push_back({.what = shared ? Do::kLockShared : Do::kLock, .object = mutex});
+  }
+  std::ranges::reverse(locks);
+  return locks;
+}
+
 bool waits_for_ever(Do what) {
   switch (what) {
     case Do::kPush:
@@ -118,11 +139,45 @@ bool waits_for_ever(Do what) {
     case Do::kGet:
     case Do::kWait:
     case Do::kAsCompleted:
+    case Do::kWithGroup:
     case Do::kJoinGroup:
+    case Do::kGather:
+    case Do::kGatherAll:
+    case Do::kLockAll:
       return true;
     default:
       return false;
   }
+}
+
+bool may_look_later(Do what) {
+  switch (what) {
+    case Do::kPush:
+    case Do::kTryPushFor:
+    case Do::kPop:
+    case Do::kTryPopFor:
+    case Do::kJoinQueue:
+    case Do::kAcquire:
+    case Do::kTryAcquireFor:
+    case Do::kWaitEvent:
+    case Do::kWaitEventFor:
+    case Do::kGetFuture:
+    case Do::kWaitFutureFor:
+    case Do::kGet:
+    case Do::kWait:
+    case Do::kWaitFor:
+    case Do::kWaitAll:
+    case Do::kWaitFirst:
+    case Do::kWaitFirstException:
+    case Do::kStep:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool tells_that_it_waits(Do what) {
+  return may_look_later(what) || what == Do::kWaitCondition || what == Do::kWaitConditionFor;
 }
 
 std::string to_string(const Step& step) {

@@ -13,6 +13,9 @@ enum class Do : std::uint8_t {
   kYield,
   kSleep,  // for `time`
   kThrow,  // a Failure of this number
+  // The exception being handled is saved for all, and thrown once more.
+  kSave,
+  kThrowSaved,
   // The queue `object`; `number` is the item.
   kPush,
   kTryPush,
@@ -53,7 +56,9 @@ enum class Do : std::uint8_t {
   kWaitFutureFor,
   kSetValue,
   kSetException,
+  kSetSaved,  // the exception that was saved
   kBreakPromise,
+  kDropFuture,  // the one that all share
   kAddCallback,
   kRemoveCallback,
   // The fiber `object`.
@@ -76,13 +81,19 @@ enum class Do : std::uint8_t {
   kStep,  // of kAsCompleted
   // Groups are numbered by `object`. kGroup: the body, then kCloseGroup.
   kGroup,
+  kWithGroup,  // with_task_group of a new group, or of the one around it of the same number
   kJoinGroup,
   kCancelGroup,
   kCloseGroup,
-  kGather,  // a group, too, of the fibers in `number`
+  kFailures,
+  // Groups, too, of the fibers in `number`.
+  kGather,
+  kGatherAll,
   // The body, so and so.
-  kTimeout,   // with_timeout
-  kDeadline,  // with_deadline, so long after the start
+  kGroupBody,  // what kWithGroup does
+  kLockAll,    // with all mutexes of `number` locked by std::scoped_lock: see locks_of()
+  kTimeout,    // with_timeout
+  kDeadline,   // with_deadline, so long after the start
   kShield,
   kTry,         // the body, and the part if it throws
   kHandler,     // the part of kTry
@@ -114,8 +125,19 @@ struct Op : Step {
   std::vector<Op> part{};
 };
 
+// What kLockAll locks, in the order of std::scoped_lock's arguments: a digit of `number` each,
+// which is 1 more than the mutex, or kSharedDigit for the last one shared. As steps kLock and
+// kLockShared.
+inline constexpr std::int64_t kSharedDigit = 4;
+std::vector<Step> locks_of(const Step& step);
+
 // Whether it may wait without a limit of its own.
 bool waits_for_ever(Do what);
+
+// Whether it may let others run before it looks whether there is something to wait for.
+bool may_look_later(Do what);
+// Whether the record tells when it begins to wait.
+bool tells_that_it_waits(Do what);
 
 enum class QueueKind : std::uint8_t { kFifo, kPriority, kLifo };
 

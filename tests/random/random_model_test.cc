@@ -30,12 +30,16 @@ class Story {
     now_ = nanoseconds;
     return *this;
   }
-  Story& begins(int fiber, Step step) { return enter({Entry::kBegin, fiber, 0, step}); }
+  // It waits in it, or does something else in it.
+  Story& begins(int fiber, Step step) {
+    enter({Entry::kBegin, fiber, 0, step});
+    return may_look_later(step.what) ? enter({Entry::kParked, fiber}) : *this;
+  }
   Story& ends(int fiber, Step step, Outcome outcome = {}) {
     return enter({Entry::kEnd, fiber, 0, step, outcome});
   }
   Story& does(int fiber, Step step, Outcome outcome = {}) {
-    return begins(fiber, step).ends(fiber, step, outcome);
+    return enter({Entry::kBegin, fiber, 0, step}).ends(fiber, step, outcome);
   }
   Story& fiber_begins(int fiber) { return enter({Entry::kFiberBegin, fiber}); }
   Story& fiber_ends(int fiber, Outcome outcome) {
@@ -173,11 +177,116 @@ BOOST_AUTO_TEST_CASE(a_group_that_goes_on_after_a_failure_is_wrong) {
   BOOST_TEST(Story(story).fiber_begins(2).wrong());
 }
 
+BOOST_AUTO_TEST_CASE(a_body_that_goes_on_after_a_failure_is_wrong) {
+  const Step group{.what = Do::kWithGroup, .object = 1};
+  const Step body{.what = Do::kGroupBody, .object = 1};
+  const Step spawn{.what = Do::kSpawn, .object = 1, .number = 1, .into = Into::kGroup};
+  const Step fail{.what = Do::kThrow, .number = 5};
+  const Outcome failure{Outcome::kFailure, 5};
+  Story story(1);
+  story.program.fibers.resize(3);
+  story.begins(0, group).begins(0, body).does(0, spawn).begins(0, kAcquire);
+  story.fiber_begins(1).does(1, fail, failure).fiber_ends(1, failure);
+  BOOST_TEST(Story(story).ends(0, kAcquire).wrong());
+  story.ends(0, kAcquire, kCancelled);
+  Step another = spawn;
+  another.object = 2;
+  BOOST_TEST(Story(story).does(0, another).wrong());
+  story.ends(0, body, kCancelled);
+  BOOST_TEST(Story(story).ends(0, group, kCancelled).wrong());
+  BOOST_TEST(Story(story).ends(0, group, failure).right());
+}
+
+BOOST_AUTO_TEST_CASE(the_failure_of_a_body_rather_than_an_earlier_one_is_wrong) {
+  const Step group{.what = Do::kWithGroup, .object = 1};
+  const Step body{.what = Do::kGroupBody, .object = 1};
+  const Step spawn{
+      .what = Do::kSpawn, .object = 1, .number = 1, .into = Into::kGroup, .eager = true};
+  const Outcome first{Outcome::kFailure, 5};
+  const Outcome second{Outcome::kFailure, 6};
+  Story story(1);
+  story.program.fibers.resize(2);
+  story.begins(0, group).begins(0, body).begins(0, spawn).fiber_begins(1);
+  story.does(1, {.what = Do::kThrow, .number = 5}, first).fiber_ends(1, first).ends(0, spawn);
+  story.does(0, {.what = Do::kThrow, .number = 6}, second).ends(0, body, second);
+  BOOST_TEST(Story(story).ends(0, group, second).wrong());
+  BOOST_TEST(Story(story).ends(0, group, first).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_that_hears_of_what_an_owner_is_told_is_wrong) {
+  const Step timeout{.what = Do::kTimeout, .time = 100};
+  const Step group{.what = Do::kGroup, .object = 1};
+  const Step close{.what = Do::kCloseGroup, .object = 1};
+  const Step spawn{
+      .what = Do::kSpawn, .object = 1, .number = 1, .into = Into::kGroup, .eager = true};
+  const Outcome failure{Outcome::kFailure, 5};
+  Story story(1);
+  story.program.fibers.resize(2);
+  story.begins(0, timeout).begins(0, group).begins(0, spawn).fiber_begins(1);
+  story.does(1, {.what = Do::kThrow, .number = 5}, failure).fiber_ends(1, failure).ends(0, spawn);
+  story.begins(0, kAcquire).at(100).ends(0, kAcquire, kCancelled).does(0, close);
+  BOOST_TEST(Story(story).told(failure).wrong());
+  story.ends(0, group, kCancelled);
+  BOOST_TEST(Story(story).ends(0, timeout, {Outcome::kTimeoutError}).wrong());
+  BOOST_TEST(Story(story).ends(0, timeout, failure).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_of_somebody_else_is_a_failure) {
+  const Step all{.what = Do::kTry, .all = true};
+  const Step handler{.what = Do::kHandler};
+  Story story(3);
+  story.begins(1, all).begins(1, kAcquire).does(0, kCancelFirst).ends(1, kAcquire, kCancelled);
+  story.begins(1, handler).does(1, {.what = Do::kSave}).ends(1, handler).ends(1, all);
+  story.does(2, {.what = Do::kThrowSaved}, kCancelled).fiber_ends(2, kCancelled);
+  story.begins(0, {.what = Do::kDrop, .object = 2});
+  BOOST_TEST(Story(story).told({Outcome::kTaskCancelled}).right());
+  BOOST_TEST(Story(story).told(kCancelled).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(only_a_try_takes_what_was_offered_and_its_heir_comes_next) {
+  constexpr Step kTryLock{.what = Do::kTryLock};
+  constexpr Step kUnlock{.what = Do::kUnlock};
+  Story story(4);
+  story.does(0, kLock).begins(1, kLock).begins(2, kLock).does(0, kUnlock);
+  BOOST_TEST(Story(story).does(3, kLock).wrong());
+  BOOST_TEST(Story(story).does(3, kTryLock, kNo).wrong());
+  story.does(3, kTryLock);
+  BOOST_TEST(Story(story).ends(1, kLock).wrong());
+  story.does(3, kUnlock);
+  BOOST_TEST(Story(story).ends(2, kLock).wrong());
+  BOOST_TEST(Story(story).ends(1, kLock).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_try_that_passes_an_heir_over_once_too_often_is_wrong) {
+  constexpr Step kTryLock{.what = Do::kTryLock};
+  constexpr Step kUnlock{.what = Do::kUnlock};
+  constexpr Step kSleep{.what = Do::kSleep, .time = 10};
+  Story story(2);
+  story.does(0, kLock).begins(1, kLock);
+  for (int times = 1; times <= 4; ++times) {
+    story.begins(0, kSleep).at(10 * times).ends(0, kSleep);
+    if (times < 4) story.does(0, kUnlock).does(0, kTryLock);
+  }
+  BOOST_TEST(Story(story).does(0, kUnlock).does(0, kTryLock, kNo).wrong());
+  story.does(0, kUnlock).does(0, kTryLock).begins(0, kSleep).at(50).ends(0, kSleep);
+  story.does(0, kUnlock);
+  BOOST_TEST(Story(story).does(0, kTryLock).wrong());
+  BOOST_TEST(Story(story).does(0, kTryLock, kNo).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_yield_that_overlooks_a_cancellation_meanwhile_is_wrong) {
+  const Step yield{.what = Do::kYield};
+  Story story(2);
+  story.begins(1, yield).does(0, kCancelFirst);
+  BOOST_TEST(Story(story).ends(1, yield).wrong());
+  BOOST_TEST(Story(story).ends(1, yield, kCancelled).right());
+}
+
 BOOST_AUTO_TEST_CASE(what_need_not_wait_lets_nobody_else_run) {
   Story story(2);
   story.begins(0, kRelease);
   BOOST_TEST(Story(story).ends(0, kRelease).right());
-  BOOST_TEST(Story(story).begins(1, kAcquire).wrong());
+  BOOST_TEST(Story(story).begins(1, kLock).wrong());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

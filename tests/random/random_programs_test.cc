@@ -111,7 +111,8 @@ constexpr Do kWaits[] = {
     Do::kPush,          Do::kPop,       Do::kJoinQueue, Do::kLock,      Do::kLockShared,
     Do::kWaitCondition, Do::kAcquire,   Do::kWaitEvent, Do::kArrive,    Do::kGetFuture,
     Do::kGet,           Do::kWait,      Do::kWaitAll,   Do::kWaitFirst, Do::kWaitFirstException,
-    Do::kStep,          Do::kJoinGroup, Do::kGather,    Do::kSleep};
+    Do::kStep,          Do::kJoinGroup, Do::kGather,    Do::kSleep,     Do::kWithGroup,
+    Do::kGatherAll,     Do::kLockAll};
 constexpr Do kTries[] = {Do::kTryPushFor,       Do::kTryPopFor,        Do::kTryLockFor,
                          Do::kTryLockSharedFor, Do::kTryAcquireFor,    Do::kWaitEventFor,
                          Do::kWaitFutureFor,    Do::kWaitConditionFor, Do::kWaitFor};
@@ -132,7 +133,11 @@ void check_variety(const Census& census) {
   }
   for (const Do what : {Do::kTimeout, Do::kDeadline}) require(what, Outcome::kTimeoutError);
   for (const Do what : {Do::kPush, Do::kPop}) require(what, Outcome::kClosed);
-  for (const Do what : {Do::kGet, Do::kJoinGroup, Do::kGather}) require(what, Outcome::kFailure);
+  for (const Do what : {Do::kGet, Do::kJoinGroup, Do::kGather, Do::kGatherAll, Do::kWithGroup,
+                        Do::kTimeout, Do::kShield}) {
+    require(what, Outcome::kFailure);
+  }
+  for (const auto how : {Outcome::kShuttingDown, Outcome::kCancelled}) require(Do::kSpawn, how);
 }
 
 }  // namespace

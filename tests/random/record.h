@@ -21,6 +21,7 @@ struct Outcome {
     kClosed,
     kTaskCancelled,
     kFailure,
+    kShuttingDown,
     kBroken,
     kSatisfied,
     kLogicError,
@@ -37,6 +38,7 @@ struct Outcome {
 struct Entry {
   enum Type : std::uint8_t {
     kBegin,       // of a step
+    kParked,      // the fiber waits now, in a step that tells that; for the first time
     kEnd,         // of a step, how
     kFiberBegin,  // of `fiber`
     kFiberEnd,    // its callable is destroyed
@@ -54,6 +56,9 @@ struct Entry {
 };
 
 using Record = std::vector<Entry>;
+
+// Adds one to a list of outcomes, which is a number, and depends on the order.
+std::int64_t append(std::int64_t list, const Outcome& outcome);
 
 std::string to_string(const Outcome& outcome);
 std::string to_string(const Entry& entry);

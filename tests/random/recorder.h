@@ -2,6 +2,7 @@
 #define WEFT_TESTS_RANDOM_RECORDER_H_
 
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include "tests/random/interpreter.h"
@@ -19,30 +20,53 @@ class Recorder {
   TimePoint started_at() const { return start_; }
 
   void note(Entry entry) {
+    note_parked();
     if (Scheduler::current_or_null()) last_ = (now() - start_).count();
     entry.at = last_;
     record_.push_back(entry);
   }
 
+  // Those that wait, and have not told yet, tell.
+  void note_parked() {
+    for (auto& [fiber, life] : lives_) {
+      if (!life.looks || !life.self->waiter) continue;
+      life.looks = false;
+      record_.push_back({Entry::kParked, fiber, last_});
+    }
+  }
+
+  // The calling fiber is this one, until it ends.
+  void enter(int fiber) { lives_[fiber].self = Scheduler::current_fiber(); }
+  void leave(int fiber) { lives_.erase(fiber); }
+
   // A step of this fiber: f() does it, and returns how it ended or throws.
   template <class F>
   void step(int fiber, const Step& step, F f) {
     note({Entry::kBegin, fiber, 0, step});
+    lives_[fiber].looks = tells_that_it_waits(step.what);
     Outcome outcome;
     try {
       outcome = f();
     } catch (...) {
       outcome = caught_outcome();
+      lives_[fiber].looks = false;
       note({Entry::kEnd, fiber, 0, step, outcome});
       if (!step.caught || outcome.kind == Outcome::kCancelled) throw;
       return;
     }
+    lives_[fiber].looks = false;
     note({Entry::kEnd, fiber, 0, step, outcome});
   }
 
   Record take() { return std::move(record_); }
 
  private:
+  struct Life {
+    const Fiber* self = nullptr;
+    bool looks = false;  // in a step that tells that it waits, and has not told yet
+  };
+
+  std::map<int, Life> lives_;
   Record record_;
   TimePoint start_{};
   std::int64_t last_ = 0;
@@ -65,12 +89,15 @@ class FiberBody {
 
   std::int64_t operator()() {
     recorder_->note({Entry::kFiberBegin, fiber_});
+    recorder_->enter(fiber_);
     try {
       interpreter_.live(fiber_);
     } catch (...) {
+      recorder_->leave(fiber_);
       outcome_ = caught_outcome();
       throw;
     }
+    recorder_->leave(fiber_);
     outcome_ = {Outcome::kOk, result_of(fiber_)};
     return result_of(fiber_);
   }

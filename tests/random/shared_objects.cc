@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <future>
+#include <string_view>
 #include <utility>
 
 #include "tests/random/interpreter.h"
@@ -9,22 +10,22 @@
 namespace weft::test {
 namespace {
 
-Outcome taken(const std::optional<std::int64_t>& item) {
-  return item ? Outcome{Outcome::kOk, *item} : Outcome{Outcome::kNo};
+Outcome taken(const std::optional<Item>& item) {
+  return item ? Outcome{Outcome::kOk, item->number} : Outcome{Outcome::kNo};
 }
 
 template <class Q>
 Outcome use(Q& queue, const Step& step) {
   switch (step.what) {
     case Do::kPush:
-      queue.push(step.number);
+      queue.push(Item(step.number));
       return {};
     case Do::kTryPush:
-      return yes_or_no(queue.try_push(step.number));
+      return yes_or_no(queue.try_push(Item(step.number)));
     case Do::kTryPushFor:
-      return yes_or_no(queue.try_push_for(step.number, Duration(step.time)));
+      return yes_or_no(queue.try_push_for(Item(step.number), Duration(step.time)));
     case Do::kPop:
-      return {Outcome::kOk, queue.pop()};
+      return {Outcome::kOk, queue.pop().number};
     case Do::kTryPop:
       return taken(queue.try_pop());
     case Do::kTryPopFor:
@@ -61,13 +62,25 @@ Outcome caught_outcome() {
     return {broken ? Outcome::kBroken : Outcome::kSatisfied};
   } catch (const std::logic_error&) {
     return {Outcome::kLogicError};
+  } catch (const std::runtime_error& error) {
+    const bool closed =
+        std::string_view(error.what()).find("is shutting down") != std::string_view::npos;
+    return {closed ? Outcome::kShuttingDown : Outcome::kUnknown};
   } catch (...) {
     return {Outcome::kUnknown};
   }
 }
 
-bool SharedObjects::ByUrgency::operator()(std::int64_t a, std::int64_t b) const {
-  return urgency_of(a) < urgency_of(b);
+Outcome outcome_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (...) {
+    return caught_outcome();
+  }
+}
+
+bool SharedObjects::ByUrgency::operator()(const Item& a, const Item& b) const {
+  return urgency_of(a.number) < urgency_of(b.number);
 }
 
 SharedObjects::SharedObjects(const Program& program) : barrier_(program.parties) {
@@ -94,9 +107,21 @@ Outcome SharedObjects::use_queue(const Step& step) {
 }
 
 Outcome SharedObjects::use_none(const Step& step) {
-  if (step.what == Do::kThrow) throw Failure(step.number);
-  step.what == Do::kYield ? yield() : sleep_for(Duration(step.time));
-  return {};
+  switch (step.what) {
+    case Do::kYield:
+      yield();
+      return {};
+    case Do::kSleep:
+      sleep_for(Duration(step.time));
+      return {};
+    case Do::kThrow:
+      throw Failure(step.number);
+    case Do::kSave:
+      saved = std::current_exception();
+      return {};
+    default:
+      std::rethrow_exception(saved);
+  }
 }
 
 Outcome SharedObjects::use_condition(const Step& step, std::unique_lock<Mutex>* lock) {
@@ -145,9 +170,8 @@ Outcome SharedObjects::use_signal(const Step& step) {
   }
 }
 
-Outcome SharedObjects::use_future(const Step& step) {
+Outcome SharedObjects::use_future(const Step& step, const Future<std::int64_t>& future) {
   auto& promise = promises[static_cast<std::size_t>(step.object)];
-  const auto& future = futures[static_cast<std::size_t>(step.object)];
   switch (step.what) {
     case Do::kGetFuture:
       return {Outcome::kOk, future.get()};
@@ -159,8 +183,14 @@ Outcome SharedObjects::use_future(const Step& step) {
     case Do::kSetException:
       promise->set_exception(std::make_exception_ptr(Failure(step.number)));
       return {};
-    default:
+    case Do::kSetSaved:
+      promise->set_exception(saved);
+      return {};
+    case Do::kBreakPromise:
       promise.reset();
+      return {};
+    default:
+      futures[static_cast<std::size_t>(step.object)] = {};
       return {};
   }
 }
@@ -172,7 +202,7 @@ void SharedObjects::empty(const std::function<void(Step, std::int64_t)>& tell) {
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     std::visit(
         [&](auto& queue) {
-          while (const auto item = queue.try_pop()) left(Do::kTryPop, i, *item);
+          while (const auto item = queue.try_pop()) left(Do::kTryPop, i, item->number);
           left(Do::kClose, i, queue.is_closed());
         },
         queues_[i]);
@@ -183,6 +213,15 @@ void SharedObjects::empty(const std::function<void(Step, std::int64_t)>& tell) {
     left(Do::kTryAcquire, i, permits);
   }
   for (std::size_t i = 0; i < events_.size(); ++i) left(Do::kSet, i, events_[i].is_set());
+  for (std::size_t i = 0; i < promises.size(); ++i) {
+    if (promises[i]) futures[i] = promises[i]->future();
+    if (!futures[i].valid() || !futures[i].done()) continue;
+    try {
+      left(Do::kGetFuture, i, append(0, {Outcome::kOk, futures[i].get()}));
+    } catch (...) {
+      left(Do::kGetFuture, i, append(0, caught_outcome()));
+    }
+  }
   for (std::size_t i = 0; i < mutexes.size(); ++i) left(Do::kTryLock, i, mutexes[i].try_lock());
   left(Do::kTryLock, Program::kSharedMutex, shared_mutex.try_lock());
 }

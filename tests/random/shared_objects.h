@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -22,8 +23,29 @@ struct Failure : std::runtime_error {
   std::int64_t number;
 };
 
-// What the exception that is being handled is to the model.
+// What queues hold. It tells when it is moved, as it is before the fiber that is handed it, or that
+// hands it over, is woken.
+struct Item {
+  explicit Item(std::int64_t its_number) : number(its_number) {}
+  Item(Item&& other) noexcept : number(other.number) { tell(); }
+  Item& operator=(Item&& other) noexcept {
+    number = other.number;
+    tell();
+    return *this;
+  }
+
+  std::int64_t number;
+  static inline std::function<void()> moves{};
+
+ private:
+  static void tell() noexcept {
+    if (moves) moves();
+  }
+};
+
+// What the exception that is being handled is to the model; and another one.
 Outcome caught_outcome();
+Outcome outcome_of(const std::exception_ptr& exception);
 
 inline Outcome yes_or_no(bool yes) { return {yes ? Outcome::kOk : Outcome::kNo}; }
 
@@ -33,11 +55,11 @@ class SharedObjects {
   explicit SharedObjects(const Program& program);
 
   // Do the steps of a family.
-  static Outcome use_none(const Step& step);
+  Outcome use_none(const Step& step);
   Outcome use_queue(const Step& step);
   Outcome use_condition(const Step& step, std::unique_lock<Mutex>* lock);  // null: not to wait
   Outcome use_signal(const Step& step);
-  Outcome use_future(const Step& step);
+  Outcome use_future(const Step& step, const Future<std::int64_t>& future);
 
   // When all is over: takes what is left, and tells of it.
   void empty(const std::function<void(Step, std::int64_t)>& tell);
@@ -46,13 +68,13 @@ class SharedObjects {
   SharedMutex shared_mutex{};
   std::array<std::optional<Promise<std::int64_t>>, Program::kPromises> promises{};
   std::array<Future<std::int64_t>, Program::kPromises> futures{};
+  std::exception_ptr saved{};
 
  private:
   struct ByUrgency {
-    bool operator()(std::int64_t a, std::int64_t b) const;
+    bool operator()(const Item& a, const Item& b) const;
   };
-  using AnyQueue = std::variant<Queue<std::int64_t>, PriorityQueue<std::int64_t, ByUrgency>,
-                                LifoQueue<std::int64_t>>;
+  using AnyQueue = std::variant<Queue<Item>, PriorityQueue<Item, ByUrgency>, LifoQueue<Item>>;
 
   std::deque<AnyQueue> queues_;
   std::deque<Semaphore> semaphores_;
