@@ -264,19 +264,28 @@ void measure_timeout(Bench& bench) {
 
 // ---- Lateness -----------------------------------------------------------------------------------
 
-// By how many milliseconds a sleep of 10 ms is late that begins after a long quick phase, beside
-// two fibers that from then on compute for `slice` between two yields.
-double lateness(Runtime& runtime, Duration slice) {
+void compute_for(Duration time) {
+  for (const TimePoint end = now() + time; now() < end;) {
+  }
+}
+
+// By how many milliseconds a sleep of 10 ms is late that begins after a long quick phase, with
+// `before` of work between two yields, beside two fibers that from then on compute for `slice`.
+double lateness(Runtime& runtime, Duration before, Duration slice) {
   constexpr long kQuick = 50'000;
   constexpr int kMostSlices = 5'000;
   return runtime.run([&] {
     bool quick = true;
+    const auto step = [&] {
+      if (before > Duration::zero()) compute_for(before);
+      yield();
+    };
     const auto hurry = [&] {
-      while (quick) yield();
+      while (quick) step();
     };
     Task<void> first = spawn(hurry);
     Task<void> second = spawn(hurry);
-    for (long i = 0; i < kQuick; ++i) yield();
+    for (long i = 0; i < kQuick; ++i) step();
     quick = false;
     Task<Duration> sleeper = spawn([] {
       const TimePoint end = now() + 10ms;
@@ -285,8 +294,7 @@ double lateness(Runtime& runtime, Duration slice) {
     });
     const auto compute = [&] {
       for (int i = 0; i < kMostSlices && !sleeper.done(); ++i) {
-        for (const TimePoint end = now() + slice; now() < end;) {
-        }
+        compute_for(slice);
         yield();
       }
     };
@@ -297,18 +305,21 @@ double lateness(Runtime& runtime, Duration slice) {
 }
 
 void measure_lateness(Bench& bench) {
-  constexpr double kMostSlices = 32;
   Runtime runtime;
-  for (const Duration slice : {Duration(100us), Duration(1ms), Duration(5ms)}) {
+  const auto print = [&](Duration before, Duration slice, int most_slices, const char* after) {
     Samples all;
-    for (int i = 0; i < bench.rounds(); ++i) all.add(lateness(runtime, slice));
+    for (int i = 0; i < bench.rounds(); ++i) all.add(lateness(runtime, before, slice));
     const double ms = std::chrono::duration<double, std::milli>(slice).count();
-    Row row{.what = "sleep beside slices of " + number(ms) + " ms, at worst late by",
+    Row row{.what = "sleep beside " + number(ms) + " ms slices" + after + ", at worst late by",
             .unit = "ms",
             .weft = {all.quantile(1)},
-            .goal = 0.1 + kMostSlices * ms};
+            .goal = 0.1 + most_slices * ms};
     bench.print(row);
     bench.note(text("median %.2f ms", all.median()));
+  };
+  for (const Duration slice : {Duration(100us), Duration(1ms), Duration(5ms)}) {
+    print(1us, slice, 8, "");
+    print(0us, slice, 32, ", bare yields before");
   }
 }
 

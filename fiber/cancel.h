@@ -20,9 +20,9 @@ class Fiber;
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
 // `catch (...)` may delay the end but cannot swallow it. Before a wait throws, others run; a fiber
 // that catches 1,000 in a row and waits again is named on stderr, once, and from then on sleeps a
-// millisecond before each, so that it does not burn the processor. Waits do not throw inside shield(), nor
-// while a destructor called by stack unwinding waits. It is no std::exception, so that a handler
-// for errors does not catch it by accident. Only weft throws it.
+// millisecond before each, so that it does not burn the processor. Waits do not throw inside
+// shield(), nor while a destructor called by stack unwinding waits. It is no std::exception, so
+// that a handler for errors does not catch it by accident. Only weft throws it.
 //
 // It concerns the fiber that was cancelled and no other. Where it is handed to another task, by
 // Promise::set_exception(), a Queue<std::exception_ptr>, run_in_executor() or the exception

@@ -46,12 +46,13 @@ inline constinit thread_local Scheduler* current_scheduler = nullptr;
 //
 // Fibers hand over to each other directly. The loop's own context runs only when no fiber is ready,
 // or when a turn is over: it takes what other threads posted, expires timers, and looks at or
-// sleeps in its Port. A turn lasts 100 microseconds. Whether they have gone is looked up every 32nd
-// resumption, and more often, down to each one, where the last ones took long. So the loop looks
-// after at most 100 us and 32 slices, that is stretches between two waits: 32 right after a phase
-// of quick ones, one or two where all take long. Resumptions are also counted where nothing
-// switches: waits that are over before they begin, and eager starts. On virtual time and under a
-// shuffle seed a turn is a number of resumptions, so that the order depends on nothing else.
+// sleeps in its Port. A turn lasts 100 microseconds. Whether they have gone is looked up every 8th
+// resumption; every 32nd where fibers do little but switch; and each time where the last ones took
+// long. So the loop looks after at most 100 us and, a slice being the stretch between two waits,
+// two slices where all take long; 8 where they suddenly do; 32 where fibers have only switched
+// before. Resumptions are also counted where nothing switches: waits that are over before they
+// begin, and eager starts. On virtual time and under a shuffle seed a turn is a number of
+// resumptions, so that the order depends on nothing else.
 //
 // Threads: post() and stop() from any; everything else from the scheduler's own, i.e. from fibers.
 class Scheduler {
@@ -290,6 +291,7 @@ class Scheduler {
   void run_fibers() noexcept;
   void sleep();
   void begin_turn() noexcept;
+  std::int64_t next_stride(std::uint64_t ticks) const noexcept;
   std::uint64_t stamp() const noexcept;
   TimePoint read_clock() noexcept;
   void shuffle();

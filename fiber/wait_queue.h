@@ -144,7 +144,8 @@ class WaitQueue {
 
   // Waits at the end of the queue until claimed: true, or until `deadline`: false.
   // Releases the lock, and comes back without it. Throws Cancelled, before the wait, when others
-  // have run, or during it, and then was not claimed. On a plain thread the deadline counts on the machine's clock.
+  // have run, or during it, and then was not claimed. On a plain thread the deadline counts on the
+  // machine's clock.
   bool wait(Lock& lock, Waiter& waiter, TimePoint deadline);
   bool wait(Lock& lock, TimePoint deadline, const char* what) {
     Waiter waiter(what);

@@ -69,14 +69,16 @@ class OwnClock final : public Port {
 };
 
 constexpr Duration kTurn = 100us;
-constexpr int kStride = 32;  // slices, at most, beyond it
+// Slices, at most, beyond it: where those before were quick, and where they only switched.
+constexpr int kQuickStride = 8;
+constexpr int kStride = 32;
 
 // A phase in which a turn has as many resumptions as it can.
-void be_quick(OwnClock& clock, int times = 15'000) {
+void be_quick(OwnClock& clock, int times = 15'000, Duration slice = 10ns) {
   auto other = spawn([&] {
-    for (int i = 0; i < times; ++i) clock.pass(10ns), yield();
+    for (int i = 0; i < times; ++i) clock.pass(slice), yield();
   });
-  for (int i = 0; i < times; ++i) clock.pass(10ns), yield();
+  for (int i = 0; i < times; ++i) clock.pass(slice), yield();
   other.get();
 }
 
@@ -168,6 +170,21 @@ BOOST_AUTO_TEST_CASE(fibers_that_become_slow_delay_the_loop_by_no_more_than_a_fe
       });
       BOOST_TEST(longest.count() <= Duration(kTurn + 2 * slice).count(),
                  name << ", slices of " << slice.count() << " ns: " << longest.count() << " ns");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(fibers_that_did_more_than_switch_delay_the_loop_by_eight_slices) {
+  for (const Duration before : {Duration(100ns), Duration(1us), Duration(5us)}) {
+    for (const Duration slice : {Duration(100us), Duration(2ms), Duration(5ms)}) {
+      OwnClock clock;
+      const Duration longest = clock.longest_in([&] {
+        be_quick(clock, 15'000, before);
+        clock.begin();
+        for (int i = 0; i < 500; ++i) clock.pass(slice), yield();
+      });
+      BOOST_TEST(longest.count() <= Duration(kTurn + kQuickStride * slice).count(),
+                 slice.count() << " ns after " << before.count() << " ns: " << longest.count());
     }
   }
 }
