@@ -224,13 +224,28 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
   std::fflush(stdout);
   weft::Barrier connected(kClients * listeners.size());
   weft::TaskGroup both;  // where one of them fails, the other one ends, too
-  both.spawn([&] { serve_on_all(listeners, served); });
+  std::exception_ptr of_server;
+  both.spawn([&] {
+    try {
+      serve_on_all(listeners, served);
+    } catch (const std::exception&) {
+      of_server = std::current_exception();
+      throw;
+    }
+  });
   both.spawn([&] {
     const auto client = [&] { ask(address, connected, time); };
     weft::spread([&] { weft::gather(std::vector(kClients, client)); });
     both.cancel();
   });
-  both.join();
+  try {
+    both.join();
+  } catch (const std::exception&) {
+    // A server that fails closes its connections first, so that a client's failure may come before
+    // the server's, which is why it came.
+    if (of_server) std::rethrow_exception(of_server);
+    throw;
+  }
 
   print_served(served);
   long requests = 0;
