@@ -8,7 +8,13 @@
 
 namespace weft {
 
-void throw_cancelled() { throw Cancelled(); }
+void throw_cancelled() {
+  // The exception that unwound the stack when this was kept was caught: it is another's to tell of.
+  Fiber* const self = Scheduler::current_fiber();
+  if (self && self->kept && !self->kept_while_cancelled) [[unlikely]]
+    self->tell_of_kept();
+  throw Cancelled();
+}
 
 std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
   if (!exception) return nullptr;
@@ -28,24 +34,41 @@ CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind
   outer_limited_ = fiber_->limited;
   if (kind_ == Kind::kShield) {
     fiber_->cancelled = fiber_->limited = false;
-    fiber_->refusals = 0;
+    outer_refusals_ = std::exchange(fiber_->refusals, 0);
   }
 }
 
 CancelScope::~CancelScope() {
   if (!fiber_) return;
-  if (fiber_->kept) [[unlikely]]
-    tell_of_kept();
-  fiber_->scope = outer_;
-  fiber_->limited = outer_limited_;
-  if (kind_ == Kind::kShield || expired_) update(*fiber_);
+  if (fiber_->kept) [[unlikely]] {
+    leave_with_kept();
+  } else {
+    leave();
+  }
 }
 
-// What is kept here is not what the scope ends by.
-[[gnu::noinline]] void CancelScope::tell_of_kept() noexcept {
-  if (std::exception_ptr kept = take_kept()) {
-    Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
+inline void CancelScope::leave() noexcept {
+  fiber_->scope = outer_;
+  fiber_->limited = outer_limited_;
+  if (kind_ == Kind::kShield) {
+    update(*fiber_);
+    fiber_->refusals = outer_refusals_;  // a loop that catches Cancelled may have shields in it
+  } else if (expired_) {
+    update(*fiber_);
   }
+}
+
+// What is kept here is not what the scope ends by. Told when the scope is left: that may wait.
+[[gnu::noinline]] void CancelScope::leave_with_kept() noexcept {
+  std::exception_ptr kept = take_kept();
+  leave();
+  if (kept) Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
+}
+
+CancelScope* CancelScope::owner_of_failures(const Fiber& fiber) noexcept {
+  CancelScope* scope = fiber.scope;
+  while (scope && scope->kind_ == Kind::kShield) scope = scope->outer_;
+  return scope;
 }
 
 void CancelScope::update(Fiber& fiber) noexcept {

@@ -1,6 +1,7 @@
 #ifndef WEFT_FIBER_CANCEL_H_
 #define WEFT_FIBER_CANCEL_H_
 
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 
@@ -70,6 +71,10 @@ class CancelScope {
   // Whether what runs directly in this scope is cancelled.
   bool cancelled() const noexcept;
 
+  // The innermost scope that tells its caller how it ended, which a shield does not; null: the
+  // task.
+  static CancelScope* owner_of_failures(const Fiber& fiber) noexcept;
+
   // To be asked when Cancelled has left the scope: the failure that was kept in it, or null. It is
   // what the owner has to be told, rather than that it was cancelled.
   std::exception_ptr take_kept() noexcept;
@@ -90,7 +95,10 @@ class CancelScope {
   bool outer_limited_ = false;  // Fiber::limited outside
 
  private:
-  void tell_of_kept() noexcept;
+  void leave() noexcept;
+  void leave_with_kept() noexcept;
+
+  std::uint16_t outer_refusals_ = 0;  // Fiber::refusals outside
 };
 
 // Holds back the cancellation of the calling fiber while it lives. On a plain thread: nothing.

@@ -151,6 +151,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   // the task itself.
   std::exception_ptr kept;
   CancelScope* kept_in = nullptr;
+  bool kept_while_cancelled = false;  // so it is most likely Cancelled that unwound
   std::exception_ptr exception;
   TaskGroup* group = nullptr;
   void (*ended)(Fiber&) noexcept = nullptr;  // told of the end, where there is a group

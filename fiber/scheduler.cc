@@ -22,6 +22,9 @@ inline void drop_result(Fiber& fiber) noexcept {
   if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
 }
 
+// A fiber that does not wait keeps others from running for this many turns.
+constexpr int kMostLooks = 4;
+
 // By write(), as the fiber's stack may be too small for stdio.
 void report_refusals(const Fiber& fiber) noexcept {
   char line[200];
@@ -90,7 +93,8 @@ void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
     here->handle_exception(*self, std::move(exception));
   } else if (self->work && !self->kept) {
     self->kept = std::move(exception);
-    self->kept_in = self->scope;
+    self->kept_in = CancelScope::owner_of_failures(*self);
+    self->kept_while_cancelled = self->cancelled;
   } else {
     here->tell_of_further(*self, std::move(exception));
   }
@@ -196,6 +200,7 @@ void Scheduler::free_spare() noexcept {
 void Scheduler::unreserve(Fiber& fiber) noexcept { of(fiber).make_free(fiber); }
 
 void Scheduler::discard(Fiber& fiber) noexcept {
+  const ShieldScope unwatched;    // the caller may be cancelled; what is destroyed may wait
   fiber.cancel_requested = true;  // so that it does not begin
   fiber.work(fiber);
   drop_result(fiber);
@@ -442,7 +447,18 @@ Fiber& Scheduler::go_to_loop() noexcept {
 [[gnu::noinline]] void Scheduler::let_loop_look() noexcept {
   Scheduler& here = *current_scheduler;
   if (here.options_.shuffle_seed && here.budget_ > -kCountedTurn) return;
-  if (here.current_ && here.turn_is_over()) here.go_to_loop();
+  if (!here.current_ || !here.turn_is_over()) return;
+  // The fiber goes on first: it does not wait, and a parent that has started it eagerly goes on
+  // only when it does. Only one that never waits has to let others run in the end.
+  Fiber& self = *here.current_;
+  here.looks_ = std::exchange(here.looker_, self.id) == self.id ? here.looks_ + 1 : 1;
+  if (here.looks_ >= kMostLooks) {
+    here.looks_ = 0;
+    here.ready_.push_back(self);
+  } else {
+    here.ready_.push_front(self);
+  }
+  here.go(self, here.loop_);
 }
 
 }  // namespace weft

@@ -326,6 +326,8 @@ class Scheduler {
   TimePoint clock_read_ = kPast;     // a reading of the clock,
   std::uint64_t clock_stamped_ = 0;  // and the time stamp just after it
   Fiber* eager_ = nullptr;           // goes on before all others, after a look
+  std::uint64_t looker_ = 0;         // the id of the fiber that let the loop look last,
+  int looks_ = 0;                    // and how often in a row, without a wait
 
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;

@@ -80,7 +80,9 @@ void TaskGroup::run_body(void (*call)(void*), void* body) {
   if (failure) {
     Failures place = place_for(failure);
     const WaitQueue::Lock lock(joiners_);
-    note(std::move(failure), place);
+    // The body may have it from join().
+    const bool known = std::find(failures_.begin(), failures_.end(), failure) != failures_.end();
+    if (!known) note(std::move(failure), place);
   }
   finish(std::move(thrown));
 }
@@ -186,8 +188,6 @@ TaskGroup::Failures TaskGroup::place_for(const std::exception_ptr& failure) noex
 // Takes a failure to the others. Returns the fiber, if any, whose body is still to be interrupted,
 // after the lock was released: see BodyScope::interrupt(). REQUIRES: the lock is held.
 Fiber* TaskGroup::note(std::exception_ptr failure, Failures& place) noexcept {
-  // A body may have it from join().
-  if (std::find(failures_.begin(), failures_.end(), failure) != failures_.end()) return nullptr;
   failures_.splice(failures_.end(), place);
   if (failure_) return nullptr;
   failure_ = std::move(failure);

@@ -71,7 +71,9 @@ void Semaphore::release(std::int64_t permits) {
       if (permits == 0) break;
       now = flipped(now);
       if (heirs_.offered(lock) == 0) {
-        permits_.store(now, std::memory_order_relaxed);
+        // Release: these may have been released by others, under the lock. They are free from now
+        // on.
+        permits_.store(now, std::memory_order_release);
       } else if (permits <= std::numeric_limits<std::int64_t>::max() - now) {
         // Still contended: what was offered may be taken, under the lock.
         permits_.store(flipped(now + permits), std::memory_order_relaxed);

@@ -741,11 +741,8 @@ BOOST_AUTO_TEST_CASE(a_thousand_waits_that_throw_are_not_told) {
     run(
         [] {
           auto task = spawn([] {
-            for (int round = 0; round < 3; ++round) {
-              for (int i = 0; i < 900; ++i) {
-                if (!throws_cancelled([] { sleep_for(1s); })) std::abort();
-              }
-              shield([] { yield(); });  // it begins anew
+            for (int i = 0; i < 1000; ++i) {
+              if (!throws_cancelled([] { sleep_for(1s); })) std::abort();
             }
             for (int i = 0; i < 5000; ++i) {
               try {
@@ -764,6 +761,27 @@ BOOST_AUTO_TEST_CASE(a_thousand_waits_that_throw_are_not_told) {
         {.virtual_time = true});
   });
   BOOST_TEST(said == "");
+}
+
+BOOST_AUTO_TEST_CASE(shields_in_a_loop_that_catches_it_hide_nothing) {
+  const std::string said = said_by([] {
+    run(
+        [] {
+          auto task = spawn(
+              [] {
+                for (int i = 0; i < 1100; ++i) {
+                  const auto child = spawn([] { sleep_for(1s); });  // destroyed in a shield
+                  if (!throws_cancelled([] { sleep_for(1s); })) std::abort();
+                }
+              },
+              {.name = "hidden"});
+          run_until_blocked();
+          task.cancel();
+          task.get();
+        },
+        {.virtual_time = true});
+  });
+  BOOST_TEST(count(said, "\"hidden\"") == 1, said);
 }
 
 BOOST_AUTO_TEST_CASE(the_next_task_of_a_stack_begins_anew) {

@@ -235,6 +235,47 @@ WEFT_SHUFFLED_TEST_CASE(what_is_caught_in_the_scope_is_told_at_its_end) {
   sleep_for(1s);
 }
 
+WEFT_SHUFFLED_TEST_CASE(
+    one_kept_for_an_exception_that_was_caught_is_not_what_a_later_cancellation_throws) {
+  Told told;
+  auto task = spawn([] {
+    BOOST_CHECK_EXCEPTION(
+        {
+          const auto child = spawn(failing_cleanup("old"));
+          run_until_blocked();
+          throw Failure("caught");
+        },
+        Failure, says("caught"));
+    BOOST_CHECK_EXCEPTION(with_timeout(1s,
+                                       [] {
+                                         const auto child = spawn(failing_cleanup("new"));
+                                         sleep_for(1h);
+                                       }),
+                          Failure, says("new"));
+    sleep_for(1h);
+  });
+  sleep_for(2s);
+  BOOST_TEST(told.said == "old");
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_shield_in_a_destructor_does_not_keep_it_from_the_owner) {
+  struct Connection {
+    ~Connection() {
+      shield([&] { group.reset(); });
+    }
+    std::optional<TaskGroup> group{std::in_place};
+  };
+  BOOST_CHECK_EXCEPTION(with_timeout(1s,
+                                     [] {
+                                       Connection connection;
+                                       connection.group->spawn(failing_cleanup("shielded"));
+                                       sleep_for(1h);
+                                     }),
+                        Failure, says("shielded"));
+}
+
 WEFT_REAL_TIME_TEST_CASE(a_peer_that_resets_while_body_and_child_use_it_ends_one_connection) {
   Told told;
   TcpPair pair;

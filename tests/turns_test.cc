@@ -229,6 +229,39 @@ BOOST_AUTO_TEST_CASE(a_descent_of_eager_starts_delays_the_loop_by_a_few_slices) 
   BOOST_TEST(longest.count() <= Duration(kTurn + kStride * 2ms).count());
 }
 
+BOOST_AUTO_TEST_CASE(eager_fan_out_stays_depth_first_however_long_it_takes) {
+  OwnClock clock;
+  constexpr int kDepth = 4;
+  int alive = 0, most = 0;
+  clock.longest_in([&] {
+    std::function<void(int)> node = [&](int depth) {
+      most = std::max(most, ++alive);
+      for (int i = 0; i < 6 && depth > 0; ++i) {
+        clock.pass(40us);
+        spawn([&, depth] { node(depth - 1); }, {.eager = true}).get();
+      }
+      --alive;
+    };
+    node(kDepth);
+  });
+  BOOST_TEST(most == kDepth + 1);
+}
+
+BOOST_AUTO_TEST_CASE(one_that_never_has_to_wait_lets_others_run) {
+  OwnClock clock;
+  clock.longest_in([&] {
+    Event event;
+    event.set();
+    int others = 0;
+    auto other = spawn([&] {
+      for (int i = 0; i < 10; ++i) ++others, yield();
+    });
+    for (int i = 0; i < 60; ++i) clock.pass(kTurn), event.wait();
+    BOOST_TEST(others == 10);
+    other.get();
+  });
+}
+
 BOOST_AUTO_TEST_CASE(an_eager_start_keeps_its_place_where_the_loop_looks_in_between) {
   OwnClock clock;
   clock.longest_in([&] {

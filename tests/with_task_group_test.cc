@@ -541,6 +541,25 @@ WEFT_SHUFFLED_TEST_CASE(spawn_in_a_child_of_a_group_that_is_shutting_down_is_a_c
   BOOST_TEST(group.failures().empty());
 }
 
+WEFT_SHUFFLED_TEST_CASE(what_a_refused_spawn_destroys_may_wait) {
+  struct Waits {
+    explicit Waits(bool& its_waited) : waited(&its_waited) {}
+    Waits(Waits&& other) noexcept : waited(std::exchange(other.waited, nullptr)) {}
+    ~Waits() {
+      if (waited) sleep_for(1s), *waited = true;
+    }
+    bool* waited;
+  };
+  TaskGroup group;
+  bool waited = false;
+  group.spawn([&] {
+    group.cancel();
+    group.spawn([waits = Waits(waited)] {});
+  });
+  group.join();
+  BOOST_TEST(waited);
+}
+
 WEFT_SHUFFLED_TEST_CASE(spawn_in_a_shield_of_a_cancelled_child_throws_no_cancelled) {
   TaskGroup group;
   group.spawn([&] {
