@@ -37,8 +37,8 @@ ThreadPool& lane() {
 // exception that travels between threads is let go by both, in an order that nobody can see.
 struct Answer {
   std::vector<Address> addresses = {};
-  int code = 0;   // of getaddrinfo
-  int error = 0;  // errno, where that says EAI_SYSTEM
+  int code = 0;                     // of getaddrinfo
+  int error = 0;                    // errno, where that says EAI_SYSTEM
   std::exception_ptr failure = {};  // there is no memory
 };
 
