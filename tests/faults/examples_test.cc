@@ -164,10 +164,7 @@ BOOST_AUTO_TEST_CASE(bridge, *ours()) {
 }
 
 BOOST_AUTO_TEST_CASE(skynet, *ours()) {
-  check({.program = "skynet",
-         .arguments = {"2", "2"},
-         .steady = false,
-         .own_calls = {"mmap"}});
+  check({.program = "skynet", .arguments = {"2", "2"}, .steady = false, .own_calls = {"mmap"}});
 }
 
 // Its rows are processes, which it measures. Their calls fail too, but only what it makes of that
