@@ -38,16 +38,7 @@ CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind
   }
 }
 
-CancelScope::~CancelScope() {
-  if (!fiber_) return;
-  if (fiber_->kept) [[unlikely]] {
-    leave_with_kept();
-  } else {
-    leave();
-  }
-}
-
-inline void CancelScope::leave() noexcept {
+[[gnu::always_inline]] inline void CancelScope::leave() noexcept {
   fiber_->scope = outer_;
   fiber_->limited = outer_limited_;
   if (kind_ == Kind::kShield) {
@@ -55,6 +46,15 @@ inline void CancelScope::leave() noexcept {
     fiber_->refusals = outer_refusals_;  // a loop that catches Cancelled may have shields in it
   } else if (expired_) {
     update(*fiber_);
+  }
+}
+
+CancelScope::~CancelScope() {
+  if (!fiber_) return;
+  if (fiber_->kept) [[unlikely]] {
+    leave_with_kept();
+  } else {
+    leave();
   }
 }
 
