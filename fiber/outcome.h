@@ -11,11 +11,12 @@
 
 namespace weft {
 
-// What a call has come to: its value, or the exception that it has thrown. As std::expected, with
-// any exception for the error. T may be void or a reference.
+// The result of a call that may fail: the value that it returned, or the exception that it threw.
+// Like std::expected, with any exception for the error. T may be void or a reference.
 //
-//   auto [user, cart] = weft::gather_all([&] { return find_user(id); }, [&] { return cart_of(id);
-//   }); if (!user) log(user.exception()); show(user.value(), cart.has_value() ? *cart : Cart());
+//   auto [user, cart] = weft::gather_all(find_user, find_cart);
+//   if (!user) return log(user.exception());
+//   show(*user, cart ? *cart : Cart());
 //
 // Movable and copyable as T is. Does not wait. Threads: as T.
 template <class T>
@@ -50,7 +51,7 @@ class [[nodiscard]] Outcome {
     return has_value() ? nullptr : std::get<0>(kept_);
   }
 
-  // The value. Throws the exception if there is none.
+  // Returns the value, or throws the exception.
   decltype(auto) value() & { return get(*this); }
   decltype(auto) value() const& { return get(*this); }
   decltype(auto) value() && { return get(std::move(*this)); }
