@@ -11,12 +11,14 @@ namespace weft {
 class TaskGroup::Body {
  public:
   explicit Body(TaskGroup& group) : group_(group) {
+    Failures of_before;  // what they own may wait when it is destroyed
     WaitQueue::Lock lock(group_.joiners_);
     if (group_.body_) {
       lock.unlock();
       throw_logic_error("weft::with_task_group: the group has a body already");
     }
     group_.body_ = this;
+    group_.begin_anew(of_before);
     const bool failed_before = group_.failure_ && scope_.interrupt();
     lock.unlock();
     if (failed_before) CancelScope::serve_interrupts(*scope_.fiber());
@@ -150,10 +152,8 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) {
       lock.unlock();
       refuse(fiber);
     }
-    if (state_ == State::kJoined) [[unlikely]] {
-      of_before.swap(failures_);
-      state_ = State::kOpen;
-    }
+    if (state_ == State::kJoined) [[unlikely]]
+      begin_anew(of_before);
     fiber.group = this;
     fiber.ended = &TaskGroup::ended;
     // Relaxed: start() publishes the fiber. There is no handle.
@@ -161,6 +161,13 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) {
     children_.push_back(fiber);
   }
   Scheduler::start(fiber, options);
+}
+
+// After a join(), gives away the failures of before. REQUIRES: the lock is held.
+void TaskGroup::begin_anew(Failures& of_before) noexcept {
+  if (state_ != State::kJoined) return;
+  of_before.swap(failures_);
+  state_ = State::kOpen;
 }
 
 void TaskGroup::refuse(Fiber& fiber) {

@@ -70,7 +70,7 @@ class TaskGroup {
 
   // The exceptions that have left children, and the body, in the order in which they did: the first
   // is what join() throws, the others are often consequences of it. They stay until the first
-  // spawn() after a join(). Does not wait. O(failures).
+  // spawn() or body after a join(). Does not wait. O(failures).
   std::vector<std::exception_ptr> failures() const;
 
  private:
@@ -89,6 +89,7 @@ class TaskGroup {
   [[noreturn]] void refuse(Fiber& fiber);
   static void ended(Fiber& fiber) noexcept;
 
+  void begin_anew(Failures& of_before) noexcept;
   void close_and_cancel() noexcept;
   static Failures place_for(const std::exception_ptr& failure) noexcept;
   Fiber* note(std::exception_ptr failure, Failures& place) noexcept;

@@ -622,6 +622,9 @@ WEFT_SHUFFLED_TEST_CASE(the_bodys_failure_is_among_them_once) {
                                               }),
                         Failure, says("again"));
   BOOST_TEST(words_of(group) == (Words{"again"}), boost::test_tools::per_element());
+  BOOST_CHECK_THROW(weft::with_task_group(group, [](TaskGroup&) { throw Failure("alone"); }),
+                    Failure);
+  BOOST_TEST(words_of(group) == (Words{"alone"}), boost::test_tools::per_element());
 }
 
 // ---- Several schedulers -------------------------------------------------------------------------
