@@ -13,6 +13,7 @@
 
 #include "tests/cores.h"
 #include "tests/crowd.h"
+#include "tests/failure.h"
 #include "tests/occupied.h"
 #include "weft/sync/thread_pool.h"
 
@@ -23,10 +24,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // Waits without virtual time passing: it stands still while a fiber is ready.
 void wait_in_no_time(const Event& event) {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/occupied.h"
 #include "tests/scheduler_thread.h"
@@ -24,14 +25,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
 
 int seven() { return 7; }
 

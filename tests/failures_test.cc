@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/child_process.h"
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
 
@@ -16,48 +17,6 @@ BOOST_AUTO_TEST_SUITE(failures)
 using namespace weft;
 using namespace weft::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
-
-// Ends by a failure of its cleanup where it is cancelled.
-auto failing_cleanup(std::string words) {
-  return [words] {
-    try {
-      sleep_for(24h);
-    } catch (const Cancelled&) {
-      throw Failure(words);
-    }
-  };
-}
-
-// Collects what reaches the exception handler of this scheduler.
-class Told {
- public:
-  Told() {
-    Scheduler::current().set_exception_handler([this](std::exception_ptr exception) {
-      try {
-        std::rethrow_exception(exception);
-      } catch (const std::exception& error) {
-        said += error.what();
-      } catch (...) {
-        said += '?';
-      }
-    });
-  }
-  ~Told() { Scheduler::current().set_exception_handler(nullptr); }
-
-  std::string said;
-};
-
-}  // namespace
 
 // ---- A group, or a task, is left by Cancelled ---------------------------------------------------
 
@@ -130,7 +89,7 @@ WEFT_SHUFFLED_TEST_CASE(the_owner_of_a_cancelled_owner_is_told) {
 }
 
 WEFT_SHUFFLED_TEST_CASE(nested_groups_that_fail_together_while_the_inner_owner_is_cancelled) {
-  Told told;
+  Unhandled told;
   TaskGroup outer;
   outer.spawn([] {
     TaskGroup inner;
@@ -180,7 +139,7 @@ WEFT_SHUFFLED_TEST_CASE(a_body_of_a_group_is_told) {
 // ---- They are left by another failure -----------------------------------------------------------
 
 WEFT_SHUFFLED_TEST_CASE(where_the_body_fails_too_its_failure_is_thrown_and_the_handler_is_told) {
-  Told told;
+  Unhandled told;
   auto of_group = spawn([] {
     TaskGroup group;
     group.spawn(failing_cleanup("child"));
@@ -209,7 +168,7 @@ WEFT_SHUFFLED_TEST_CASE(where_the_body_fails_too_its_failure_is_thrown_and_the_h
 }
 
 WEFT_SHUFFLED_TEST_CASE(of_several_the_first_is_kept_and_the_handler_is_told_of_the_others) {
-  Told told;
+  Unhandled told;
   BOOST_CHECK_EXCEPTION(with_timeout(1s,
                                      [] {
                                        const auto b = spawn(failing_cleanup("b"));
@@ -221,7 +180,7 @@ WEFT_SHUFFLED_TEST_CASE(of_several_the_first_is_kept_and_the_handler_is_told_of_
 }
 
 WEFT_SHUFFLED_TEST_CASE(what_is_caught_in_the_scope_is_told_at_its_end) {
-  Told told;
+  Unhandled told;
   with_timeout(24h, [] {
     BOOST_CHECK_EXCEPTION(
         {
@@ -237,7 +196,7 @@ WEFT_SHUFFLED_TEST_CASE(what_is_caught_in_the_scope_is_told_at_its_end) {
 
 WEFT_SHUFFLED_TEST_CASE(
     one_kept_for_an_exception_that_was_caught_is_not_what_a_later_cancellation_throws) {
-  Told told;
+  Unhandled told;
   auto task = spawn([] {
     BOOST_CHECK_EXCEPTION(
         {
@@ -277,7 +236,7 @@ WEFT_SHUFFLED_TEST_CASE(a_shield_in_a_destructor_does_not_keep_it_from_the_owner
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_peer_that_resets_while_body_and_child_use_it_ends_one_connection) {
-  Told told;
+  Unhandled told;
   TcpPair pair;
   shrink_buffers(pair);
   auto connection = spawn([stream = std::move(pair.server)]() mutable {
@@ -296,7 +255,7 @@ WEFT_REAL_TIME_TEST_CASE(a_peer_that_resets_while_body_and_child_use_it_ends_one
 }
 
 WEFT_TEST_CASE(without_an_exception_in_flight_the_handler_is_told_as_ever) {
-  Told told;
+  Unhandled told;
   {
     const auto task = spawn([] { throw Failure("task"); });
     sleep_for(1s);
@@ -343,7 +302,7 @@ BOOST_AUTO_TEST_CASE(by_default_a_promises_unseen_exception_ends_the_program_as_
 // ---- Promises -----------------------------------------------------------------------------------
 
 WEFT_SHUFFLED_TEST_CASE(an_exception_of_a_promise_that_nobody_looked_at_is_told_once) {
-  Told told;
+  Unhandled told;
   {
     Promise<int> promise;
     const Future<int> future = promise.future();
@@ -364,7 +323,7 @@ WEFT_SHUFFLED_TEST_CASE(an_exception_of_a_promise_that_nobody_looked_at_is_told_
 }
 
 WEFT_SHUFFLED_TEST_CASE(one_that_a_get_has_thrown_is_not) {
-  Told told;
+  Unhandled told;
   {
     Promise<int> promise;
     promise.set_exception(std::make_exception_ptr(Failure("seen")));
@@ -447,7 +406,7 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_that_leaves_a_task_that_nobody_cancelled_is_
   TaskGroup group;
   group.spawn([&] { std::rethrow_exception(cancelled); });
   BOOST_CHECK_THROW(group.join(), TaskCancelled);
-  Told told;
+  Unhandled told;
   {
     spawn([&] { std::rethrow_exception(cancelled); }).detach();
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/failure.h"
 #include "tests/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(gather_all)
@@ -11,18 +12,6 @@ BOOST_AUTO_TEST_SUITE(gather_all)
 using namespace weft;
 using namespace weft::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
-
-}  // namespace
 
 WEFT_SHUFFLED_TEST_CASE(it_gives_values_and_exceptions_in_the_order_of_the_arguments) {
   const TimePoint start = now();

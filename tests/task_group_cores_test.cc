@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "weft/fiber/sanitizers.h"
 #include "weft/fiber/task_group.h"
@@ -20,14 +21,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
 
 // Sleeps for an hour, and counts the cancellations that end it.
 auto sleeper(std::atomic<int>& cancelled) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tests/child_process.h"
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/sanitizers.h"
@@ -23,14 +24,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
 
 long resident_bytes() {
   long size = 0, resident = 0;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/child_process.h"
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 
@@ -31,25 +32,6 @@ struct Counted {
   Counted(const Counted&) { ++alive; }
   ~Counted() { --alive; }
   static inline std::atomic<int> alive{0};
-};
-
-// Collects what reaches the exception handler of this scheduler.
-class Unhandled {
- public:
-  Unhandled() {
-    Scheduler::current().set_exception_handler([this](std::exception_ptr exception) {
-      try {
-        std::rethrow_exception(exception);
-      } catch (const std::exception& error) {
-        said += error.what();
-      } catch (...) {
-        said += '?';
-      }
-    });
-  }
-  ~Unhandled() { Scheduler::current().set_exception_handler(nullptr); }
-
-  std::string said;
 };
 
 template <class F>

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 
@@ -19,10 +20,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 std::uint64_t stress_seed() {
   const char* asked = std::getenv("WEFT_SEED");

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/child_process.h"
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/occupied.h"
 #include "tests/scheduler_thread.h"
@@ -25,10 +26,6 @@ using namespace weft::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // In a forked child, where it would hang otherwise: f must return true.
 template <class F>

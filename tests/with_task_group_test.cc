@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/failure.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/task_group.h"
@@ -23,30 +24,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-auto says(std::string what) {
-  return [what](const std::exception& error) { return error.what() == what; };
-}
-
 // A child that fails with these words after a while.
 auto failing(Duration after, std::string words) {
   return [after, words] {
     sleep_for(after);
     throw Failure(words);
-  };
-}
-
-// A child that fails with these words where it is cancelled.
-auto failing_cleanup(std::string words) {
-  return [words] {
-    try {
-      sleep_for(24h);
-    } catch (const Cancelled&) {
-      throw Failure(words);
-    }
   };
 }
 
