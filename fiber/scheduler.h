@@ -93,10 +93,10 @@ class Scheduler {
   // that outlives its scheduler it runs where the handle is dropped. Default, also for null: prints
   // and terminates. Of several schedulers each has its own: set it with spread().
   //
-  // A failure that is found while the stack unwinds has an owner who can be told: if it is
-  // Cancelled that unwinds, the task, or the scope such as with_timeout(), ends by that failure
-  // instead; if it is another exception, that is what the owner sees, and the handler is called for
-  // this one. The default then prints it, and the program goes on.
+  // A destructor may find a failure while the stack unwinds. If Cancelled unwinds it, the scope
+  // around, such as with_timeout(), or else the task ends by the failure instead. If another
+  // exception does, that one is seen by the owner, and the handler gets the failure; the default
+  // then prints it, and the program goes on.
   void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.
