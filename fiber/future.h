@@ -91,8 +91,13 @@ struct ValueState<void> : FutureState {};
 
 // A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
 //
+//   weft::Promise<int> promise;
+//   auto reader = weft::spawn([future = promise.future()] { return future.get(); });
+//   promise.set_value(7);
+//
 // An exception that no get() has thrown goes to the exception handler when the last Future and the
-// Promise are gone, as a task's does; a broken promise does not.
+// Promise are gone, as a task's does; a broken promise does not. A plain thread has no handler: if
+// it drops the last of them, the program ends, also if a reader has given up before.
 //
 // Threads: any, at once. A fiber that waits frees its thread; a plain thread blocks.
 // Errors: std::future_error (no_state) if it refers to no promise.
@@ -165,10 +170,10 @@ class Promise {
     if (state_) state_->abandon();
   }
 
-  // Sets the value or the exception and wakes everybody who waits. Does not wait. A Cancelled,
-  // which is for the calling fiber alone, turns into TaskCancelled. Throws std::future_error
-  // (promise_already_satisfied) if that was done before, std::invalid_argument if the exception is
-  // null.
+  // Sets the value or the exception, and wakes all waiters. Does not wait. Cancelled concerns the
+  // calling fiber alone: it is stored as TaskCancelled.
+  // Throws std::future_error (promise_already_satisfied) if that was done before,
+  // std::invalid_argument if the exception is null.
   template <class... Value>
   void set_value(Value&&... value);
   void set_exception(std::exception_ptr exception) { state()->set(std::move(exception)); }

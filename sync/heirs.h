@@ -34,8 +34,8 @@ class Heir : public Waiter {
   const void* refused_ = nullptr;
 };
 
-// Those who wait for a lock or for permits, in the order in which they came; and those of them who
-// were woken for an offer and have not run since. For a primitive that may have several heirs.
+// The waiters for a lock or for permits, in their order of arrival, and which of them were woken
+// for an offer and have not run since. For a primitive that may have several heirs.
 class Heirs {
  public:
   using Lock = WaitQueue::Lock;

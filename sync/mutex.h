@@ -16,10 +16,12 @@ namespace weft {
 //
 // Fair: unlock() gives the mutex to the waiter that waited longest, and no call that may wait
 // overtakes. Only try_lock() may: it takes a mutex whose new owner has not run since the unlock().
-// That one keeps its place at the head of the queue. It can be passed over at most
-// Heir::kMostPassedOver times (4) in one call; then tries fail until it has run. This is what makes
-// std::lock() and std::scoped_lock end: see README.md, "Offers". The holder may wait, in which case
-// others queue up. Locking and unlocking cost one atomic operation each while nobody waits.
+// That one keeps its place at the head of the queue. Once it was passed over
+// Heir::kMostPassedOver times (4) in one call, tries fail until it has run; only a fiber of its own
+// scheduler that is refused twice in a row gets the mutex, for it may never wait. This is what
+// makes std::lock() and std::scoped_lock end: see README.md, "Offers". The holder may wait, in
+// which case others queue up. Locking and unlocking cost one atomic operation each while nobody
+// waits.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what was done before unlock() is seen after the next lock().
