@@ -83,14 +83,14 @@ void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exceptio
   (*handler)(for_another_task(std::move(exception)));
 }
 
-void Scheduler::handle_exception_here(std::exception_ptr exception) noexcept {
+void Scheduler::handle_exception_here(std::exception_ptr exception, const Fiber* failed) noexcept {
   Scheduler* const here = current_scheduler;
   if (!here) fail_unhandled(std::move(exception), nullptr);
   Fiber* const self = here->current_;
   if (!self) {
     here->handle_exception(here->loop_, std::move(exception));
   } else if (std::uncaught_exceptions() == 0) {
-    here->handle_exception(*self, std::move(exception));
+    here->handle_exception(failed ? *failed : *self, std::move(exception));
   } else if (self->work && !self->kept) {
     self->kept = std::move(exception);
     self->kept_in = CancelScope::owner_of_failures(*self);
@@ -259,9 +259,8 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
     if (!current_ && current_scheduler == this) return report(fiber);
     fiber.ending = Ending::kTaken;
     std::exception_ptr exception = std::exchange(fiber.exception, nullptr);
-    // In flight here: an exception because of which the handle is dropped.
-    if (current_ && std::uncaught_exceptions() != 0) {
-      handle_exception_here(std::move(exception));
+    if (current_) {
+      handle_exception_here(std::move(exception), &fiber);
     } else {
       handle_exception(fiber, std::move(exception));
     }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "tests/child_process.h"
 #include "tests/failure.h"
@@ -297,6 +298,18 @@ BOOST_AUTO_TEST_CASE(by_default_a_promises_unseen_exception_ends_the_program_as_
   });
   BOOST_TEST(end.signal == SIGABRT);
   BOOST_TEST(end.said.find("nobody took the exception of fiber ") != std::string::npos, end.said);
+}
+
+BOOST_AUTO_TEST_CASE(on_a_plain_thread_a_promises_unseen_exception_ends_the_program) {
+  const ChildEnd end = run_in_child([] {
+    std::thread([] {
+      Promise<int> promise;
+      promise.set_exception(std::make_exception_ptr(Failure("unseen")));
+    }).join();
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said == "weft: nobody took the exception of a fiber: unseen\n");
 }
 
 // ---- Promises -----------------------------------------------------------------------------------
