@@ -139,6 +139,7 @@ bool ModelGroups::is_collected(const ModelFiber& fiber) const {
 void ModelGroups::begin_body(Frame& body) {
   ModelGroup& group = group_of(body);
   group.body = &body;
+  if (std::exchange(group.joined, false)) group.failures.clear();
   if (group.failure) body.expired = Tri::kYes;
 }
 

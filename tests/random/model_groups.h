@@ -19,7 +19,7 @@ struct ModelGroup {
   std::optional<Outcome> failure{};  // the first, until it is thrown
   Tri closed = Tri::kNo;             // failed or cancelled: no child may start
   bool collects = false;             // kGatherAll: a failure of a child is a result
-  bool joined = false;               // the next child to start ends the list of failures
+  bool joined = false;               // the next child or body ends the list of failures
   Frame* body = nullptr;             // its kGroupBody, while that runs
   Waiting joiners{};
 };
