@@ -329,7 +329,7 @@ class Scheduler {
   std::uint64_t clock_stamped_ = 0;  // and the time stamp just after it
   Fiber* eager_ = nullptr;           // goes on before all others, after a look
   std::uint64_t looker_ = 0;         // the id of the fiber that let the loop look last,
-  int looks_ = 0;                    // and how often in a row, without a wait
+  int looks_ = 0;                    // and how often in a row
 
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;

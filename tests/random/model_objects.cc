@@ -492,9 +492,9 @@ void ModelObjects::release(Future& its, int fiber) {
 }
 
 void ModelObjects::end_future(const Frame& frame) {
-  Future& its = futures_[static_cast<std::size_t>(frame.step.object)];
   const Do what = frame.step.what;
   if (what < Do::kGetFuture || what > Do::kRemoveCallback) return;
+  Future& its = futures_[static_cast<std::size_t>(frame.step.object)];
   if (what == Do::kGetFuture && frame.expected.thrown() &&
       frame.expected.kind != Outcome::kCancelled) {
     its.taken = true;
