@@ -1,9 +1,6 @@
 #include "weft/fiber/scheduler.h"
 
-#include <sched.h>
-#include <unistd.h>
-
-#include <cstdio>
+#include <atomic>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/fiber_local.h"
@@ -22,32 +19,16 @@ inline void drop_result(Fiber& fiber) noexcept {
   if (fiber.drop) std::exchange(fiber.drop, nullptr)(fiber);
 }
 
-// A fiber that does not wait keeps others from running for this many turns.
-constexpr int kMostLooks = 4;
-
-// By write(), as the fiber's stack may be too small for stdio.
-void report_refusals(const Fiber& fiber) noexcept {
-  char line[200];
-  const int size = std::snprintf(
-      line, sizeof(line),
-      "weft: fiber %llu \"%.*s\" is cancelled, but has caught that 1,000 times and waits again; "
-      "from now on it sleeps 1 ms each time\n",
-      static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name_size), fiber.name);
-  // What cannot be said is not said.
-  [[maybe_unused]] const ssize_t written =
-      ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
-}
-
 }  // namespace
 
 // ---- Construction -------------------------------------------------------------------------------
 
 Scheduler::Scheduler(Port& port, Options options)
-    : port_(port),
+    : turn_(port, kExplored || options.shuffle_seed || port.is_virtual(), options.time_stamp),
+      port_(port),
       options_(options),
       fibers_(*this, &Scheduler::enter, options.stack_size, options.guards),
       spare_(&fibers_.take(0)),
-      by_count_(kExplored || options.shuffle_seed || port.is_virtual()),
       random_(options.shuffle_seed.value_or(0)) {}
 
 Scheduler::~Scheduler() {
@@ -173,7 +154,7 @@ inline void Scheduler::begin(Fiber& fiber) noexcept {
 // comes to no other switch than these, so they count.
 void Scheduler::run_eagerly(Fiber& child) noexcept {
   Fiber* first = &child;
-  if (--budget_ < 0 && turn_is_over()) [[unlikely]] {
+  if (turn_.count() && turn_.is_over()) [[unlikely]] {
     eager_ = &child;
     first = &loop_;
   }
@@ -364,100 +345,6 @@ void Scheduler::serve(Fiber& fiber) noexcept {
     { const WaitQueue::Lock lock(fiber.completion.queue()); }
     recycle(fiber);
   }
-}
-
-// ---- Switching ----------------------------------------------------------------------------------
-
-void Scheduler::run_fibers() noexcept {
-  Fiber* const eager = std::exchange(eager_, nullptr);
-  if (Fiber* fiber = eager ? eager : ready_.pop_front()) {
-    go(loop_, *fiber);
-    current_ = nullptr;
-  }
-}
-
-// Others first, and then the look for a cancellation: one that has come meanwhile is seen, too.
-// Nothing is kept across a call, which would cost registers that have to be saved.
-void Scheduler::yield() {
-  Scheduler* here = current_scheduler;
-  if (!here || !here->current_) [[unlikely]] {
-    sched_yield();
-    return;
-  }
-  if (--here->budget_ < 0) [[unlikely]] {
-    if (here->turn_is_over()) return yield_to_loop();
-    here = current_scheduler;
-  }
-  const Fiber& self = here->rotate();
-  if (self.needed()) [[unlikely]]
-    end_yield();
-}
-
-[[gnu::noinline]] void Scheduler::yield_to_loop() {
-  if (current_scheduler->go_to_loop().needed()) end_yield();
-}
-
-[[gnu::noinline]] void Scheduler::end_yield() {
-  Fiber& self = *current_scheduler->current_;
-  if (!self.cancelled) TimeoutScope::expire_those_due(self);
-  if (cancellation_due(self)) refuse(self);
-}
-
-[[gnu::noinline]] void Scheduler::refuse_wait() {
-  Scheduler& here = *current_scheduler;
-  refuse(count_down() && here.turn_is_over() ? here.go_to_loop() : here.rotate());
-}
-
-// Others have had their turn. A loop that catches Cancelled and waits again would still take all of
-// the processor's time, and keep a virtual clock from going on.
-void Scheduler::refuse(Fiber& self) {
-  constexpr std::uint16_t kPatience = 1000;
-  constexpr Duration kPause = std::chrono::milliseconds(1);
-  if (self.refusals < kPatience) {
-    ++self.refusals;
-  } else {
-    if (!std::exchange(self.refusals_told, true)) report_refusals(self);
-    {
-      const ShieldScope unwatched;
-      WaitQueue::wait_nowhere(deadline_after(of(self).now(), kPause, ""), "a wait after Cancelled");
-    }
-    self.refusals = kPatience;  // the shield has begun it anew
-  }
-  throw_cancelled();
-}
-
-// The running fiber goes to the end of the ready queue, and the first goes on. Returns it once it
-// runs again.
-[[gnu::always_inline]] inline Fiber& Scheduler::rotate() noexcept {
-  Fiber& self = *current_;
-  if (ready_.empty()) return self;
-  return go(self, *ready_.rotate(self));
-}
-
-// The same, but the loop looks first.
-Fiber& Scheduler::go_to_loop() noexcept {
-  Fiber& self = *current_;
-  ready_.push_back(self);
-  return go(self, loop_);
-}
-
-// A random order is one of what switches. Its budgets are so small that most waits that are over
-// would become switches: those count as one long turn.
-[[gnu::noinline]] void Scheduler::let_loop_look() noexcept {
-  Scheduler& here = *current_scheduler;
-  if (here.options_.shuffle_seed && here.budget_ > -kCountedTurn) return;
-  if (!here.current_ || !here.turn_is_over()) return;
-  // The fiber goes on first: it does not wait, and a parent that has started it eagerly goes on
-  // only when it does. Only one that never waits has to let others run in the end.
-  Fiber& self = *here.current_;
-  here.looks_ = std::exchange(here.looker_, self.id) == self.id ? here.looks_ + 1 : 1;
-  if (here.looks_ >= kMostLooks) {
-    here.looks_ = 0;
-    here.ready_.push_back(self);
-  } else {
-    here.ready_.push_front(self);
-  }
-  here.go(self, here.loop_);
 }
 
 }  // namespace weft

@@ -22,6 +22,7 @@
 #include "weft/fiber/port.h"
 #include "weft/fiber/stack.h"
 #include "weft/fiber/timer_queue.h"
+#include "weft/fiber/turn.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -46,13 +47,10 @@ inline constinit thread_local Scheduler* current_scheduler = nullptr;
 //
 // Fibers hand over to each other directly. The loop's own context runs only when no fiber is ready,
 // or when a turn is over: it takes what other threads posted, expires timers, and looks at or
-// sleeps in its Port. A turn lasts 100 microseconds. Whether they have gone is looked up every 8th
-// resumption; every 32nd where fibers do little but switch; and each time where the last ones took
-// long. So the loop looks after at most 100 us and, a slice being the stretch between two waits,
-// two slices where all take long; 8 where they suddenly do; 32 where fibers have only switched
-// before. Resumptions are also counted where nothing switches: waits that are over before they
-// begin, and eager starts. On virtual time and under a shuffle seed a turn is a number of
-// resumptions, so that the order depends on nothing else.
+// sleeps in its Port. A turn lasts 100 microseconds, and what the last slices take, a slice being
+// the stretch between two waits: two slices where all take long; 8 where they suddenly do; 32 where
+// fibers have only switched before. On virtual time and under a shuffle seed a turn is a number of
+// slices, so that the order depends on nothing else. See Turn.
 //
 // Threads: post() and stop() from any; everything else from the scheduler's own, i.e. from fibers.
 class Scheduler {
@@ -196,7 +194,7 @@ class Scheduler {
   // The two halves of it: the second is due if the first returns true.
   static bool count_down() noexcept {
     Scheduler* const here = current_scheduler;
-    return here && --here->budget_ < 0;
+    return here && here->turn_.count();
   }
   [[gnu::cold]] static void let_loop_look() noexcept;
 
@@ -258,9 +256,6 @@ class Scheduler {
   void serve(Fiber& fiber) noexcept;
 
  private:
-  // How many resumptions a turn has where nothing may depend on time.
-  static constexpr std::int64_t kCountedTurn = 4096;
-
   template <class F>
   Call& make_call(F&& f, const char* caller);
 
@@ -285,17 +280,12 @@ class Scheduler {
   static void yield_to_loop();
   static void end_yield();
   [[noreturn]] static void refuse(Fiber& self);
-  bool turn_is_over() noexcept;
 
   void attach();
   void detach() noexcept;
   void turn();
   void run_fibers() noexcept;
   void sleep();
-  void begin_turn() noexcept;
-  std::int64_t next_stride(std::uint64_t ticks) const noexcept;
-  std::uint64_t stamp() const noexcept;
-  TimePoint read_clock() noexcept;
   void shuffle();
   std::uint64_t draw() noexcept;
   void start_cleanup(std::string_view name, const std::function<void()>& f);
@@ -304,9 +294,9 @@ class Scheduler {
 
   // What a switch touches.
   Fiber* current_ = nullptr;  // null in the loop
-  std::int64_t budget_ = 0;   // resumptions until turn_is_over() has to be asked
   IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
   SwitchState switch_;
+  Turn turn_;
 
   Port& port_;
   const Options options_;
@@ -317,19 +307,9 @@ class Scheduler {
   std::uint64_t next_id_ = 0;
   std::uint64_t last_id_ = 0;
 
-  // When a turn ends. Ticks are the time stamp's.
-  const bool by_count_;              // by a number of resumptions, and by nothing else
-  bool cut_short_ = false;           // at the next switch
-  std::int64_t stride_ = 1;          // resumptions between two looks at the time stamp
-  std::uint64_t turn_ticks_ = 0;     // how long a turn lasts, never too long; 0: not known
-  std::uint64_t turn_began_ = 0;     // when, in ticks
-  TimePoint turn_clock_ = kPast;     // the same by the clock, where turn_ticks_ is 0
-  std::uint64_t stamped_ = 0;        // the last look
-  TimePoint clock_read_ = kPast;     // a reading of the clock,
-  std::uint64_t clock_stamped_ = 0;  // and the time stamp just after it
-  Fiber* eager_ = nullptr;           // goes on before all others, after a look
-  std::uint64_t looker_ = 0;         // the id of the fiber that let the loop look last,
-  int looks_ = 0;                    // and how often in a row
+  Fiber* eager_ = nullptr;    // goes on before all others, after a look
+  std::uint64_t looker_ = 0;  // the id of the fiber that let the loop look last,
+  int looks_ = 0;             // and how often in a row
 
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;

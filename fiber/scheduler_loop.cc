@@ -1,4 +1,5 @@
-// The loop of a scheduler, and its end. What fibers do among themselves is in scheduler.cc.
+// The loop of a scheduler, and its end. What fibers do among themselves is in scheduler.cc and
+// scheduler_yield.cc.
 
 #include <algorithm>
 #include <cstdio>
@@ -6,28 +7,14 @@
 
 #include "weft/fiber/completion.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/scheduler_switch.h"
 #include "weft/fiber/shutdown.h"
-#include "weft/fiber/time_stamp.h"
 #include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
 namespace {
 
-// How long fibers hand over to each other before the loop looks at timers and I/O.
-constexpr Duration kTurn = std::chrono::microseconds(100);
-// At most this many resumptions between two looks at the time stamp, which bounds what fibers that
-// suddenly run for long can delay. A look costs some 14 ns: less than 3 % of eight slices that take
-// kBare each.
-constexpr std::int64_t kMaxStride = 8;
-// Where slices are shorter they do little but switch, and a look at each eighth would be 1.8 ns of
-// a switch: then this many, for 0.4 ns.
-constexpr std::int64_t kMaxBareStride = 32;
-constexpr Duration kBare = std::chrono::nanoseconds(60);
-// How far apart two readings of the clock are, at least, from which the time stamp's rate is taken.
-constexpr Duration kBaseline = std::chrono::microseconds(5);
-// More ticks than a time stamp counts in a nanosecond.
-constexpr double kMaxRate = 10;
 // Where the clock stands still, look outside after so many turns.
 constexpr int kMaxTurnsUnpolled = 256;
 
@@ -72,11 +59,11 @@ void Scheduler::attach() {
   current_scheduler = this;
   expect_caller();
   current_ = nullptr;
-  clock_read_ = kPast;  // another core may count otherwise
+  turn_.forget_clock();
   loop_.context.adopt_thread();
   switch_.bind();
   port_.enter();
-  begin_turn();
+  turn_.begin();
 }
 
 void Scheduler::detach() noexcept {
@@ -88,8 +75,7 @@ void Scheduler::detach() noexcept {
 void Scheduler::stop() noexcept {
   if (current_scheduler == this) {
     stop_.store(true, std::memory_order_relaxed);
-    budget_ = 0;
-    cut_short_ = true;
+    turn_.end();
     return;
   }
   // Relaxed: the release below orders it before whatever the scheduler's thread does next.
@@ -111,23 +97,24 @@ void Scheduler::settle() noexcept {
 // Looks at everything but fibers once, and then lets fibers run.
 void Scheduler::turn() {
   inbox_.drain();
-  const bool spent = budget_ < 0;
+  const bool spent = turn_.spent();
   TimePoint now = kPast;
   if (spent || !timers_.empty()) {
-    now = spent ? read_clock() : port_.now();
+    now = spent ? turn_.read_clock() : port_.now();
     while (Timer* timer = timers_.pop_expired(now)) timer->expire();
   }
   if (ready_.empty()) {
     sleep();
-    begin_turn();
+    turn_.begin();
   } else if (spent) {
     // Half a turn: one may end a little early, and then has its look, too.
-    if (polled_ == kPast || now - polled_ >= kTurn / 2 || ++turns_unpolled_ == kMaxTurnsUnpolled) {
+    if (polled_ == kPast || now - polled_ >= Turn::kLength / 2 ||
+        ++turns_unpolled_ == kMaxTurnsUnpolled) {
       port_.wait(kPast);
       polled_ = now;
       turns_unpolled_ = 0;
     }
-    begin_turn();
+    turn_.begin();
   }
   if (options_.shuffle_seed) shuffle();
   if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
@@ -156,80 +143,14 @@ void Scheduler::sleep() {
   port_.wait(deadline);
 }
 
-// ---- Turns --------------------------------------------------------------------------------------
+// ---- Fibers ------------------------------------------------------------------------------------
 
-inline std::uint64_t Scheduler::stamp() const noexcept {
-  if (options_.time_stamp) [[unlikely]]
-    return *options_.time_stamp;
-  if constexpr (kHasTimeStamp) return time_stamp();
-  return static_cast<std::uint64_t>(port_.now().time_since_epoch().count());
-}
-
-// The loop has looked at everything.
-void Scheduler::begin_turn() noexcept {
-  cut_short_ = false;
-  if (by_count_) {
-    budget_ = kCountedTurn - 1;
-    return;
+void Scheduler::run_fibers() noexcept {
+  Fiber* const eager = std::exchange(eager_, nullptr);
+  if (Fiber* fiber = eager ? eager : ready_.pop_front()) {
+    go(loop_, *fiber);
+    current_ = nullptr;
   }
-  if (turn_ticks_ == 0) [[unlikely]]
-    turn_clock_ = read_clock();
-  turn_began_ = stamped_ = stamp();
-  budget_ = stride_ - 1;
-}
-
-// How many resumptions the next look may be away, where this many ticks went by since the last one.
-inline std::int64_t Scheduler::next_stride(std::uint64_t ticks) const noexcept {
-  if (ticks >= turn_ticks_ / 8) return 1;
-  constexpr std::uint64_t kBareInTurn = kTurn / kBare;
-  const bool bare = ticks * kBareInTurn < turn_ticks_ * static_cast<std::uint64_t>(stride_);
-  return std::min(2 * stride_, bare ? kMaxBareStride : kMaxStride);
-}
-
-// The budget is used up: whether the loop has to look now. If not, there is a new budget.
-//
-// A counter that goes back, on another core perhaps, makes for a huge difference, and the turn is
-// over. Where slices have become long each is looked at, until they are short again.
-[[gnu::noinline]] bool Scheduler::turn_is_over() noexcept {
-  if (by_count_ || cut_short_) return true;
-  if (turn_ticks_ == 0) [[unlikely]] {
-    // The rate is not known yet, or the time stamp stands still.
-    const TimePoint now = read_clock();
-    if (now == turn_clock_ || now - turn_clock_ >= kTurn) return true;
-    budget_ = 0;
-    return false;
-  }
-  const std::uint64_t now = stamp();
-  stride_ = next_stride(now - stamped_);
-  stamped_ = now;
-  if (now - turn_began_ >= turn_ticks_) return true;
-  budget_ = stride_ - 1;
-  return false;
-}
-
-// Reads the clock, and takes from it how fast the time stamp counts.
-//
-// The ticks are counted from just after the first reading to just before the second. So if the
-// thread is held up between the two instructions, or they take long, there are too few of them: the
-// rate is never too high, and a turn never too long. Where cores differ it may be for once. So a
-// turn lasts at most twice as long as the one before.
-TimePoint Scheduler::read_clock() noexcept {
-  if (by_count_) return port_.now();
-  const std::uint64_t before = stamp();
-  const TimePoint now = port_.now();
-  if (clock_read_ != kPast) {
-    const Duration passed = now - clock_read_;
-    if (passed < kBaseline) return now;
-    const auto ticks = static_cast<std::int64_t>(before - clock_stamped_);
-    const double fitting = static_cast<double>(kTurn.count()) * static_cast<double>(ticks) /
-                           static_cast<double>(passed.count());
-    const double most = turn_ticks_ != 0 ? 2 * static_cast<double>(turn_ticks_)
-                                         : kMaxRate * static_cast<double>(kTurn.count());
-    turn_ticks_ = static_cast<std::uint64_t>(std::clamp(fitting, 0.0, most));
-  }
-  clock_read_ = now;
-  clock_stamped_ = stamp();
-  return now;
 }
 
 // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -246,7 +167,7 @@ void Scheduler::shuffle() {
   while (Fiber* fiber = ready_.pop_front()) fibers.push_back(fiber);
   for (std::size_t i = fibers.size(); i > 1; --i) std::swap(fibers[i - 1], fibers[draw() % i]);
   for (Fiber* fiber : fibers) ready_.push_back(*fiber);
-  if (!fibers.empty()) budget_ = static_cast<std::int64_t>(draw() % fibers.size());
+  if (!fibers.empty()) turn_.end_after(static_cast<std::int64_t>(draw() % fibers.size()));
 }
 
 // ---- Shutdown -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ namespace weft {
 }
 
 [[gnu::always_inline]] inline Fiber& Scheduler::next() noexcept {
-  if (--budget_ < 0 && turn_is_over()) [[unlikely]]
+  if (turn_.count() && turn_.is_over()) [[unlikely]]
     return loop_;
   if (Fiber* fiber = ready_.pop_front()) {
     prefetch_after(*fiber);
