@@ -1,5 +1,6 @@
 #include "weft/sync/barrier.h"
 
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -9,6 +10,7 @@ Barrier::Barrier(std::int64_t parties) : parties_(parties) {
 }
 
 bool Barrier::arrive_and_wait() {
+  Scheduler::count_wait();
   WaitQueue::Lock lock(queue_);
   if (++arrived_ == parties_) {
     arrived_ = 0;

@@ -20,9 +20,9 @@ class Barrier {
   Barrier(const Barrier&) = delete;
   Barrier& operator=(const Barrier&) = delete;
 
-  // Waits until all have arrived. True for one of them, whoever came last.
-  // A cancellation point, but for the last. Who is cancelled has not arrived, unless the barrier
-  // opened before the cancelled one came to run. O(1), for the last O(parties).
+  // Waits until all have arrived. True for one of them, the last. Other fibers may run first, also
+  // before the last arrival. A cancellation point, except for the last arrival. A cancelled fiber
+  // takes its arrival back, unless the barrier has opened. O(1), for the last O(parties).
   bool arrive_and_wait();
 
  private:

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
@@ -43,11 +44,13 @@ class ConditionVariable {
   }
   std::cv_status wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline);
 
-  // The same until condition(), which is called with the mutex held: before each wait, so not at
-  // all a cancellation point if it holds at once. The latter two return its last value.
+  // The same until condition(), which is called with the mutex held, before each wait. If it holds
+  // at once, this is no cancellation point, but other fibers may have run before. The latter two
+  // return its last value.
   template <class Condition>
   void wait(std::unique_lock<Mutex>& lock, Condition condition) {
     check(lock);
+    Scheduler::count_wait();
     while (!condition()) wait(lock);
   }
   template <class Condition>
@@ -57,6 +60,7 @@ class ConditionVariable {
   template <class Condition>
   bool wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline, Condition condition) {
     check(lock);
+    Scheduler::count_wait();
     while (!condition()) {
       if (wait_until(lock, deadline) == std::cv_status::timeout) return condition();
     }

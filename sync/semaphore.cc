@@ -13,6 +13,7 @@ Semaphore::Semaphore(std::int64_t permits) : permits_(permits) {
 }
 
 bool Semaphore::try_acquire_for(Duration time) {
+  Scheduler::count_wait();
   return acquire_free() || acquire_slowly(deadline_within(time));
 }
 

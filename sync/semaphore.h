@@ -29,8 +29,8 @@ class Semaphore {
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
 
-  // Waits until there is a permit, and takes it. A cancellation point if it has to wait; who is
-  // cancelled has no permit. Other fibers may run first, also where there is one.
+  // Waits until there is a permit, and takes it. A cancellation point if it has to wait; a
+  // cancelled caller has no permit. Other fibers may run first, also where a permit is free.
   void acquire() {
     Scheduler::count_wait();
     if (!acquire_free()) acquire_slowly(kForever);
@@ -43,9 +43,12 @@ class Semaphore {
   }
 
   // Wait, but not for longer than this. Return whether the caller has a permit. A negative duration
-  // is none; others may run nevertheless. Cancellation points if they have to wait.
+  // counts as zero. Otherwise as acquire().
   bool try_acquire_for(Duration time);
-  bool try_acquire_until(TimePoint deadline) { return acquire_free() || acquire_slowly(deadline); }
+  bool try_acquire_until(TimePoint deadline) {
+    Scheduler::count_wait();
+    return acquire_free() || acquire_slowly(deadline);
+  }
 
   // Gives permits, first to those who wait, in their order. Does not wait. O(waiters that it
   // wakes). Throws std::invalid_argument if `permits` is negative, and std::overflow_error if they

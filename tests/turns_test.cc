@@ -127,6 +127,11 @@ BOOST_AUTO_TEST_CASE(fibers_that_become_slow_delay_the_loop_by_no_more_than_a_fe
   Semaphore permits(1'000'000);
   Event event;
   event.set();
+  Barrier alone(1);
+  ConditionVariable changed;
+  Mutex mutex;
+  const std::vector futures{future};
+  const auto true_at_once = [] { return true; };
   const std::map<std::string, Step> steps{
       {"yield", [] { yield(); }},
       {"Future::get", [&] { future.get(); }},
@@ -143,14 +148,29 @@ BOOST_AUTO_TEST_CASE(fibers_that_become_slow_delay_the_loop_by_no_more_than_a_fe
       {"PriorityQueue", [&] { priorities.push(1), priorities.pop(); }},
       {"LifoQueue", [&] { lifo.push(1), lifo.pop(); }},
       {"Queue::join", [&] { Queue<int>().join(); }},
-      {"Semaphore", [&] { permits.acquire(); }},
-      {"Event", [&] { event.wait(); }},
+      {"Queue::try_push_for", [&] { bounded.try_push_for(1, 1s), bounded.try_pop(); }},
+      {"Semaphore::acquire", [&] { permits.acquire(); }},
+      {"Semaphore::try_acquire_for", [&] { permits.try_acquire_for(1s); }},
+      {"Semaphore::try_acquire_until", [&] { permits.try_acquire_until(kForever); }},
+      {"Event::wait", [&] { event.wait(); }},
       {"Event::wait_for", [&] { event.wait_for(1s); }},
+      {"Event::wait_until", [&] { event.wait_until(kForever); }},
+      {"Barrier", [&] { alone.arrive_and_wait(); }},
+      {"ConditionVariable::wait",
+       [&] {
+         std::unique_lock lock(mutex);
+         changed.wait(lock, true_at_once);
+       }},
+      {"ConditionVariable::wait_for",
+       [&] {
+         std::unique_lock lock(mutex);
+         changed.wait_for(lock, 1s, true_at_once);
+       }},
       {"Task::get", [] { spawn([] {}, {.eager = true}).get(); }},
       {"eager", [] { spawn([] {}, {.eager = true}).detach(); }},
+      {"wait", [&] { weft::wait(futures); }},
       {"as_completed",
        [&] {
-         const std::vector futures{future};
          for (const auto i : as_completed(futures)) BOOST_TEST(i == 0u);
        }},
   };
