@@ -97,7 +97,8 @@ struct ValueState<void> : FutureState {};
 //
 // An exception that no get() has thrown goes to the exception handler when the last Future and the
 // Promise are gone, as a task's does; a broken promise does not. A plain thread has no handler: if
-// it drops the last of them, the program ends, also if a reader has given up before.
+// it drops the last of them, the exception is printed, and the program ends, also if a reader has
+// given up before. While the thread's stack unwinds the exception is printed only.
 //
 // Threads: any, at once. A fiber that waits frees its thread; a plain thread blocks.
 // Errors: std::future_error (no_state) if it refers to no promise.

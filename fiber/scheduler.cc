@@ -66,7 +66,10 @@ void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exceptio
 
 void Scheduler::handle_exception_here(std::exception_ptr exception, const Fiber* failed) noexcept {
   Scheduler* const here = current_scheduler;
-  if (!here) fail_unhandled(std::move(exception), nullptr);
+  if (!here) {
+    if (std::uncaught_exceptions() != 0) return print_further(std::move(exception), nullptr);
+    fail_unhandled(std::move(exception), nullptr);
+  }
   Fiber* const self = here->current_;
   if (!self) {
     here->handle_exception(here->loop_, std::move(exception));
@@ -85,7 +88,7 @@ void Scheduler::tell_of_further(const Fiber& fiber, std::exception_ptr exception
   if (handler_) {
     handle_exception(fiber, std::move(exception));
   } else {
-    print_further(std::move(exception), fiber);
+    print_further(std::move(exception), &fiber);
   }
 }
 

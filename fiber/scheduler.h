@@ -234,8 +234,8 @@ class Scheduler {
   void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
   // A failure, perhaps of `failed`, that a destructor has found here, and nobody takes. While the
   // stack unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves
-  // that, its owner is told of the failure instead. Otherwise calls the exception handler; on a
-  // plain thread, which has none, the default.
+  // that, its owner is told of the failure instead. Otherwise calls the exception handler. A plain
+  // thread has none: the default prints, and ends the program unless the stack unwinds.
   static void handle_exception_here(std::exception_ptr exception,
                                     const Fiber* failed = nullptr) noexcept;
   // A failure that came while `fiber`, the running one, fails or is told of another one. Calls the

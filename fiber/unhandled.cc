@@ -11,19 +11,19 @@ namespace weft {
 
 namespace {
 
-// "weft: nobody took the exception of fiber 3 "name": what it says".
+// "weft: nobody took the exception of fiber 3 "name": what it says". `fiber` may be null.
 void print(const char* sentence, std::exception_ptr exception, const Fiber* fiber) noexcept {
-  char who[80] = "a fiber";
+  char of_fiber[80] = "";
   if (fiber) {
-    const int end =
-        std::snprintf(who, sizeof(who), "fiber %llu", static_cast<unsigned long long>(fiber->id));
+    const int end = std::snprintf(of_fiber, sizeof(of_fiber), " of fiber %llu",
+                                  static_cast<unsigned long long>(fiber->id));
     if (const int size = fiber->name_size) {
-      std::snprintf(who + end, sizeof(who) - static_cast<std::size_t>(end), " \"%.*s\"", size,
-                    fiber->name);
+      std::snprintf(of_fiber + end, sizeof(of_fiber) - static_cast<std::size_t>(end), " \"%.*s\"",
+                    size, fiber->name);
     }
   }
   const auto say = [&](const char* what) {
-    std::fprintf(stderr, "weft: %s of %s: %s\n", sentence, who, what);
+    std::fprintf(stderr, "weft: %s%s: %s\n", sentence, of_fiber, what);
   };
   try {
     std::rethrow_exception(std::move(exception));
@@ -41,8 +41,8 @@ void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
   std::terminate();
 }
 
-void print_further(std::exception_ptr exception, const Fiber& fiber) noexcept {
-  print("a further failure", std::move(exception), &fiber);
+void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept {
+  print("a further failure", std::move(exception), fiber);
 }
 
 void fail_misuse(const char* sentence) noexcept {

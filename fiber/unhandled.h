@@ -14,8 +14,9 @@ using ExceptionHandler = std::function<void(std::exception_ptr)>;
 // The default: prints what nobody took, and whose it was, and terminates. `fiber` may be null.
 [[noreturn]] void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept;
 
-// The default for a failure that came on top of another one, of which somebody is told: prints it.
-void print_further(std::exception_ptr exception, const Fiber& fiber) noexcept;
+// The default for a failure on top of another one that is being reported: prints it. `fiber` may be
+// null.
+void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept;
 
 // Ends the program with a sentence: for misuse after which it would hang or corrupt memory.
 [[noreturn]] void fail_misuse(const char* sentence) noexcept;

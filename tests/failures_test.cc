@@ -309,7 +309,25 @@ BOOST_AUTO_TEST_CASE(on_a_plain_thread_a_promises_unseen_exception_ends_the_prog
     return 0;
   });
   BOOST_TEST(end.signal == SIGABRT);
-  BOOST_TEST(end.said == "weft: nobody took the exception of a fiber: unseen\n");
+  BOOST_TEST(end.said == "weft: nobody took the exception: unseen\n");
+}
+
+BOOST_AUTO_TEST_CASE(on_a_plain_thread_that_fails_another_failure_ends_nothing) {
+  const ChildEnd end = run_in_child([] {
+    int exit_code = 0;
+    std::thread([&] {
+      try {
+        Promise<int> promise;
+        promise.set_exception(std::make_exception_ptr(Failure("unseen")));
+        throw Failure("seen");
+      } catch (const Failure& failure) {
+        exit_code = failure.what() == std::string("seen") ? 7 : 8;
+      }
+    }).join();
+    return exit_code;
+  });
+  BOOST_TEST(end.exit_code == 7);
+  BOOST_TEST(end.said == "weft: a further failure: unseen\n");
 }
 
 // ---- Promises -----------------------------------------------------------------------------------
