@@ -9,7 +9,8 @@
 namespace weft {
 
 void throw_cancelled() {
-  // The exception that unwound the stack when this was kept was caught: it is another's to tell of.
+  // The exception that unwound the stack when this was kept was caught. So this Cancelled does not
+  // report it.
   Fiber* const self = Scheduler::current_fiber();
   if (self && self->kept && !self->kept_while_cancelled) [[unlikely]]
     self->tell_of_kept();

@@ -25,6 +25,13 @@ class Fiber;
 // shield(), nor while a destructor called by stack unwinding waits. It is no std::exception, so
 // that a handler for errors does not catch it by accident. Only weft throws it.
 //
+//   try {
+//     serve(stream);
+//   } catch (const weft::Cancelled&) {
+//     weft::shield([&] { say_goodbye(stream); });  // these waits do not throw
+//     throw;
+//   }
+//
 // It concerns the fiber that was cancelled and no other. Where it is handed to another task, by
 // Promise::set_exception(), a Queue<std::exception_ptr>, run_in_executor() or the exception
 // handler, it arrives as TaskCancelled.
@@ -75,8 +82,8 @@ class CancelScope {
   // task.
   static CancelScope* owner_of_failures(const Fiber& fiber) noexcept;
 
-  // To be asked when Cancelled has left the scope: the failure that was kept in it, or null. It is
-  // what the owner has to be told, rather than that it was cancelled.
+  // To be asked when Cancelled has left the scope: the failure that was kept in it, or null. The
+  // owner is to get it rather than the Cancelled.
   std::exception_ptr take_kept() noexcept;
 
  protected:
@@ -114,8 +121,8 @@ class TimeoutScope final : public CancelScope, private Timer {
   TimeoutScope(TimePoint deadline, const char* caller);
   ~TimeoutScope();
 
-  // Expires those around the running fiber, up to the first shield, whose time is over though their
-  // timer has had no turn yet. Reads the clock.
+  // Expires the timeouts around the running fiber, up to the first shield, whose time is over
+  // though their timers have not run yet. Reads the clock.
   static void expire_those_due(Fiber& running) noexcept;
 
   // To be asked when Cancelled has left the scope: whether it was this scope that cancelled, and

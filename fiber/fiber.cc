@@ -42,7 +42,7 @@ void Fiber::end_by_cancelled() noexcept {
   } else if (cancel_requested) {
     ending = Ending::kCancelled;
   } else {
-    // Somebody else's, that came here in an exception_ptr: nobody has cancelled this task.
+    // It came from another task, in an exception_ptr: this one was not cancelled.
     exception = std::make_exception_ptr(TaskCancelled());
     ending = Ending::kException;
   }

@@ -147,7 +147,7 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
   CancelScope* scope = nullptr;  // the innermost timeout, shield or body
-  // A failure that turned up while the stack unwound, and the scope that has to tell of it; null:
+  // A failure that was found while the stack unwound, and the scope that has to report it; null:
   // the task itself.
   std::exception_ptr kept;
   CancelScope* kept_in = nullptr;

@@ -53,7 +53,7 @@ void FutureState::set(std::exception_ptr failure) {
   complete([&] { exception = for_another_task(std::move(failure)); });
 }
 
-// Threads: the last reference, so nobody else looks.
+// Threads: it was the last reference, so no other thread looks.
 FutureState::~FutureState() {
   // Relaxed: giving up a reference orders it.
   if (exception && !told_.load(std::memory_order_relaxed)) {

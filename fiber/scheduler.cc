@@ -304,7 +304,7 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
       return;
     }
   }
-  // Here, not in the loop over there, where nobody can wait, or be told.
+  // Here, not in the loop over there, which can neither wait nor report a failure to the caller.
   drop_result(fiber);
   if (fiber.ending == Ending::kException && current_fiber() && std::uncaught_exceptions() != 0) {
     fiber.ending = Ending::kTaken;

@@ -85,16 +85,22 @@ class Scheduler {
   template <class F>
   Handle call_at(TimePoint time, F&& f);
 
-  // What takes the exceptions that nobody else does: those that leave detached fibers, those of
-  // tasks, groups and promises that are destroyed before anybody took them. It runs in the fiber
-  // that failed, or destroyed, shielded from cancellation; it may wait, but not throw. For a task
-  // that outlives its scheduler it runs where the handle is dropped. Default, also for null: prints
-  // and terminates. Of several schedulers each has its own: set it with spread().
+  // Sets the function for exceptions that no caller gets: those that leave detached fibers, and
+  // those that a task, a group or a promise still has when it is destroyed.
+  //
+  //   weft::Scheduler::current().set_exception_handler([](std::exception_ptr failure) {
+  //     log(failure);  // the program goes on
+  //   });
+  //
+  // It runs in the fiber that failed, or that destroyed the object, shielded from cancellation; it
+  // may wait, but not throw. For a task that outlives its scheduler it runs where the handle is
+  // dropped. The default, also for null, prints and terminates. Each scheduler has its own: set it
+  // with spread().
   //
   // A destructor may find a failure while the stack unwinds. If Cancelled unwinds it, the scope
-  // around, such as with_timeout(), or else the task ends by the failure instead. If another
-  // exception does, that one is seen by the owner, and the handler gets the failure; the default
-  // then prints it, and the program goes on.
+  // around, such as with_timeout(), or else the task, ends by the failure instead. If another
+  // exception does, the owner gets that one, and the handler gets the failure; the default then
+  // prints it, and the program goes on.
   void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.
@@ -230,16 +236,16 @@ class Scheduler {
   // the block is recycled, now or when the work has ended. From any thread.
   static void release(Fiber& fiber) noexcept;
 
-  // A failure of `fiber` that nobody takes: calls the exception handler.
+  // Calls the exception handler with a failure of `fiber` that no caller gets.
   void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
-  // A failure, perhaps of `failed`, that a destructor has found here, and nobody takes. While the
-  // stack unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves
-  // that, its owner is told of the failure instead. Otherwise calls the exception handler. A plain
-  // thread has none: the default prints, and ends the program unless the stack unwinds.
+  // Reports a failure, perhaps of `failed`, that a destructor has found here. While the stack
+  // unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves that,
+  // its owner gets the failure instead. Otherwise calls the exception handler. A plain thread has
+  // none: the default prints, and ends the program unless the stack unwinds.
   static void handle_exception_here(std::exception_ptr exception,
                                     const Fiber* failed = nullptr) noexcept;
-  // A failure that came while `fiber`, the running one, fails or is told of another one. Calls the
-  // exception handler; the default prints, and does not end the program.
+  // Reports a failure on top of another one that `fiber`, the running one, throws or gets. Calls
+  // the exception handler; the default prints, and does not end the program.
   void tell_of_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
 
   // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.

@@ -27,7 +27,7 @@ namespace weft {
   return loop_;
 }
 
-// Returns `from`, when somebody switches back to it.
+// Returns `from`, once it is switched back to.
 [[gnu::always_inline]] inline Fiber& Scheduler::go(Fiber& from, Fiber& to) noexcept {
   current_ = &to;
   switch_.jump(from.context, to.context);

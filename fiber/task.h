@@ -97,6 +97,10 @@ class TaskBase {
 
 // The handle of a fiber that computes a T; T may be void or a reference.
 //
+//   weft::Task<User> user = weft::spawn([&] { return find_user(id); });
+//   Cart cart = cart_of(id);  // meanwhile
+//   show(user.get(), cart);   // if cart_of() throws, the task is cancelled, and waited for
+//
 // It owns the fiber: destroying it cancels and joins, so that a task cannot outlive what its
 // callable refers to. Dropping a handle costs nothing when the task has ended. The stack of a task
 // that has ended is used again when the handle is gone. The handle may outlive the scheduler.

@@ -109,7 +109,7 @@ void TaskGroup::finish(std::exception_ptr unwinding) {
   if (unwinding) std::rethrow_exception(std::move(unwinding));
 }
 
-// Returns the failure that is to be told, if any.
+// Returns the failure that is to be thrown, or null.
 std::exception_ptr TaskGroup::wait_for_children() {
   for (;;) {
     WaitQueue::Lock lock(joiners_);
@@ -192,8 +192,8 @@ TaskGroup::Failures TaskGroup::place_for(const std::exception_ptr& failure) noex
   }
 }
 
-// Takes a failure to the others. Returns the fiber, if any, whose body is still to be interrupted,
-// after the lock was released: see BodyScope::interrupt(). REQUIRES: the lock is held.
+// Adds a failure to the others. May return a fiber, whose body then is still to be interrupted,
+// once the lock is released: see BodyScope::interrupt(). REQUIRES: the lock is held.
 Fiber* TaskGroup::note(std::exception_ptr failure, Failures& place) noexcept {
   failures_.splice(failures_.end(), place);
   if (failure_) return nullptr;

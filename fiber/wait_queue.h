@@ -103,8 +103,8 @@ class Claimed {
 //                                                  }
 //
 // (sync/semaphore.h does a little more.) What is handed over by a claim belongs to the claimed: a
-// timeout or a cancellation that comes later finds the waiter taken, so nothing is lost, nobody
-// overtakes and nothing needs repair.
+// timeout or a cancellation that comes later finds the waiter taken, so nothing is lost, no waiter
+// is overtaken, and nothing needs repair.
 //
 // Threads: fibers of any scheduler and plain threads, at once. The queue may be destroyed as soon
 // as all waits have returned, also by one who was just woken from it while the waker still is on

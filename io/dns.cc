@@ -107,7 +107,7 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
     try {
       promise.set_value(look_up(host, service));
     } catch (...) {  // there is no memory
-      // No exception of the promise: of one that nobody waits for any more, nobody is to be told.
+      // Not by set_exception(): if the caller has given up, this is to go to no handler.
       promise.set_value(Answer{.failure = std::current_exception()});
     }
   });

@@ -28,7 +28,7 @@ bool Heirs::wait(Lock& lock, TimePoint deadline, const char* what, bool shared) 
   }
 }
 
-// Where in the queue somebody goes that comes back: in front of whom.
+// The waiter in front of which an heir with this place goes back into the queue; null: at the end.
 Waiter* Heirs::successor(const Lock& lock, std::uint64_t place) const noexcept {
   Waiter* next = queue_.first(lock);
   while (next && static_cast<Member*>(next)->place_ < place) next = queue_.next(lock, *next);

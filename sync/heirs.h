@@ -65,22 +65,23 @@ class Heirs {
   // `shared` is for the primitive's own use.
   bool wait(Lock& lock, TimePoint deadline, const char* what, bool shared = false);
 
-  // The first of those who have no offer, or null: in the queue, or passed over and not run since.
+  // The first waiter without an offer, or null. It is in the queue, or was passed over and has not
+  // run since.
   Member* first(const Lock& lock) const noexcept;
 
-  // Offers it to that first one, who is added to `claimed` if it has to be woken. Returns false if
-  // its wait has just ended. Then it is off the queue.
+  // Makes an offer to that first waiter, and adds it to `claimed` if it has to be woken. Returns
+  // false if its wait has just ended; then it is off the queue.
   bool offer(Lock& lock, Member& first, Claimed& claimed) noexcept;
 
-  // How many have an offer that is neither accepted nor taken; the last of them, or null; the one
-  // before.
+  // The heirs with an offer that is neither accepted nor taken: how many, the last one or null, and
+  // the one before another or null.
   std::size_t offered(const Lock&) const noexcept { return count_; }
   Member* last_offered(const Lock&) const noexcept { return offered_.back(); }
   Member* previous_offered(const Lock&, const Member& member) const noexcept {
     return offered_.previous(member);
   }
 
-  // Takes the offer from that one. It keeps its place.
+  // Takes the offer of `member`, which keeps its place.
   void pass_over(const Lock&, Member& member) noexcept;
 
  private:

@@ -28,7 +28,7 @@ bool Mutex::lock_slowly(TimePoint deadline) {
   }
   Heir heir("Mutex::lock", 0);
   if (!queue_.wait(lock, heir, deadline)) return false;
-  // Acquire: somebody may have had it since the wake-up, and offered it again.
+  // Acquire: another owner may have had it since the wake-up, and offered it again.
   std::uintptr_t offered = offer_to(heir, false);
   if (replace(word_, offered, self | kContended, std::memory_order_acquire)) [[likely]]
     return true;
@@ -41,7 +41,7 @@ bool Mutex::lock_passed_over(WaitQueue::Lock& lock, const Heir& first, TimePoint
   if (accept(lock, first)) return true;
   for (int passed_over = 1;; ++passed_over) {
     Heir heir("Mutex::lock", passed_over);
-    // It came before everybody in the queue: nobody was claimed since it was.
+    // To the front: no other waiter was claimed since this one was.
     if (!queue_.wait_before(lock, queue_.first(lock), heir, deadline)) return false;
     lock.lock();
     if (accept(lock, heir)) return true;
@@ -82,7 +82,7 @@ void Mutex::unlock_slowly() {
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
     WaitQueue::Lock lock(queue_);
-    // Release, here and below: an heir, or whoever takes its offer, sees what this one did.
+    // Release, here and below: the next owner, the heir or a try, sees what this one did.
     if (passed_over_) {
       // It may run and accept before the lock is released here, but its own unlock() needs the
       // lock.
@@ -91,14 +91,14 @@ void Mutex::unlock_slowly() {
       return;
     }
     if (auto* const heir = static_cast<Heir*>(queue_.claim(lock))) {
-      // kContended stays set even if nobody waits any more: where there were two, the other comes
-      // back soon, and need not set it again.
+      // kContended stays set even if the queue is empty now: of two that take turns the other one
+      // comes back soon, and need not set it again.
       word_.store(offer_to(*heir, heir->is_firm()), std::memory_order_release);
       lock.unlock();
       heir->resume();
       return;
     }
-    // Those who waited have given up. Relaxed: see kContended.
+    // All waiters have given up. Relaxed: see kContended.
     word_.store(self, std::memory_order_relaxed);
   }
 }

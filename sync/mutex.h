@@ -101,13 +101,17 @@ class Mutex {
   bool accept(const WaitQueue::Lock& lock, const Heir& heir) noexcept;
   void unlock_slowly();
 
-  // kFree; or who has it, with kContended if others may wait; or, with kOffered and kContended, the
-  // Heir that it is offered to. Once kContended is set, the word changes under the queue's lock
-  // only, except that an heir accepts without it. With kFirm it takes the lock for that: a try
+  // One of
+  //   kFree
+  //   the owner, with kContended if there may be waiters
+  //   the Heir that it is offered to, with kOffered and kContended, and kFirm if the offer is firm.
+  // Once kContended is set, the word changes under the queue's lock only. The one exception is an
+  // heir that accepts an offer that is not firm. Accepting a firm one takes the lock, because a try
   // looks at the heir itself, which so is still there.
   Atomic<std::uintptr_t> word_{kFree};
   WaitQueue queue_;
-  // Whose offer was taken, and who has not run since; or null. It comes before those in the queue.
+  // The heir whose offer was taken and that has not run since, or null. It comes before the waiters
+  // in the queue.
   Heir* passed_over_ = nullptr;
 };
 

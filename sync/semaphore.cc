@@ -56,8 +56,8 @@ void Semaphore::release(std::int64_t permits) {
   if (permits < 0) throw_invalid_argument("weft::Semaphore::release: negative permits");
   Claimed woken;
   // Relaxed, here and below: where nobody waits the exchange releases, which pairs with the acquire
-  // of acquire_free(). That exchange is the last access: as soon as there are permits, somebody may
-  // take one and destroy the semaphore.
+  // of acquire_free(). That exchange is the last access: as soon as there are permits, one may be
+  // taken, and the semaphore destroyed.
   std::int64_t now = permits_.load(std::memory_order_relaxed);
   while (permits > 0) {
     if (now < 0) {

@@ -70,9 +70,9 @@ class Semaphore {
   bool acquire_slowly(TimePoint deadline);
   bool take_offer() noexcept;
 
-  // The free permits, of which nobody then needs to be told. Or, below zero, flipped: somebody may
-  // wait, or has an offer; then the word changes under the lock of the heirs only. While somebody
-  // waits, or was passed over, none is free.
+  // The number of free permits, while there is no heir. Flipped, which is below zero, if there may
+  // be one: waiting, offered a permit, or passed over. Then the word changes under the lock of the
+  // heirs only. While an heir waits or was passed over, no permit is free.
   Atomic<std::int64_t> permits_;
   Heirs heirs_;
 };

@@ -60,7 +60,7 @@ bool SharedMutex::wait(Heirs::Lock& lock, TimePoint deadline, bool shared) {
   return false;
 }
 
-// What a word has to be: with kContended if somebody waits, was passed over, or has an offer.
+// The word as it has to be: with kContended if an heir waits, was passed over, or has an offer.
 SharedMutex::Word SharedMutex::marked(const Heirs::Lock& lock, Word word) const noexcept {
   return heirs_.first(lock) || heirs_.offered(lock) > 0 ? word | kContended : word;
 }
@@ -73,7 +73,7 @@ bool SharedMutex::take_offer() noexcept {
     lock.unlock();
     return kForShared ? lock_free_shared() : lock_free();
   }
-  // Whether nobody has it but heirs that have not accepted.
+  // Whether only heirs have it, and none has accepted yet.
   const std::size_t offered = heirs_.offered(lock);
   const bool untouched = word & kShared ? count(word) == offered : offered > 0;
   if (kForShared && word & kShared) {
@@ -137,12 +137,12 @@ void SharedMutex::unlock_shared_slowly() {
   }
 }
 
-// Offers it to whoever may join those that `rest` says hold it still. Returns false, with the lock
-// held, if then nobody holds it: it must not be free before the lock is released.
-// If nobody waits and nobody has an offer, the word is stored without kContended, and those that it
-// names may unlock it at once, and one of them destroy it, while the lock still is to be released
-// here. They cannot: kContended was set until now because somebody is about to give up, who needs
-// this lock and may not find the mutex destroyed.
+// Offers it to the waiters that may join the holders that `rest` names. Returns false, with the
+// lock held, if it then has no holder: it must not be free before the lock is released. If no heir
+// is left, the word is stored without kContended. From then on its holders may unlock it without
+// the lock, and the last one may destroy it, while this call has yet to release the lock. That does
+// not happen: kContended was set until now because a waiter is about to give up. It needs this
+// lock, and the mutex must not be destroyed before it has returned.
 bool SharedMutex::hand_over(Heirs::Lock& lock, Word rest) noexcept {
   Claimed woken;
   while (Heirs::Member* first = heirs_.first(lock)) {

@@ -16,11 +16,11 @@ namespace weft {
 // shared. That is not told.
 //
 // Fair: first come, first served. A reader waits behind any writer that came before it; readers
-// next to each other in the queue get it together. Nobody starves. Only try_lock() and
-// try_lock_shared() may overtake, as with Mutex: a writer's try takes what was given to readers, or
-// to a writer, none of whom has run since; a reader's try joins such readers, and takes the place
-// of such a writer. Those passed over keep their places. Locking and unlocking cost one atomic
-// operation each while nobody waits.
+// next to each other in the queue get it together. No waiter starves. Only try_lock() and
+// try_lock_shared() may overtake, as with Mutex. A writer's try takes what was given to readers, or
+// to a writer, if none of them has run since; a reader's try joins such readers, and takes the
+// place of such a writer. The waiters passed over keep their places. Locking and unlocking cost one
+// atomic operation each while there are no waiters.
 //
 // Threads, memory, lifetime: as Mutex.
 class SharedMutex {
@@ -53,7 +53,7 @@ class SharedMutex {
   void lock_shared() {
     if (!lock_free_shared()) lock_slowly<true>(kForever);
   }
-  // Returns false also if it is held shared and somebody waits.
+  // Returns false also if it is held shared and there are waiters.
   bool try_lock_shared() noexcept {
     Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free_shared(word) || (word & kContended && take_offer<true>());
@@ -67,8 +67,11 @@ class SharedMutex {
   }
 
  private:
-  // kFree; or who holds it exclusively; or kShared and, in the bits above, how many hold it. It
-  // counts, or is, of the heirs, those that have an offer. With kContended others may wait, or have
+  // One of
+  //   kFree
+  //   the exclusive holder
+  //   kShared and, in the bits above, the number of holders.
+  // An heir with an offer counts as a holder. With kContended there may be heirs, with or without
   // an offer; then the word changes under the lock of the heirs only.
   using Word = std::uintptr_t;
   static constexpr Word kFree = 0;

@@ -1,4 +1,4 @@
-// What tests throw, and who is told of it.
+// What tests throw, and what the exception handler gets.
 #ifndef WEFT_TESTS_FAILURE_H_
 #define WEFT_TESTS_FAILURE_H_
 

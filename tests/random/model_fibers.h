@@ -48,7 +48,7 @@ struct Frame {
   Outcome late{Outcome::kNo};  // if that passes
   bool cancellable = true;
   std::size_t parked = 0;  // index of the first of the events that say so, where several parked
-  std::size_t place = 0;   // in the order of those who wait
+  std::size_t place = 0;   // in the order of the waiters
   bool in_stages = false;  // wakes several times before it ends
   Waiting* queue = nullptr;
 
