@@ -19,11 +19,11 @@ class Fiber;
 // of the runtime, by a timeout around it, or by a child's failure in with_task_group().
 //
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
-// `catch (...)` may delay the end but cannot swallow it. Before a wait throws, others run; a fiber
-// that catches 1,000 in a row and waits again is named on stderr, once, and from then on sleeps a
-// millisecond before each, so that it does not burn the processor. Waits do not throw inside
-// shield(), nor while a destructor called by stack unwinding waits. It is no std::exception, so
-// that a handler for errors does not catch it by accident. Only weft throws it.
+// `catch (...)` may delay the end but cannot swallow it. A wait that throws at once lets others run
+// first. A fiber that catches Cancelled 1,000 times in a row and waits again is named on stderr,
+// once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(), nor
+// while a destructor called by stack unwinding waits. It is no std::exception, so that a handler
+// for errors does not catch it by accident. Only weft throws it.
 //
 //   try {
 //     serve(stream);
@@ -137,9 +137,9 @@ class BodyScope final : public CancelScope {
   BodyScope() noexcept;
 
   // Makes the current or next wait in the scope throw. From any thread, while the caller keeps the
-  // fiber from leaving the scope. Where it returns true, that is still to be done by
-  // serve_interrupts(*fiber()): the fiber is of this thread, and its wait may be in a queue whose
-  // lock the caller holds.
+  // fiber from leaving the scope. If it returns true, the caller still has to call
+  // serve_interrupts(*fiber()), after it has released its lock: the fiber is of this thread, and
+  // may wait in the queue of that lock.
   [[nodiscard]] bool interrupt() noexcept;
 
   Fiber* fiber() const noexcept { return fiber_; }

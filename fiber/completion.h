@@ -13,8 +13,8 @@ class Completion {
   // Acquire: what was written before complete() is seen once this is true.
   bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 
-  // Waits until done, true, or until `deadline`, false. Does not look at the clock, nor for a
-  // cancellation, if it is done already, but may let others run. Throws Cancelled.
+  // Waits until done, true, or until `deadline`, false. Throws Cancelled. If it is done already it
+  // looks neither at the clock nor for a cancellation, but may let other fibers run.
   bool wait(TimePoint deadline, const char* what);
 
   // Makes it done and wakes everybody. `last(lock held)` runs before; when it has returned and the

@@ -95,10 +95,10 @@ struct ValueState<void> : FutureState {};
 //   auto reader = weft::spawn([future = promise.future()] { return future.get(); });
 //   promise.set_value(7);
 //
-// An exception that no get() has thrown goes to the exception handler when the last Future and the
-// Promise are gone, as a task's does; a broken promise does not. A plain thread has no handler: if
-// it drops the last of them, the exception is printed, and the program ends, also if a reader has
-// given up before. While the thread's stack unwinds the exception is printed only.
+// An exception that no get() has thrown goes to the exception handler when the Promise and the last
+// Future are gone, as a task's does. A broken promise does not. A plain thread has no handler:
+// dropping the last of them prints the exception and ends the program, also if a reader has given
+// up before. While the thread's stack unwinds it only prints.
 //
 // Threads: any, at once. A fiber that waits frees its thread; a plain thread blocks.
 // Errors: std::future_error (no_state) if it refers to no promise.

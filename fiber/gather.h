@@ -103,7 +103,8 @@ auto gather(R&& range) {
   return gather_placed(range, [](std::size_t) { return SpawnOptions(); });
 }
 
-// A child of gather_all(). If it is cancelled, the caller is: then a failure is no result.
+// A child of gather_all(). It is cancelled only if the caller is. Then its failure is thrown, not
+// kept.
 template <class T, class F>
 void settle(F& f, std::optional<Outcome<T>>& outcome) {
   const auto cancelled = [] { return Scheduler::current_fiber()->cancel_requested; };
@@ -111,12 +112,12 @@ void settle(F& f, std::optional<Outcome<T>>& outcome) {
     outcome.emplace(Outcome<T>::of(f));
   } catch (const Cancelled&) {
     if (cancelled()) throw;
-    outcome.emplace(Outcome<T>::failed(std::current_exception()));  // somebody else's
+    outcome.emplace(Outcome<T>::failed(std::current_exception()));  // another task's
   }
   if (!*outcome && cancelled()) std::rethrow_exception(outcome->exception());
 }
 
-// What has no outcome was cancelled, by what it waited for.
+// A child without an outcome was cancelled.
 template <class T>
 Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
   if (outcome) return std::move(*outcome);

@@ -56,7 +56,7 @@ class [[nodiscard]] Outcome {
   decltype(auto) value() const& { return get(*this); }
   decltype(auto) value() && { return get(std::move(*this)); }
 
-  // The same. REQUIRES: has_value().
+  // The same.
   decltype(auto) operator*() & { return get(*this); }
   decltype(auto) operator*() const& { return get(*this); }
   decltype(auto) operator*() && { return get(std::move(*this)); }

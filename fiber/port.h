@@ -30,8 +30,7 @@ class Port {
     return false;
   }
 
-  // Whether the clock is another than the machine's, by which the same program is to take the same
-  // path each time: then nothing may depend on how fast it runs.
+  // True if the clock is virtual: then no decision may depend on how fast the machine runs.
   virtual bool is_virtual() const noexcept { return false; }
 
   // So many more, or less, events are on their way from outside, such as the ends of jobs on other

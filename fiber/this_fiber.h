@@ -13,8 +13,8 @@ namespace weft {
 // the thread.
 
 // Lets the other ready fibers run first. A cancellation point: throws Cancelled, afterwards, if a
-// cancellation has reached the fiber by then, or the time of a timeout around it is over. Inside a
-// with_timeout it reads the clock.
+// cancellation has reached the fiber by then, or the time of a timeout around it is over. It reads
+// the clock if there is one, with no shield between.
 inline void yield() { Scheduler::yield(); }
 
 // Waits. A cancellation point also where the time is over already; never returns early.

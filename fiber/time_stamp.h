@@ -6,7 +6,7 @@
 namespace weft {
 
 // The processor's time stamp: a counter of an unknown rate that costs less than a clock, some 10
-// ns. Virtual machines and several sockets may make it jump: see Turn::is_over().
+// ns rather than 25. Virtual machines and several sockets may make it jump: see Turn::is_over().
 #if defined(__x86_64__)
 inline constexpr bool kHasTimeStamp = true;
 inline std::uint64_t time_stamp() noexcept { return __builtin_ia32_rdtsc(); }

@@ -12,9 +12,14 @@
 
 namespace weft {
 
-// Runs f in the calling fiber and returns its result; when the time is over before f has ended,
-// every wait in f throws Cancelled, and that turns into TimeoutError here. Where it is over from
-// the beginning the first wait or yield() throws.
+// Runs f in the calling fiber and returns its result. When the time is over, the wait in which f is
+// then, and each later one, throws Cancelled, which turns into TimeoutError here.
+//
+//   Page page = weft::with_timeout(5s, [&] { return load(url); });
+//
+// The end of the time is noticed by the scheduler's loop: a wait that other ready fibers satisfy
+// before it looks still returns. yield() looks at the clock itself, so in with_timeout(0s, ...) the
+// first one throws.
 //
 // Timeouts nest. A Cancelled belongs to the outermost scope that wants it: if an enclosing timeout
 // expired as well, or the task was cancelled, it passes through here unchanged. If f returns, or

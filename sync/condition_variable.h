@@ -45,8 +45,8 @@ class ConditionVariable {
   std::cv_status wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline);
 
   // The same until condition(), which is called with the mutex held, before each wait. If it holds
-  // at once, this is no cancellation point, but other fibers may have run before. The latter two
-  // return its last value.
+  // at once, this is no cancellation point, but other fibers may have run, while the caller held
+  // the mutex. The latter two return its last value.
   template <class Condition>
   void wait(std::unique_lock<Mutex>& lock, Condition condition) {
     check(lock);

@@ -35,7 +35,7 @@ class Event {
   }
 
   // Waits until the flag is set. A cancellation point, unless it is set. Other fibers may run
-  // first, also where it is.
+  // first, even if it is set.
   void wait() {
     Scheduler::count_wait();
     if (!is_set()) wait_slowly(kForever);

@@ -23,10 +23,10 @@ class Heir : public Waiter {
 
   bool is_firm() const noexcept { return passed_over_ >= kMostPassedOver; }
 
-  // Whether the caller may take what this heir was offered. If the offer is firm: only where the
-  // same caller is refused twice in a row, and runs on the heir's own scheduler. It then probably
-  // tries in a loop without waiting, which would not end before the heir has run, nor let it run.
-  // REQUIRES: the queue's lock is held.
+  // Whether the caller may take what this heir was offered. If the offer is firm: only at the
+  // second try in a row of the same caller, if that runs on the heir's own scheduler. It then
+  // probably tries in a loop without waiting, which would not end before the heir has run, nor let
+  // it run. REQUIRES: the queue's lock is held.
   bool gives_way() noexcept;
 
  private:
@@ -91,7 +91,7 @@ class Heirs {
   // Both in the order of their places. A claimed waiter is off the queue, and its links are free.
   IntrusiveList<Member> offered_;
   IntrusiveList<Member> passed_over_;
-  std::size_t count_ = 0;  // of those on offered_
+  std::size_t count_ = 0;  // the length of offered_
   std::uint64_t last_place_ = 0;
 };
 

@@ -35,7 +35,7 @@ bool Mutex::lock_slowly(TimePoint deadline) {
   return lock_passed_over(lock, heir, deadline);
 }
 
-// For an heir whose offer was taken, though it may be offered again meanwhile.
+// For an heir that found its offer taken. It may have a new one by now.
 bool Mutex::lock_passed_over(WaitQueue::Lock& lock, const Heir& first, TimePoint deadline) {
   lock.lock();
   if (accept(lock, first)) return true;

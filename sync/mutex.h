@@ -15,13 +15,13 @@ namespace weft {
 // std::scoped_lock. Not recursive. Who locked it has to unlock it, before it ends.
 //
 // Fair: unlock() gives the mutex to the waiter that waited longest, and no call that may wait
-// overtakes. Only try_lock() may: it takes a mutex whose new owner has not run since the unlock().
-// That one keeps its place at the head of the queue. Once it was passed over
-// Heir::kMostPassedOver times (4) in one call, tries fail until it has run; only a fiber of its own
-// scheduler that is refused twice in a row gets the mutex, for it may never wait. This is what
-// makes std::lock() and std::scoped_lock end: see README.md, "Offers". The holder may wait, in
-// which case others queue up. Locking and unlocking cost one atomic operation each while nobody
-// waits.
+// overtakes. Only try_lock() may: it takes a mutex that was given to a waiter, the heir, which has
+// not run since. The heir keeps its place at the head of the queue. If it has run
+// Heir::kMostPassedOver (4) times in one call and found the mutex taken, tries fail until it has
+// run again. Only a fiber of its own scheduler that tries twice in a row gets the mutex even then,
+// for it may be a loop that never waits: beside such a loop the heir may starve. This is what makes
+// std::lock() and std::scoped_lock end: see README.md, "Offers". The holder may wait, in which case
+// others queue up. Locking and unlocking cost one atomic operation each while there are no waiters.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what was done before unlock() is seen after the next lock().
@@ -41,8 +41,9 @@ class Mutex {
   }
 
   // Takes it if it is free, or if it was given to a waiter that has not run since. Does not wait.
-  // Returns false if another fiber or thread holds it, or the caller itself. A loop of tries that
-  // never waits keeps a holder on its own scheduler from running, and so may not end.
+  // Returns false if another fiber or thread holds it, or the caller itself, or if it is kept for a
+  // waiter that was passed over too often. A loop of tries that never waits keeps a holder on its
+  // own scheduler from running, and so may not end.
   bool try_lock() noexcept {
     std::uintptr_t word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free(word) || (word & kOffered && take_offer());

@@ -31,8 +31,8 @@ class QueueClosed : public std::runtime_error {
 // A queue for any number of producers and consumers, with room for so many items, or for any
 // number. Which item pop() takes is up to the store: see Queue, PriorityQueue, LifoQueue below.
 //
-// push(), pop() and what tries for a while may let other fibers run, also where they need not wait:
-// see Scheduler. A push to a queue of any number does not.
+// push(), pop() and the tries with a time limit may let other fibers run, even if they need not
+// wait. A push to a queue without a capacity does not.
 //
 // Fair: an item goes to whoever waited longest for one, and room to whoever waited longest for
 // some: a push that waits keeps its place. A pop that is cancelled or whose time is over takes no
@@ -60,8 +60,8 @@ class BasicQueue {
   void push(T&& item) { push_until(item, kForever); }
   void push(const T& item) { push(T(item)); }
 
-  // Adds the item if there is room. Does not wait. If there is none, `item` is untouched.
-  // Throws QueueClosed.
+  // Adds the item if there is room. Does not wait. If there is none, `item` is untouched (but a
+  // Cancelled in an exception_ptr turns into TaskCancelled). Throws QueueClosed.
   bool try_push(T&& item) {
     hand_out(item);
     Lock lock(waiters_);

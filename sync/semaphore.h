@@ -30,7 +30,7 @@ class Semaphore {
   Semaphore& operator=(const Semaphore&) = delete;
 
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; a
-  // cancelled caller has no permit. Other fibers may run first, also where a permit is free.
+  // cancelled caller has no permit. Other fibers may run first, even if a permit is free.
   void acquire() {
     Scheduler::count_wait();
     if (!acquire_free()) acquire_slowly(kForever);

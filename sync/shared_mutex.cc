@@ -24,7 +24,7 @@ bool SharedMutex::lock_slowly(TimePoint deadline) {
                       ? "SharedMutex::lock_shared: the caller holds it; it would wait for itself"
                       : "SharedMutex::lock: the caller holds it already; it would wait for itself");
     } else if (kForShared && word & kShared && !heirs_.first(lock)) {
-      word_.store(word + kOne, std::memory_order_relaxed);  // contended only by heirs, who share it
+      word_.store(word + kOne, std::memory_order_relaxed);  // contended only by heirs that share it
       return true;
     } else if (word & kContended ||
                replace(word_, word, word | kContended, std::memory_order_acquire)) {

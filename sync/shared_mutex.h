@@ -16,7 +16,7 @@ namespace weft {
 // shared. That is not told.
 //
 // Fair: first come, first served. A reader waits behind any writer that came before it; readers
-// next to each other in the queue get it together. No waiter starves. Only try_lock() and
+// next to each other in the queue get it together. Only try_lock() and
 // try_lock_shared() may overtake, as with Mutex. A writer's try takes what was given to readers, or
 // to a writer, if none of them has run since; a reader's try joins such readers, and takes the
 // place of such a writer. The waiters passed over keep their places. Locking and unlocking cost one
