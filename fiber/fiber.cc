@@ -1,6 +1,7 @@
 #include "weft/fiber/fiber.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -33,6 +34,14 @@ TaskInfo Fiber::info() const {
     info.waiting_for = in->what();
   }
   return info;
+}
+
+FiberLabel::FiberLabel(const Fiber& fiber) noexcept {
+  const int size =
+      std::snprintf(text, sizeof(text), "fiber %llu", static_cast<unsigned long long>(fiber.id));
+  if (fiber.name_size == 0) return;
+  std::snprintf(text + size, sizeof(text) - static_cast<std::size_t>(size), " \"%.*s\"",
+                static_cast<int>(fiber.name_size), fiber.name);
 }
 
 void Fiber::end_by_cancelled() noexcept {

@@ -50,6 +50,12 @@ struct TaskInfo {
   const char* waiting_for = "";  // the call that it waits in, e.g. "sleep_until"
 };
 
+// A fiber as messages name it: fiber 3 "name", or fiber 3.
+struct FiberLabel {
+  explicit FiberLabel(const Fiber& fiber) noexcept;
+  char text[80];
+};
+
 // How cancellation reaches a fiber now: see cancel.h. Both bytes are looked at by one instruction.
 struct Attention {
   bool cancelled = false;  // the next wait throws Cancelled

@@ -80,7 +80,7 @@ void Scheduler::handle_exception_here(std::exception_ptr exception, const Fiber*
     self->kept_in = CancelScope::owner_of_failures(*self);
     self->kept_while_cancelled = self->cancelled;
   } else {
-    here->tell_of_further(*self, std::move(exception));
+    here->tell_of_further(failed ? *failed : *self, std::move(exception));
   }
 }
 

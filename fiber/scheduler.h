@@ -97,10 +97,11 @@ class Scheduler {
   // dropped. The default, also for null, prints and terminates. Each scheduler has its own: set it
   // with spread().
   //
-  // A destructor may find a failure while the stack unwinds. If Cancelled unwinds it, the scope
-  // around, such as with_timeout(), or else the task, ends by the failure instead. If another
-  // exception does, the owner gets that one, and the handler gets the failure; the default then
-  // prints it, and the program goes on.
+  // A destructor may find a failure while the stack unwinds. It is kept until the innermost scope,
+  // such as with_timeout(), or else the task, ends. If that ends by Cancelled, it ends by the
+  // failure instead. If it ends otherwise, the handler gets the failure then; the default prints
+  // it, and the program goes on. Of several failures one is kept, and the handler gets the others
+  // at once.
   void set_exception_handler(ExceptionHandler handler);
 
   // Everything below is for weft's own files.
@@ -244,8 +245,8 @@ class Scheduler {
   // none: the default prints, and ends the program unless the stack unwinds.
   static void handle_exception_here(std::exception_ptr exception,
                                     const Fiber* failed = nullptr) noexcept;
-  // Reports a failure on top of another one that `fiber`, the running one, throws or gets. Calls
-  // the exception handler; the default prints, and does not end the program.
+  // Reports a failure of `fiber` on top of another one, which the running fiber throws or gets.
+  // Calls the exception handler; the default prints, and does not end the program.
   void tell_of_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
 
   // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.

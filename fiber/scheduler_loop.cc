@@ -222,8 +222,7 @@ void Scheduler::report_stragglers() noexcept {
   for (Fiber* fiber : started()) {
     if (fiber->done()) continue;
     const TaskInfo info = fiber->info();
-    std::fprintf(stderr, "weft: the shutdown waits for fiber %llu \"%s\"%s%s\n",
-                 static_cast<unsigned long long>(info.id), info.name.c_str(),
+    std::fprintf(stderr, "weft: the shutdown waits for %s%s%s\n", FiberLabel(*fiber).text,
                  *info.waiting_for ? ", which waits in " : "", info.waiting_for);
     fiber->cancel();  // it may have been detached meanwhile by another thread
   }

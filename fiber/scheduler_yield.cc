@@ -23,9 +23,9 @@ void report_refusals(const Fiber& fiber) noexcept {
   char line[200];
   const int size = std::snprintf(
       line, sizeof(line),
-      "weft: fiber %llu \"%.*s\" is cancelled, but has caught that 1,000 times and waits again; "
-      "from now on it sleeps 1 ms each time\n",
-      static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name_size), fiber.name);
+      "weft: %s is cancelled, but has caught that 1,000 times and waits again; from now on it "
+      "sleeps 1 ms each time\n",
+      FiberLabel(fiber).text);
   // What cannot be said is not said.
   [[maybe_unused]] const ssize_t written =
       ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
@@ -33,7 +33,7 @@ void report_refusals(const Fiber& fiber) noexcept {
 
 }  // namespace
 
-// Others first, and then the look for a cancellation: one that has come meanwhile is seen, too.
+// Others run first. The look for a cancellation then also sees one that came meanwhile.
 // Nothing is kept across a call, which would cost registers that have to be saved.
 void Scheduler::yield() {
   Scheduler* here = current_scheduler;
@@ -105,7 +105,8 @@ Fiber& Scheduler::go_to_loop() noexcept {
   if (here.options_.shuffle_seed && here.turn_.overdrawn() < Turn::kCounted) return;
   if (!here.current_ || !here.turn_.is_over()) return;
   // The fiber goes on first: it does not wait, and a parent that has started it eagerly goes on
-  // only when it does. Only one that never waits has to let others run in the end.
+  // only when it does. A fiber that never waits has to
+  // let others run in the end.
   Fiber& self = *here.current_;
   here.looks_ = std::exchange(here.looker_, self.id) == self.id ? here.looks_ + 1 : 1;
   if (here.looks_ >= kMostLooks) {

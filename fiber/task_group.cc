@@ -61,7 +61,6 @@ void TaskGroup::check_no_child(const char* sentence) const {
 
 void TaskGroup::join() {
   check_no_child("weft::TaskGroup::join: a child cannot wait for its own group");
-  Scheduler::count_wait();
   finish(nullptr);
 }
 
@@ -92,6 +91,7 @@ void TaskGroup::run_body(void (*call)(void*), void* body) {
 // Waits for the children, and throws the first failure. Where the caller has to go on with an
 // exception, `unwinding`, it cancels them first, and throws that if there is no failure.
 void TaskGroup::finish(std::exception_ptr unwinding) {
+  Scheduler::count_wait();
   std::exception_ptr failure;
   if (!unwinding) {
     try {

@@ -13,17 +13,9 @@ namespace {
 
 // "weft: nobody took the exception of fiber 3 "name": what it says". `fiber` may be null.
 void print(const char* sentence, std::exception_ptr exception, const Fiber* fiber) noexcept {
-  char of_fiber[80] = "";
-  if (fiber) {
-    const int end = std::snprintf(of_fiber, sizeof(of_fiber), " of fiber %llu",
-                                  static_cast<unsigned long long>(fiber->id));
-    if (const int size = fiber->name_size) {
-      std::snprintf(of_fiber + end, sizeof(of_fiber) - static_cast<std::size_t>(end), " \"%.*s\"",
-                    size, fiber->name);
-    }
-  }
   const auto say = [&](const char* what) {
-    std::fprintf(stderr, "weft: %s%s: %s\n", sentence, of_fiber, what);
+    std::fprintf(stderr, "weft: %s%s%s: %s\n", sentence, fiber ? " of " : "",
+                 fiber ? FiberLabel(*fiber).text : "", what);
   };
   try {
     std::rethrow_exception(std::move(exception));

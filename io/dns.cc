@@ -85,6 +85,7 @@ const std::error_category& resolve_category() noexcept {
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
+  Scheduler::count_wait();
   if (const auto port = port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};

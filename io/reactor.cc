@@ -14,6 +14,7 @@
 #include <string>
 
 #include "weft/fiber/sanitizers.h"
+#include "weft/fiber/scheduler.h"
 #include "weft/io/error.h"
 
 namespace weft {
@@ -137,6 +138,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 // ---- Descriptors of others ----------------------------------------------------------------------
 
 void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
+  Scheduler::count_wait();
   if (registry_->owns(fd)) {
     fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
   }

@@ -168,6 +168,8 @@ BOOST_AUTO_TEST_CASE(fibers_that_become_slow_delay_the_loop_by_no_more_than_a_fe
        }},
       {"Task::get", [] { spawn([] {}, {.eager = true}).get(); }},
       {"eager", [] { spawn([] {}, {.eager = true}).detach(); }},
+      {"with_task_group", [] { with_task_group([](TaskGroup&) {}); }},
+      {"resolve", [] { resolve("127.0.0.1", "80"); }},
       {"wait", [&] { weft::wait(futures); }},
       {"as_completed",
        [&] {
@@ -521,6 +523,15 @@ WEFT_REAL_TIME_TEST_CASE(connections_that_are_always_there_keep_no_sleeper) {
     burn(2ms);
     const UnixStream far = listener.accept();
   }
+  BOOST_TEST(calls < 200);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_file_that_is_always_ready_keeps_no_sleeper) {
+  const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  be_quick();
+  auto sleeper = spawn([] { sleep_for(10ms); });
+  int calls = 0;
+  for (; calls < 200 && !sleeper.done(); ++calls) burn(2ms), wait_readable(file.get());
   BOOST_TEST(calls < 200);
 }
 
