@@ -12,7 +12,10 @@
 
 namespace weft {
 
-// Lets those who hold a Mutex wait until what it guards has changed.
+// Lets the holder of a Mutex wait until what it guards has changed.
+//
+//   std::unique_lock lock(mutex);
+//   changed.wait(lock, [&] { return left == 0; });
 //
 // Fair: notify_one() wakes whoever waited longest. A wait that times out or is cancelled takes no
 // notification away from others. Nobody is woken without one.

@@ -12,7 +12,9 @@
 namespace weft {
 
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
-// std::scoped_lock. Not recursive. Who locked it has to unlock it, before it ends.
+// std::scoped_lock. Not recursive. Its owner has to unlock it before it ends.
+//
+//   const std::scoped_lock both(a, b);  // in any order, with locks of other libraries, too
 //
 // Fair: unlock() gives the mutex to the waiter that waited longest, and no call that may wait
 // overtakes. Only try_lock() may: it takes a mutex that was given to a waiter, the heir, which has

@@ -31,6 +31,11 @@ class QueueClosed : public std::runtime_error {
 // A queue for any number of producers and consumers, with room for so many items, or for any
 // number. Which item pop() takes is up to the store: see Queue, PriorityQueue, LifoQueue below.
 //
+//   weft::Queue<Job> jobs(100);
+//   auto worker = weft::spawn([&] { for (Job job : jobs) process(job); });
+//   jobs.push(Job{1});  // waits while 100 are there
+//   jobs.close();       // the worker ends when it has taken all
+//
 // push(), pop() and the tries with a time limit may let other fibers run, even if they need not
 // wait. A push to a queue without a capacity does not.
 //

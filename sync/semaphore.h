@@ -12,6 +12,10 @@ namespace weft {
 
 // A number of permits, to be taken and given back; not necessarily by the same.
 //
+//   weft::Semaphore slots(10);
+//   slots.acquire();  // at most 10 at a time get past
+//   group.spawn([&] { work(), slots.release(); });
+//
 // Fair: release() gives a permit to the waiter that waited longest, and no call that may wait
 // overtakes. Only try_acquire() may: if no permit is free it takes the one that was given out last
 // to a waiter that has not run since. That waiter keeps its place, as with Mutex. Taking and giving

@@ -11,9 +11,11 @@
 namespace weft {
 
 // A mutex that one may hold exclusively, or many shared. Works with std::unique_lock,
-// std::shared_lock and the other guards. Not recursive in any way: who holds it shared and locks it
-// again waits for itself, for ever, if exclusively, and behind any writer that came between, if
-// shared. That is not told.
+// std::shared_lock and the other guards. Not recursive. Locking it again deadlocks: exclusively at
+// once, shared as soon as a writer is queued. This is not detected.
+//
+//   const std::shared_lock reading(mutex);
+//   const std::lock_guard writing(mutex);  // elsewhere
 //
 // Fair: first come, first served. A reader waits behind any writer that came before it; readers
 // next to each other in the queue get it together. Only try_lock() and
