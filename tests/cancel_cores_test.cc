@@ -264,10 +264,7 @@ WEFT_CORES_TEST_CASE(a_cancellation_goes_down_from_scheduler_to_scheduler) {
   const TimePoint start = now();
   std::atomic<std::size_t> ended{0};
   std::function<void(std::size_t)> nest = [&](std::size_t depth) {
-    struct Ends {
-      std::atomic<std::size_t>& ended;
-      ~Ends() { ++ended; }
-    } const ends{ended};
+    const CountAtEnd ends(ended);
     if (depth == 0) sleep_for(1h);
     spawn([&, depth] { nest(depth - 1); }, on(depth % 3)).get();
   };

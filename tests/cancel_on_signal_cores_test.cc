@@ -94,10 +94,7 @@ BOOST_AUTO_TEST_CASE(it_cancels_a_spread) {
     std::atomic<int> begun{0}, ended{0};
     const bool cancelled = is_cancelled([&] {
       spread([&] {
-        struct Ends {
-          std::atomic<int>& ended;
-          ~Ends() { ++ended; }
-        } const ends{ended};
+        const CountAtEnd ends(ended);
         if (++begun == 3) send(SIGTERM);
         wait_for_ever();
       });

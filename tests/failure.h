@@ -22,13 +22,7 @@ inline auto says(std::string what) {
 
 // A task that fails with these words in its cleanup, when it is cancelled.
 inline auto failing_cleanup(std::string words) {
-  return [words = std::move(words)] {
-    try {
-      sleep_for(std::chrono::hours(24));
-    } catch (const Cancelled&) {
-      throw Failure(words);
-    }
-  };
+  return when_cancelled([words = std::move(words)] { throw Failure(words); });
 }
 
 // Collects what reaches the exception handler of this scheduler.

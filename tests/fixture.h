@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <utility>
 
 #include "weft/weft.h"
 
@@ -27,6 +28,31 @@ bool eventually(Condition condition) {
 
 // Lets all other fibers run until each of them waits: virtual time passes only then.
 inline void run_until_blocked() { sleep_for(Duration(1)); }
+
+// A task that waits until it is cancelled, and then calls f().
+template <class F>
+auto when_cancelled(F f) {
+  return [f = std::move(f)] {
+    try {
+      sleep_for(std::chrono::hours(24));
+    } catch (const Cancelled&) {
+      f();
+    }
+  };
+}
+
+// Counts when it is destroyed.
+template <class Count>
+class CountAtEnd {
+ public:
+  explicit CountAtEnd(Count& count) : count_(count) {}
+  ~CountAtEnd() { ++count_; }
+  CountAtEnd(const CountAtEnd&) = delete;
+  CountAtEnd& operator=(const CountAtEnd&) = delete;
+
+ private:
+  Count& count_;
+};
 
 inline std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});

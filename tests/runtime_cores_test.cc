@@ -66,10 +66,7 @@ BOOST_AUTO_TEST_CASE(a_runtime_begins_and_ends_a_thousand_times) {
   std::atomic<int> ran{0}, begun{0}, ended{0};
   const auto work = [&] {
     ++begun;
-    struct Ends {
-      std::atomic<int>& ended;
-      ~Ends() { ++ended; }
-    } const ends{ended};
+    const CountAtEnd ends(ended);
     yield();
     sleep_for(1h);
   };

@@ -103,10 +103,7 @@ BOOST_AUTO_TEST_CASE(whatever_they_wait_for_the_wait_ends) {
         spawn(
             [&] {
               ++begun;
-              struct Ends {
-                std::atomic<int>& ended;
-                ~Ends() { ++ended; }
-              } const ends{ended};
+              const CountAtEnd ends(ended);
               wait();
             },
             on(i))

@@ -43,10 +43,7 @@ BOOST_AUTO_TEST_CASE(threads_may_post_and_spawn_everywhere_until_the_runtime_is_
     const auto schedulers = runtime->schedulers();
     const auto work = [&, held] {
       ++started;
-      struct Ends {
-        std::atomic<int>& ended;
-        ~Ends() { ++ended; }
-      } const ends{ended};
+      const CountAtEnd ends(ended);
       yield();
       sleep_for(1us);
     };

@@ -1,7 +1,5 @@
 #undef _FORTIFY_SOURCE  // or else the C library's headers define recv(), too
 
-#include "weft/io/socket.h"
-
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
+#include "weft/io/socket.h"
 
 // System calls of this program, counted on their way: a definition in the program itself comes
 // before libc's.

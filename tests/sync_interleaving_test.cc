@@ -80,21 +80,30 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_is_cancelled_does_not_get_the_mutex) {
                2);
 }
 
+namespace {
+
+// A mutex that the last of its users destroys.
+template <int kUsers>
+struct Destroyed {
+  std::optional<Mutex> mutex{std::in_place};
+  int users = kUsers;
+  void use() {
+    mutex->lock();
+    unlock();
+  }
+  void unlock() {
+    const bool last = --users == 0;
+    mutex->unlock();
+    if (last) mutex.reset();
+  }
+  bool holds() { return !mutex; }
+};
+
+}  // namespace
+
 BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_the_mutex) {
-  struct State {
-    std::optional<Mutex> mutex{std::in_place};
-    int users = 2;
-    void unlock() {
-      const bool last = --users == 0;
-      mutex->unlock();
-      if (last) mutex.reset();
-    }
-    bool holds() { return !mutex; }
-  };
-  const auto use = [](State& state) {
-    state.mutex->lock();
-    state.unlock();
-  };
+  using State = Destroyed<2>;
+  const auto use = [](State& state) { state.use(); };
   // Leaves a mutex that others take for contended.
   const auto use_later = [](State& state) {
     if (!state.mutex->try_lock_until(kSoon)) state.mutex->lock();
@@ -169,20 +178,8 @@ BOOST_AUTO_TEST_CASE(two_mutexes_can_be_locked_in_opposite_orders) {
 }
 
 BOOST_AUTO_TEST_CASE(the_last_to_unlock_may_destroy_a_mutex_whose_offers_were_taken) {
-  struct State {
-    std::optional<Mutex> mutex{std::in_place};
-    int users = 3;
-    void unlock() {
-      const bool last = --users == 0;
-      mutex->unlock();
-      if (last) mutex.reset();
-    }
-    bool holds() { return !mutex; }
-  };
-  const auto use = [](State& state) {
-    state.mutex->lock();
-    state.unlock();
-  };
+  using State = Destroyed<3>;
+  const auto use = [](State& state) { state.use(); };
   const auto try_first = [](State& state) {
     if (!state.mutex->try_lock()) state.mutex->lock();
     state.unlock();

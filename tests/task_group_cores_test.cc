@@ -242,16 +242,11 @@ WEFT_CORES_TEST_CASE(the_destructor_cancels_and_joins_the_children_of_all_schedu
   for (const std::size_t there : {0, 1, 2}) {
     auto group = std::make_unique<TaskGroup>();
     for (const std::size_t i : {0, 1, 2}) {
-      group->spawn(
-          [&] {
-            try {
-              sleep_for(1h);
-            } catch (const Cancelled&) {
-              shield([] { sleep_for(1s); });
-              ++left;
-            }
-          },
-          on(i));
+      group->spawn(when_cancelled([&] {
+                     shield([] { sleep_for(1s); });
+                     ++left;
+                   }),
+                   on(i));
     }
     run_until_blocked();
     spawn([group = std::move(group)] {}, on(there)).get();
@@ -266,10 +261,7 @@ WEFT_CORES_TEST_CASE(a_cancellation_may_race_with_spawns_and_ends) {
     TaskGroup group;
     const auto child = [&] {
       ++begun;
-      struct Ends {
-        std::atomic<int>& ended;
-        ~Ends() { ++ended; }
-      } const ends{ended};
+      const CountAtEnd ends(ended);
       yield();
       sleep_for(1us);
     };
@@ -347,10 +339,7 @@ WEFT_CORES_TEST_CASE(groups_of_all_schedulers_may_end_at_any_moment) {
           group.spawn(
               [&, i, round] {
                 ++begun;
-                struct Ends {
-                  std::atomic<int>& ended;
-                  ~Ends() { ++ended; }
-                } const ends{ended};
+                const CountAtEnd ends(ended);
                 yield();
                 if (static_cast<int>(i) == round % 12) throw Failure("some");
                 sleep_for(std::chrono::microseconds(round % 7));

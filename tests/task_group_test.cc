@@ -53,14 +53,10 @@ WEFT_SHUFFLED_TEST_CASE(the_first_failure_cancels_the_rest_and_join_throws_it) {
   int cancelled = 0;
   TaskGroup group;
   for (int i = 0; i < 3; ++i) {
-    group.spawn([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        ++cancelled;
-        throw;
-      }
-    });
+    group.spawn(when_cancelled([&] {
+      ++cancelled;
+      throw;
+    }));
   }
   group.spawn([] {
     sleep_for(1s);
@@ -90,14 +86,10 @@ WEFT_SHUFFLED_TEST_CASE(later_failures_are_not_thrown) {
 WEFT_SHUFFLED_TEST_CASE(join_waits_for_the_cleanup_of_the_cancelled) {
   bool cleaned = false;
   TaskGroup group;
-  group.spawn([&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(1s); });
-      cleaned = true;
-    }
-  });
+  group.spawn(when_cancelled([&] {
+    shield([] { sleep_for(1s); });
+    cleaned = true;
+  }));
   group.spawn([] {
     sleep_for(1s);
     throw Failure("first");
@@ -215,14 +207,10 @@ WEFT_SHUFFLED_TEST_CASE(the_destructor_cancels_and_joins) {
   bool left = false;
   {
     TaskGroup group;
-    group.spawn([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        shield([] { sleep_for(1s); });
-        left = true;
-      }
-    });
+    group.spawn(when_cancelled([&] {
+      shield([] { sleep_for(1s); });
+      left = true;
+    }));
     run_until_blocked();
     group.spawn([] { BOOST_ERROR("it ran"); });
   }
@@ -252,14 +240,10 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_join_cancels_the_children_and_waits_for_them
   bool left = false;
   auto parent = spawn([&] {
     TaskGroup group;
-    group.spawn([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        shield([] { sleep_for(1s); });
-        left = true;
-      }
-    });
+    group.spawn(when_cancelled([&] {
+      shield([] { sleep_for(1s); });
+      left = true;
+    }));
     try {
       group.join();
     } catch (const Cancelled&) {

@@ -48,10 +48,7 @@ WEFT_CORES_TEST_CASE(a_timeout_ends_groups_and_spreads) {
   const TimePoint start = now();
   std::atomic<int> ended{0};
   const auto sleeper = [&] {
-    struct Ends {
-      std::atomic<int>& ended;
-      ~Ends() { ++ended; }
-    } const ends{ended};
+    const CountAtEnd ends(ended);
     sleep_for(1h);
   };
   BOOST_CHECK_THROW(with_timeout(1s, [&] { spread(sleeper); }), TimeoutError);

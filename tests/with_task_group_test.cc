@@ -171,14 +171,10 @@ WEFT_SHUFFLED_TEST_CASE(a_body_that_throws_cancels_the_children_and_that_is_thro
   const TimePoint start = now();
   bool left = false;
   BOOST_CHECK_EXCEPTION(weft::with_task_group([&](TaskGroup& group) {
-                          group.spawn([&] {
-                            try {
-                              sleep_for(1h);
-                            } catch (const Cancelled&) {
-                              shield([] { sleep_for(1s); });
-                              left = true;
-                            }
-                          });
+                          group.spawn(when_cancelled([&] {
+                            shield([] { sleep_for(1s); });
+                            left = true;
+                          }));
                           run_until_blocked();
                           throw Failure("body");
                         }),
@@ -301,14 +297,10 @@ WEFT_SHUFFLED_TEST_CASE(a_time_limit_around_it_cancels_body_and_children) {
   BOOST_CHECK_THROW(with_timeout(1s,
                                  [&] {
                                    weft::with_task_group([&](TaskGroup& group) {
-                                     group.spawn([&] {
-                                       try {
-                                         sleep_for(1h);
-                                       } catch (const Cancelled&) {
-                                         child_left = true;
-                                         throw;
-                                       }
-                                     });
+                                     group.spawn(when_cancelled([&] {
+                                       child_left = true;
+                                       throw;
+                                     }));
                                      sleep_for(2h);
                                    });
                                  }),
@@ -348,14 +340,10 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_caller_cancels_body_and_children) {
   auto task = spawn([&] {
     weft::with_task_group([&](TaskGroup& group) {
       for (int i = 0; i < 2; ++i) {
-        group.spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            shield([] { sleep_for(1s); });
-            ++left;
-          }
-        });
+        group.spawn(when_cancelled([&] {
+          shield([] { sleep_for(1s); });
+          ++left;
+        }));
       }
       sleep_for(1h);
     });
@@ -558,22 +546,14 @@ WEFT_SHUFFLED_TEST_CASE(spawn_in_a_shield_of_a_cancelled_child_throws_no_cancell
 WEFT_SHUFFLED_TEST_CASE(all_failures_are_there_in_their_order) {
   TaskGroup group;
   group.spawn(failing(1s, "first"));
-  group.spawn([] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(2s); });
-      throw Failure("third");
-    }
-  });
-  group.spawn([] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(1s); });
-      throw Failure("second");
-    }
-  });
+  group.spawn(when_cancelled([] {
+    shield([] { sleep_for(2s); });
+    throw Failure("third");
+  }));
+  group.spawn(when_cancelled([] {
+    shield([] { sleep_for(1s); });
+    throw Failure("second");
+  }));
   BOOST_CHECK_EXCEPTION(group.join(), Failure, says("first"));
   BOOST_TEST(words_of(group) == (Words{"first", "second", "third"}),
              boost::test_tools::per_element());
