@@ -61,7 +61,7 @@ void Scheduler::handle_exception(const Fiber& fiber, std::exception_ptr exceptio
   const auto handler = handler_;
   if (!handler) fail_unhandled(std::move(exception), &fiber);
   const ShieldScope unwatched;
-  (*handler)(for_another_task(std::move(exception)));
+  (*handler)(std::move(exception));
 }
 
 void Scheduler::handle_exception_here(std::exception_ptr exception, const Fiber* failed) noexcept {
