@@ -62,7 +62,7 @@ void serve(const char* address) {
 
   Served served;
   auto teller = weft::spawn([&] { tell(questions, served); });
-  // What echo() lets out ends accept() and all connections, and is thrown here.
+  // An exception that leaves echo() ends accept() and all connections, and is thrown here.
   weft::with_task_group([&](weft::TaskGroup& connections) {
     auto stop = weft::spawn([&] {
       signals.wait();

@@ -213,7 +213,7 @@ int main(int argc, char** argv) try {
   weft::run([&] {
     weft::TcpListener listener("127.0.0.1:0");
     if (urls.empty()) urls.emplace_back("http://" + listener.local_address().to_string());
-    weft::with_task_group([&](weft::TaskGroup& server) {  // where it fails, the requests end, too
+    weft::with_task_group([&](weft::TaskGroup& server) {  // if it fails, the requests end, too
       server.spawn([&] { serve(listener); });
       const std::chrono::duration<double> timeout(options["--timeout"]);
       fetch_all(urls, static_cast<std::size_t>(options["--count"]),

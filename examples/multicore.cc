@@ -241,8 +241,8 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
   try {
     both.join();
   } catch (const std::exception&) {
-    // A server that fails closes its connections first, so that a client's failure may come before
-    // the server's, which is why it came.
+    // A server that fails closes its connections first. So a client may fail, because of that,
+    // before the server's failure arrives.
     if (of_server) std::rethrow_exception(of_server);
     throw;
   }

@@ -57,7 +57,7 @@ struct Entry {
 
 using Record = std::vector<Entry>;
 
-// Adds one to a list of outcomes, which is a number, and depends on the order.
+// Appends an outcome to a list, kept as a number that depends on the order.
 std::int64_t append(std::int64_t list, const Outcome& outcome);
 
 std::string to_string(const Outcome& outcome);

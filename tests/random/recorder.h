@@ -26,7 +26,7 @@ class Recorder {
     record_.push_back(entry);
   }
 
-  // Those that wait, and have not told yet, tell.
+  // Notes the fibers that have begun to wait since the last entry.
   void note_parked() {
     for (auto& [fiber, life] : lives_) {
       if (!life.looks || !life.self->waiter) continue;

@@ -23,8 +23,8 @@ struct Failure : std::runtime_error {
   std::int64_t number;
 };
 
-// What queues hold. It tells when it is moved, as it is before the fiber that is handed it, or that
-// hands it over, is woken.
+// What queues hold. Each move is reported: an item is moved before the fiber that gives or gets it
+// is woken.
 struct Item {
   explicit Item(std::int64_t its_number) : number(its_number) {}
   Item(Item&& other) noexcept : number(other.number) { tell(); }
