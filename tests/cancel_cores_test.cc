@@ -20,17 +20,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Whether the wait in f is ended by a cancellation.
-template <class F>
-bool throws_cancelled(F f) {
-  try {
-    f();
-    return false;
-  } catch (const Cancelled&) {
-    return true;
-  }
-}
-
 bool sleep_is_cancelled() {
   return throws_cancelled([] { sleep_for(1h); });
 }

@@ -1,10 +1,9 @@
-// Failures that come where something fails, or is cancelled, already: whoever can still be told is
-// told, and nothing ends the program.
+// Failures that turn up while another failure or a cancellation is under way: each is reported, and
+// none ends the program.
 
 #include <exception>
-#include <functional>
+#include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -56,6 +55,16 @@ WEFT_SHUFFLED_TEST_CASE(so_it_does_for_a_task) {
   BOOST_CHECK_EXCEPTION(with_timeout(1s,
                                      [] {
                                        const auto task = spawn(failing_cleanup("rollback failed"));
+                                       sleep_for(1h);
+                                     }),
+                        Failure, says("rollback failed"));
+}
+
+WEFT_CORES_TEST_CASE(so_it_does_for_a_task_of_another_scheduler) {
+  BOOST_CHECK_EXCEPTION(with_timeout(1s,
+                                     [] {
+                                       const auto task =
+                                           spawn(failing_cleanup("rollback failed"), on(1));
                                        sleep_for(1h);
                                      }),
                         Failure, says("rollback failed"));
@@ -264,6 +273,23 @@ WEFT_TEST_CASE(without_an_exception_in_flight_the_handler_is_told_as_ever) {
   BOOST_TEST(told.said == "task");
 }
 
+WEFT_SHUFFLED_TEST_CASE(what_a_callable_finds_when_it_is_destroyed_is_told) {
+  struct Late {
+    ~Late() {
+      try {
+        const auto task = spawn(failing_cleanup("late"));
+        run_until_blocked();
+        throw Failure("caught");
+      } catch (const Failure&) {
+      }
+    }
+  };
+  Unhandled told;
+  spawn([late = std::make_unique<Late>()] {}).get();
+  run_until_blocked();
+  BOOST_TEST(told.said == "late");
+}
+
 // ---- The default handler ------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(by_default_a_further_failure_is_printed_and_the_program_goes_on) {
@@ -286,6 +312,20 @@ BOOST_AUTO_TEST_CASE(by_default_a_further_failure_is_printed_and_the_program_goe
   });
   BOOST_TEST(end.exit_code == 7);
   BOOST_TEST(end.said.find("\"owner\": the further one\n") != std::string::npos, end.said);
+}
+
+BOOST_AUTO_TEST_CASE(by_default_the_task_that_failed_is_named) {
+  const ChildEnd end = run_in_child([] {
+    weft::run(
+        [] {
+          const auto task = spawn([] { throw Failure("unseen"); }, {.name = "failed"});
+          sleep_for(1s);
+        },
+        {.virtual_time = true});
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said.find("\"failed\": unseen\n") != std::string::npos, end.said);
 }
 
 BOOST_AUTO_TEST_CASE(by_default_a_promises_unseen_exception_ends_the_program_as_a_tasks_does) {
@@ -369,6 +409,25 @@ WEFT_SHUFFLED_TEST_CASE(one_that_a_get_has_thrown_is_not) {
   BOOST_TEST(told.said == "");
 }
 
+WEFT_CORES_TEST_CASE(one_that_nobody_looked_at_is_told_where_the_last_future_goes) {
+  Unhandled here;
+  std::string there;
+  Promise<int> promise;
+  auto last = spawn(
+      [&, future = promise.future()]() mutable {
+        Unhandled told;
+        sleep_for(1s);
+        future = {};
+        there = told.said;
+      },
+      on(1));
+  promise.set_exception(std::make_exception_ptr(Failure("unseen")));
+  Promise<int>(std::move(promise));
+  last.get();
+  BOOST_TEST(there == "unseen");
+  BOOST_TEST(here.said == "");
+}
+
 // ---- Somebody else's Cancelled ------------------------------------------------------------------
 
 namespace {
@@ -421,6 +480,14 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_in_a_queue_arrives_as_task_cancelled) {
   run_until_blocked();
   queue.push(cancelled);
   BOOST_CHECK_THROW(popper.get(), TaskCancelled);
+}
+
+WEFT_TEST_CASE(a_queue_takes_a_null_exception) {
+  Queue<std::exception_ptr> queue(2);
+  queue.push(nullptr);
+  BOOST_TEST(queue.try_push(nullptr));
+  BOOST_TEST(!queue.pop());
+  BOOST_TEST(!queue.pop());
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_cancelled_thrown_on_a_pool_arrives_as_task_cancelled) {

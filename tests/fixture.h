@@ -41,6 +41,17 @@ auto when_cancelled(F f) {
   };
 }
 
+// Whether the wait in f is ended by a cancellation.
+template <class F>
+bool throws_cancelled(F f) {
+  try {
+    f();
+    return false;
+  } catch (const Cancelled&) {
+    return true;
+  }
+}
+
 // Counts when it is destroyed.
 template <class Count>
 class CountAtEnd {

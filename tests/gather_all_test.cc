@@ -2,6 +2,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "tests/failure.h"
@@ -61,6 +62,7 @@ WEFT_SHUFFLED_TEST_CASE(a_failure_cancels_nobody) {
 WEFT_SHUFFLED_TEST_CASE(ranges_may_return_nothing_and_be_empty) {
   std::vector<std::function<void()>> fs{[] {}, [] { throw Failure("second"); }};
   const auto outcomes = weft::gather_all(fs);
+  BOOST_REQUIRE(outcomes.size() == 2u);
   BOOST_TEST(outcomes[0].has_value());
   BOOST_TEST(!outcomes[1]);
   fs.clear();
@@ -71,34 +73,53 @@ WEFT_SHUFFLED_TEST_CASE(ranges_may_return_nothing_and_be_empty) {
 
 WEFT_SHUFFLED_TEST_CASE(a_cancelled_caller_cancels_all_and_throws_cancelled) {
   int cancelled = 0;
-  const auto sleeper = [&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      ++cancelled;
-      throw;
-    }
-  };
+  const auto sleeper = when_cancelled([&] {
+    ++cancelled;
+    throw;
+  });
   BOOST_CHECK_THROW(with_timeout(1s, [&] { (void)weft::gather_all(sleeper, sleeper); }),
                     TimeoutError);
   BOOST_TEST(cancelled == 2);
 }
 
 WEFT_SHUFFLED_TEST_CASE(what_a_child_of_a_cancelled_caller_fails_with_is_thrown) {
-  auto task = spawn([] {
-    (void)weft::gather_all(
-        [] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            throw Failure("rollback failed");
-          }
-        },
-        [] { sleep_for(1h); });
-  });
+  auto task = spawn(
+      [] { (void)weft::gather_all(failing_cleanup("rollback failed"), [] { sleep_for(1h); }); });
   run_until_blocked();
   task.cancel();
   BOOST_CHECK_EXCEPTION(task.get(), Failure, says("rollback failed"));
+}
+
+WEFT_TEST_CASE(an_outcome_is_copied_and_looked_into_as_its_value_is) {
+  auto [word, failed] =
+      weft::gather_all([] { return std::string("word"); }, []() -> int { throw Failure("it"); });
+  const auto copy = word;
+  word->clear();
+  BOOST_TEST(*word == "");
+  BOOST_TEST(copy->size() == 4u);
+  BOOST_TEST(*copy == "word");
+  const auto failed_too = failed;
+  BOOST_CHECK_EXCEPTION(failed_too.value(), Failure, says("it"));
+  static_assert(!std::is_copy_constructible_v<Outcome<std::unique_ptr<int>>>);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_shutdown_cancels_beside_a_shielded_caller_is_task_cancelled) {
+  int cancelled = 0;
+  weft::run(
+      [&] {
+        spawn([&] {
+          shield([&] {
+            const std::vector<std::function<void()>> fs(2, [] { sleep_for(1h); });
+            for (const auto& outcome : weft::gather_all(fs)) {
+              BOOST_CHECK_THROW(outcome.value(), TaskCancelled);
+              ++cancelled;
+            }
+          });
+        }).detach();
+        run_until_blocked();
+      },
+      {.virtual_time = true});
+  BOOST_TEST(cancelled == 2);
 }
 
 WEFT_TEST_CASE(null_callables_are_refused) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <stdexcept>
 #include <string>
@@ -259,6 +260,68 @@ WEFT_CORES_TEST_CASE(what_was_offered_to_another_scheduler_is_taken_before_that_
   next.get();
   BOOST_TEST(order == "hn");
   BOOST_TEST(is_free(mutex));
+}
+
+namespace {
+
+auto acquiring(Semaphore& semaphore, char name, std::string& order) {
+  return [&semaphore, name, &order] {
+    semaphore.acquire();
+    order += name;
+  };
+}
+
+}  // namespace
+
+WEFT_CORES_TEST_CASE(one_passed_over_that_waits_again_comes_before_a_later_one_that_has_not_run) {
+  Semaphore semaphore(0);
+  std::string order;
+  auto a = spawn_in_turn(1, acquiring(semaphore, 'a', order));
+  auto b = spawn_in_turn(2, acquiring(semaphore, 'b', order));
+  {
+    std::optional<Stopped> first(std::in_place, 1);
+    const Stopped second(2);
+    semaphore.release(2);
+    BOOST_TEST((semaphore.try_acquire() && semaphore.try_acquire()));
+    first.reset();
+    spawn([] {}, on(1)).get();  // until `a` waits again
+    semaphore.release();
+    spawn([] {}, on(1)).get();
+    BOOST_TEST(order == "a");
+  }
+  semaphore.release();
+  a.get();
+  b.get();
+  BOOST_TEST(order == "ab");
+}
+
+// Of two offers the later one is firm, so that the earlier one is taken first.
+WEFT_CORES_TEST_CASE(offers_that_are_taken_out_of_order_are_made_again_in_order) {
+  for (const bool first_again : {true, false}) {
+    Semaphore semaphore(0);
+    std::string order;
+    auto a = spawn_in_turn(1, acquiring(semaphore, 'a', order));
+    auto b = spawn_in_turn(0, acquiring(semaphore, 'b', order));
+    {
+      const Stopped stopped(1);
+      semaphore.release(2);
+      for (int i = 0; i < Heir::kMostPassedOver; ++i) {
+        BOOST_TEST(semaphore.try_acquire());  // the offer of `b`, which is the last
+        yield();                              // `b` waits again
+        semaphore.release();
+      }
+      BOOST_TEST(semaphore.try_acquire());    // that of `a`
+      if (first_again) semaphore.release();   // to `a`, before `b`
+      BOOST_TEST(semaphore.try_acquire());    // that of `b`, by the second try in a row
+      if (!first_again) semaphore.release();  // to `a`, the first of those passed over
+      yield();
+      BOOST_REQUIRE(order == "");
+    }
+    a.get();
+    semaphore.release();
+    b.get();
+    BOOST_TEST(order == "ab");
+  }
 }
 
 namespace {

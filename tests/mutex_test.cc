@@ -66,23 +66,6 @@ WEFT_SHUFFLED_TEST_CASE(the_guards_of_the_standard_library_work) {
   BOOST_TEST((is_free(mutex) && is_free(other)));
 }
 
-WEFT_SHUFFLED_TEST_CASE(two_can_be_locked_together_in_opposite_order) {
-  Mutex a, b;
-  int inside = 0;
-  TaskGroup group;
-  for (int i = 0; i < 6; ++i) {
-    group.spawn([&, i] {
-      for (int turn = 0; turn < 5; ++turn) {
-        const std::scoped_lock lock(i % 2 ? a : b, i % 2 ? b : a);
-        BOOST_TEST(inside++ == 0);
-        yield();
-        --inside;
-      }
-    });
-  }
-  group.join();
-}
-
 WEFT_SHUFFLED_TEST_CASE(one_at_a_time_holds_it_and_may_wait_meanwhile) {
   Mutex mutex;
   int inside = 0, done = 0;
@@ -320,23 +303,7 @@ WEFT_ANY_ORDER_TEST_CASE(those_who_try_and_back_off_get_both) {
 WEFT_ANY_ORDER_TEST_CASE(it_can_be_locked_together_with_locks_of_others) {
   lock_two_in_opposite_orders<Mutex, SharedMutex>(7);
   lock_two_in_opposite_orders<Mutex, Permit>(7);
-  Counted<Mutex> ours;
-  ForeignLock foreign;
-  Room room;
-  TaskGroup group;
-  for (int i = 0; i < 7; ++i) {
-    group.spawn([&, i] {
-      if (i % 2) {
-        const std::scoped_lock both(ours, foreign);
-        room.stay();
-      } else {
-        const std::scoped_lock both(foreign, ours);
-        room.stay();
-      }
-    });
-  }
-  group.join();
-  BOOST_TEST(room.visits() == 7);
+  lock_two_in_opposite_orders<Mutex, ForeignLock>(7);
 }
 
 WEFT_ANY_ORDER_TEST_CASE(those_who_lock_again_after_a_condition_get_both) {
@@ -434,28 +401,10 @@ WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_give_up_and_nothing_is_los
 }
 
 WEFT_TEST_CASE(tries_without_end_pass_over_a_waiter_only_so_often) {
-  Mutex mutex;
-  int taken = 0, taken_before = -1;
-  mutex.lock();
-  auto waiter = spawn_now(locked(mutex, [&] { taken_before = taken; }));
-  auto trying = spawn_now([&] {
-    for (;;) {
-      if (mutex.try_lock()) {
-        ++taken;
-        yield();
-        mutex.unlock();  // and then tries at once
-      } else {
-        yield();
-      }
-    }
-  });
-  mutex.unlock();
-  waiter.get();
-  BOOST_TEST(taken_before == Heir::kMostPassedOver);
-  trying.cancel();
+  wait_beside_one_that_keeps_trying<Mutex>();
 }
 
-// Which so cannot run.
+// The waiter cannot run while the loop does.
 WEFT_ANY_ORDER_TEST_CASE(a_loop_of_tries_that_never_waits_does_not_hang_on_a_waiter_of_its_thread) {
   Mutex mutex;
   bool got = false;

@@ -3,16 +3,13 @@
 
 #include <atomic>
 #include <random>
-#include <stdexcept>
+
+#include "tests/failure.h"
 
 // What stress tests that do things at random have in common.
 namespace weft::test {
 
 using Random = std::minstd_rand;
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // Counted while it lives.
 class Present {

@@ -57,7 +57,7 @@ struct Client {
     return reader.read_exactly(word.size()) == word;
   }
 
-  // Whether the server has closed the connection, and not without an end in sight.
+  // Whether the server closes the connection within 20 s.
   bool is_closed() {
     return weft::with_timeout(20s, [&] {
       try {

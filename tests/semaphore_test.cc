@@ -10,7 +10,6 @@
 #include "tests/crowd.h"
 #include "tests/fixture.h"
 #include "tests/together.h"
-#include "weft/sync/heirs.h"
 
 BOOST_AUTO_TEST_SUITE(semaphore)
 
@@ -217,24 +216,16 @@ WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_give_up_and_no_permit_is_l
 }
 
 WEFT_TEST_CASE(tries_without_end_pass_over_a_waiter_only_so_often) {
+  wait_beside_one_that_keeps_trying<Permit>();
+}
+
+WEFT_TEST_CASE(more_permits_than_fit_are_refused_also_while_one_is_offered) {
   Semaphore semaphore(0);
-  int taken = 0;
-  auto waiter = spawn_now([&] { semaphore.acquire(); });
-  auto trying = spawn_now([&] {
-    for (;;) {
-      if (semaphore.try_acquire()) {
-        ++taken;
-        yield();
-        semaphore.release();
-      } else {
-        yield();
-      }
-    }
-  });
-  semaphore.release();
-  waiter.get();
-  BOOST_TEST(taken == Heir::kMostPassedOver);
-  trying.cancel();
+  auto heir = spawn_now([&] { semaphore.acquire(); });
+  semaphore.release(kMax);
+  BOOST_CHECK_THROW(semaphore.release(2), std::overflow_error);
+  semaphore.release(1);
+  heir.get();
 }
 
 // ---- Timeouts -----------------------------------------------------------------------------------

@@ -340,21 +340,10 @@ WEFT_TEST_CASE(tries_without_end_pass_over_readers_and_writers_only_so_often) {
         write ? mutex.unlock() : mutex.unlock_shared();
       });
     }
-    auto trying = spawn_now([&] {
-      for (;;) {
-        if (mutex.try_lock()) {
-          ++taken;
-          yield();
-          mutex.unlock();
-        } else {
-          yield();
-        }
-      }
-    });
+    const auto trying = keep_trying(mutex, taken);
     mutex.unlock();
     waiters.join();
     BOOST_TEST((most > 0 && most <= 2 * Heir::kMostPassedOver + 1));
-    trying.cancel();
   }
 }
 

@@ -188,21 +188,14 @@ WEFT_CORES_TEST_CASE(join_waits_for_the_cleanup_of_the_cancelled_of_elsewhere) {
 }
 
 WEFT_CORES_TEST_CASE(a_failure_elsewhere_that_no_join_threw_reaches_the_handler_of_who_destroys) {
-  std::string said;
-  Scheduler::current().set_exception_handler([&](std::exception_ptr exception) {
-    try {
-      std::rethrow_exception(exception);
-    } catch (const Failure& failure) {
-      said += failure.what();
-    }
-  });
+  Unhandled told;
   {
     TaskGroup group;
     group.spawn([] { throw Failure("kept"); }, on(1));
     sleep_for(1s);
-    BOOST_TEST(said == "");
+    BOOST_TEST(told.said == "");
   }
-  BOOST_TEST(said == "kept");
+  BOOST_TEST(told.said == "kept");
 }
 
 // ---- Cancelling ---------------------------------------------------------------------------------

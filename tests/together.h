@@ -7,9 +7,9 @@
 #include <mutex>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 #include "tests/fixture.h"
+#include "weft/sync/heirs.h"
 #include "weft/sync/semaphore.h"
 
 namespace weft::test {
@@ -50,7 +50,7 @@ class Permit {
   Semaphore semaphore_{1};
 };
 
-// Another library's lock: who waits for it polls.
+// Another library's lock: a waiter polls.
 class ForeignLock {
  public:
   void lock() {
@@ -194,6 +194,38 @@ void back_off(bool yields) {
   }
   group.join();
   BOOST_TEST(room.visits() == 35);
+}
+
+// Tries over and over, and keeps what it gets for a turn of the others.
+template <class M>
+Task<void> keep_trying(M& lock, int& taken) {
+  return spawn(
+      [&] {
+        for (;;) {
+          const bool got = lock.try_lock();
+          taken += got;
+          yield();
+          if (got) lock.unlock();  // and then tries at once
+        }
+      },
+      {.eager = true});
+}
+
+template <class M>
+void wait_beside_one_that_keeps_trying() {
+  M lock;
+  int taken = 0, taken_before = -1;
+  lock.lock();
+  auto waiter = spawn(
+      [&] {
+        const std::lock_guard held(lock);
+        taken_before = taken;
+      },
+      {.eager = true});
+  const auto trying = keep_trying(lock, taken);
+  lock.unlock();
+  waiter.get();
+  BOOST_TEST(taken_before == Heir::kMostPassedOver);
 }
 
 }  // namespace weft::test

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -107,13 +108,7 @@ WEFT_SHUFFLED_TEST_CASE(a_failure_cancels_the_other_children) {
   const TimePoint start = now();
   BOOST_CHECK_THROW(weft::with_task_group([&](TaskGroup& group) {
                       for (int i = 0; i < 3; ++i) {
-                        group.spawn([&] {
-                          struct Leaves {
-                            int& cancelled;
-                            ~Leaves() { ++cancelled; }
-                          } const leaves{cancelled};
-                          sleep_for(1h);
-                        });
+                        group.spawn(when_cancelled([&] { ++cancelled; }));
                       }
                       group.spawn(failing(1s, "child"));
                     }),
@@ -124,19 +119,24 @@ WEFT_SHUFFLED_TEST_CASE(a_failure_cancels_the_other_children) {
 
 WEFT_SHUFFLED_TEST_CASE(every_kind_of_wait_of_the_body_is_ended) {
   Mutex mutex;
+  auto holder = spawn(
+      [&] {
+        const std::lock_guard lock(mutex);
+        sleep_for(24h);
+      },
+      {.eager = true});
   Semaphore none(0);
   Event event;
   Queue<int> queue;
   Promise<int> promise;
   Barrier barrier(2);
   auto sleeper = spawn([] { sleep_for(1h); });
-  mutex.lock();
-  auto holder = spawn([&] {});
   const std::vector<std::function<void(TaskGroup&)>> waits{
       [](TaskGroup&) { sleep_for(1h); },
       [](TaskGroup&) {
         for (;;) yield();
       },
+      [&](TaskGroup&) { mutex.lock(); },
       [&](TaskGroup&) { none.acquire(); },
       [&](TaskGroup&) { event.wait(); },
       [&](TaskGroup&) { (void)queue.pop(); },
@@ -151,20 +151,15 @@ WEFT_SHUFFLED_TEST_CASE(every_kind_of_wait_of_the_body_is_ended) {
     BOOST_TEST_CONTEXT("wait " << i) {
       const TimePoint start = now();
       BOOST_CHECK_EXCEPTION(weft::with_task_group([&](TaskGroup& group) {
-                              if (i == 1) {  // the clock stands still while it yields
-                                group.spawn([] { throw Failure("child"); });
-                              } else {
-                                group.spawn(failing(1s, "child"));
-                              }
+                              // The clock stands still while the body yields.
+                              group.spawn(failing(i == 1 ? 0s : 1s, "child"));
                               waits[i](group);
                             }),
                             Failure, says("child"));
       BOOST_TEST((now() <= start + 1s));
     }
   }
-  mutex.unlock();
   promise.set_value(1);
-  holder.get();
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_body_that_throws_cancels_the_children_and_that_is_thrown) {
@@ -202,6 +197,7 @@ WEFT_SHUFFLED_TEST_CASE(the_first_of_the_bodys_and_the_childrens_failures_is_thr
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_body_that_overlooks_the_failure_ends_by_it) {
+  bool cancelled = false;
   BOOST_CHECK_EXCEPTION(weft::with_task_group([](TaskGroup& group) {
                           group.spawn(failing(1s, "child"));
                           try {
@@ -211,12 +207,13 @@ WEFT_SHUFFLED_TEST_CASE(a_body_that_overlooks_the_failure_ends_by_it) {
                           return 7;
                         }),
                         Failure, says("child"));
-  BOOST_CHECK_EXCEPTION(weft::with_task_group([](TaskGroup& group) {
+  BOOST_CHECK_EXCEPTION(weft::with_task_group([&](TaskGroup& group) {
                           group.spawn(failing(1s, "child"));
                           BOOST_CHECK_EXCEPTION(group.join(), Failure, says("child"));
-                          BOOST_CHECK_THROW(group.spawn([] {}), Cancelled);
+                          cancelled = throws_cancelled([&] { group.spawn([] {}); });
                         }),
                         Failure, says("child"));
+  BOOST_TEST(cancelled);
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_shield_in_the_body_holds_the_interruption_back) {
@@ -432,6 +429,18 @@ WEFT_SHUFFLED_TEST_CASE(a_body_that_never_has_to_wait_is_stopped_by_spawn) {
                         Failure, says("child"));
 }
 
+WEFT_SHUFFLED_TEST_CASE(a_failure_of_before_interrupts_the_body_from_its_start) {
+  TaskGroup group;
+  group.spawn([] { throw Failure("before"); });
+  run_until_blocked();
+  bool cancelled = false;
+  BOOST_CHECK_EXCEPTION(
+      weft::with_task_group(
+          group, [&](TaskGroup&) { cancelled = throws_cancelled([] { sleep_for(1h); }); }),
+      Failure, says("before"));
+  BOOST_TEST(cancelled);
+}
+
 // ---- Misuse -------------------------------------------------------------------------------------
 
 WEFT_TEST_CASE(misuse_is_told) {
@@ -453,8 +462,7 @@ BOOST_AUTO_TEST_CASE(on_a_plain_thread_nothing_interrupts_the_body_but_the_failu
   bool ended = false;
   BOOST_CHECK_EXCEPTION(weft::with_task_group([&](TaskGroup& group) {
                           group.spawn([] { throw Failure("there"); }, {.on = other.get()});
-                          sleep_for(1ms);
-                          ended = true;
+                          ended = eventually([&] { return !group.failures().empty(); });
                         }),
                         Failure, says("there"));
   BOOST_TEST(ended);
@@ -532,13 +540,16 @@ WEFT_SHUFFLED_TEST_CASE(what_a_refused_spawn_destroys_may_wait) {
 
 WEFT_SHUFFLED_TEST_CASE(spawn_in_a_shield_of_a_cancelled_child_throws_no_cancelled) {
   TaskGroup group;
+  bool refused = false;
   group.spawn([&] {
     group.cancel();
     shield([&] {
       BOOST_CHECK_THROW(group.spawn([] { BOOST_ERROR("it began"); }), std::runtime_error);
+      refused = true;  // by Cancelled the child would only end
     });
   });
   group.join();
+  BOOST_TEST(refused);
 }
 
 // ---- All failures -------------------------------------------------------------------------------
@@ -603,18 +614,45 @@ WEFT_CORES_TEST_CASE(a_failure_on_another_scheduler_interrupts_the_body) {
   BOOST_TEST((now() == start + 3s));
 }
 
+WEFT_CORES_TEST_CASE(spawn_in_a_body_interrupted_elsewhere_throws_cancelled_at_once) {
+  bool cancelled = false;
+  BOOST_CHECK_THROW(weft::with_task_group([&](TaskGroup& group) {
+                      group.spawn([] { throw Failure("there"); }, on(1));
+                      // Its scheduler does not look meanwhile.
+                      while (group.failures().empty()) std::this_thread::yield();
+                      cancelled = throws_cancelled([&] { group.spawn([] {}); });
+                    }),
+                    Failure);
+  BOOST_TEST(cancelled);
+}
+
+WEFT_CORES_TEST_CASE(spawn_in_a_child_cancelled_elsewhere_throws_cancelled_at_once) {
+  TaskGroup group;
+  std::atomic<bool> begun{false}, closed{false}, cancelled{false};
+  group.spawn(
+      [&] {
+        begun = true;
+        while (!closed) std::this_thread::yield();
+        cancelled = throws_cancelled([&] { group.spawn([] {}); });
+      },
+      on(1));
+  while (!begun) yield();
+  group.cancel();
+  closed = true;
+  group.join();
+  BOOST_TEST(cancelled);
+}
+
 WEFT_CORES_TEST_CASE(bodies_and_failures_meet_at_any_moment_and_nothing_is_left) {
   for (int round = 0; round < 200; ++round) {
-    std::atomic<int> ended{0};
+    std::atomic<int> begun{0}, ended{0};
     try {
       weft::with_task_group([&](TaskGroup& group) {
         for (std::size_t i = 0; i < 6; ++i) {
           group.spawn(
               [&, i] {
-                struct Count {
-                  std::atomic<int>& ended;
-                  ~Count() { ++ended; }
-                } const count{ended};
+                ++begun;
+                const CountAtEnd ends(ended);
                 for (int n = 0; n < round % 5; ++n) yield();
                 if (i >= static_cast<std::size_t>(round % 7)) throw Failure("some");
                 sleep_for(1s);
@@ -626,6 +664,7 @@ WEFT_CORES_TEST_CASE(bodies_and_failures_meet_at_any_moment_and_nothing_is_left)
       BOOST_TEST(round % 7 == 6);
     } catch (const Failure&) {
     }
+    BOOST_TEST(ended == begun);
     yield();  // no interruption is left for what comes after the scope
     sleep_for(1ms);
   }

@@ -16,7 +16,6 @@ struct Place {
   bool strict = false;  // nor by a timeout around it: an exception is in flight
   bool joins = true;    // children may be joined
   bool condition = false;     // the condition may be waited for without limit
-  bool handler = false;       // an exception is being handled
   bool late = false;          // a timeout around it may be over from the start
   unsigned held = 0;          // mutexes, a bit each
   int depth = 0;              // of scopes
@@ -403,9 +402,7 @@ class Generator {
   }
 
   void make_handler(Op& op, const Place& place) {
-    Place handler = place;
-    handler.handler = true;
-    op.part = block(handler, 1 + below(2));
+    op.part = block(place, 1 + below(2));
     if (one_in(op.all ? 2 : 4)) op.part.insert(op.part.begin(), {{.what = Do::kSave}});
     if (one_in(4)) op.part.push_back(failure());
   }
@@ -417,7 +414,7 @@ class Generator {
     return true;
   }
 
-  // The body of a group that this fiber joins or, with_body, is the body of.
+  // Fills the body of a group. `with_body`: some joins may be a with_task_group() of it.
   void fill_group(Op& op, const Place& place, bool with_body) {
     const int group = op.object;
     Place inside = place;

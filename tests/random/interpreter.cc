@@ -219,7 +219,7 @@ class Interpreter {
     const bool sets = op.what >= Do::kSetValue && op.what <= Do::kBreakPromise;
     if (sets ? !objects_.promises[i] : !objects_.futures[i].valid()) return;
     if (op.what == Do::kSetSaved && !objects_.saved) return;
-    // Whoever waits has one of his own. It goes after the step.
+    // A waiter has a Future of its own, which is dropped after the step.
     const auto future =
         sets || op.what == Do::kDropFuture ? Future<std::int64_t>() : objects_.futures[i];
     step(self, op, [&]() -> Outcome {

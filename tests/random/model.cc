@@ -43,7 +43,7 @@ class Model : public ModelGroups {
       case Entry::kBegin:
         return begin(entry);
       case Entry::kParked:
-        return park(*at(entry.fiber).top());
+        return park(at(entry.fiber).top());
       case Entry::kEnd:
         return end(entry);
       case Entry::kFiberBegin:
@@ -97,21 +97,21 @@ class Model : public ModelGroups {
     begin(*fiber.frames.back());
     const Frame& begun = *fiber.frames.back();
     const Do what = begun.step.what;
-    const bool others_first = what == Do::kYield || what == Do::kWaitCondition ||
-                              what == Do::kWaitConditionFor || begun.step.eager;
+    const bool others_first = what == Do::kYield || waits_for_condition(what) || begun.step.eager;
     // Whether a cancellation came before the wait or in it may be open.
     const bool cut = begun.expected.kind == Outcome::kCancelled;
     if (begun.state == Frame::kDecided && !others_first && !cut) direct_ = entry.fiber;
   }
 
   // It has looked, and waits. Where several do so after one event, their order is open.
-  void park(Frame& frame) {
+  void park(Frame* waits) {
+    if (!waits) fail("it waits in no step");
+    Frame& frame = *waits;
     if (!may_look_later(frame.step.what)) return;
     if (frame.state != Frame::kLooksLater) fail("it waits, but should not");
     frame.state = Frame::kRuns;
     begin(frame);
-    const Frame* const waits = &frame;
-    if (waits->state != Frame::kWaits && !frame.expected.thrown()) fail("it waits, but need not");
+    if (frame.state != Frame::kWaits && !frame.expected.thrown()) fail("it waits, but need not");
     frame.parked = index_;
     while (record_[frame.parked - 1].type == Entry::kParked) --frame.parked;
   }
@@ -247,7 +247,8 @@ class Model : public ModelGroups {
   // What the innermost handler handles.
   static Outcome handled(const ModelFiber& fiber) {
     std::size_t handler = fiber.frames.size() - 1;
-    while (fiber.frames[handler]->step.what != Do::kHandler) --handler;
+    while (handler > 0 && fiber.frames[handler]->step.what != Do::kHandler) --handler;
+    if (handler == 0) fail("no exception is being handled");
     return *fiber.frames[handler - 1]->kept;
   }
 

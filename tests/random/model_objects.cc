@@ -149,20 +149,19 @@ void ModelObjects::pass_over(Waiting& waiting, Heirs& its, Frame& heir) {
   heir.unsure = gone(heir);
 }
 
-// Takes those off the list whose wait is over.
+// Takes the waiters whose wait is over off the list.
 void ModelObjects::sweep(Waiting& waiting) {
   for (Frame* const frame : Waiting(waiting)) frame->unsure = gone(*frame) || frame->unsure;
 }
 
-// Whether somebody comes away without, who may have an offer or be in the queue still.
+// Whether another wait for the same thing ends without success, but may still hold an offer or a
+// place in the queue.
 bool ModelObjects::is_unsure(const Step& step) const {
-  const bool acquires = step.what == Do::kAcquire || step.what == Do::kTryAcquireFor;
   return std::ranges::any_of(fibers_, [&](const ModelFiber& fiber) {
     const Frame* const other = fiber.top();
     if (!other || other->state != Frame::kDecided) return false;
     const Do what = other->step.what;
-    const bool locks = what >= Do::kLock && what <= Do::kTryLockSharedFor;
-    const bool alike = acquires ? what == Do::kAcquire || what == Do::kTryAcquireFor : locks;
+    const bool alike = acquires(step.what) ? acquires(what) : locks(what);
     return alike && other->step.object == step.object && other->expected.kind != Outcome::kOk &&
            (other->unsure || other->in_stages);
   });
@@ -183,14 +182,13 @@ bool ModelObjects::waits(const Frame& frame) const {
 
 // Whether what is offered to it now may be taken, before it has run.
 bool ModelObjects::may_be_passed_over(const Frame& heir) const {
-  const Do what = heir.step.what;
-  const bool acquires = what == Do::kAcquire || what == Do::kTryAcquireFor;
   for (std::size_t i = index_; i < ends_[heir.begin] && record_[i].at == now_; ++i) {
     const Entry& entry = record_[i];
     if (entry.type != Entry::kEnd || entry.step.object != heir.step.object) continue;
     const Do tries = entry.step.what;
-    const bool takes =
-        acquires ? tries == Do::kTryAcquire : tries == Do::kTryLock || tries == Do::kTryLockShared;
+    const bool takes = acquires(heir.step.what)
+                           ? tries == Do::kTryAcquire
+                           : tries == Do::kTryLock || tries == Do::kTryLockShared;
     if (takes && entry.outcome.kind == Outcome::kOk) return true;
   }
   return false;
@@ -278,7 +276,7 @@ Frame* ModelObjects::next_to_return(ModelMutex& its, int number) {
     if (entry.type != Entry::kEnd || entry.step.object != number) continue;
     const Do what = entry.step.what;
     const bool locks = what == Do::kLock || what == Do::kTryLockFor;
-    const bool returns = what == Do::kWaitCondition || what == Do::kWaitConditionFor;
+    const bool returns = waits_for_condition(what);
     if (!returns && !(locks && entry.outcome.kind == Outcome::kOk)) continue;
     if (returns && begins_[i] > index_) continue;  // of one that has it by a try
     for (Frame* const frame : its.returning) {
@@ -383,7 +381,7 @@ bool ModelObjects::parks(int fiber) const {
     if (entry.type != Entry::kEnd || entry.step.object != 0) continue;
     const Do what = entry.step.what;
     const bool locks = what >= Do::kLock && what <= Do::kTryLockFor;
-    const bool returns = what == Do::kWaitCondition || what == Do::kWaitConditionFor;
+    const bool returns = waits_for_condition(what);
     if (returns || (locks && entry.outcome.kind == Outcome::kOk)) return true;
   }
   return false;
@@ -541,7 +539,7 @@ void ModelObjects::begin_future(Frame& frame) {
 }
 
 bool ModelObjects::abort_object(Frame& frame, Outcome outcome) {
-  if (frame.step.what != Do::kWaitCondition && frame.step.what != Do::kWaitConditionFor) {
+  if (!waits_for_condition(frame.step.what)) {
     return false;
   }
   come_back(frame, outcome);
@@ -550,17 +548,17 @@ bool ModelObjects::abort_object(Frame& frame, Outcome outcome) {
 
 void ModelObjects::end_object(Frame& frame) {
   const Step& step = frame.step;
-  const bool locks = step.what >= Do::kLock && step.what <= Do::kTryLockSharedFor;
-  if (locks && step.object == Program::kSharedMutex) {
+  if (locks(step.what) && step.object == Program::kSharedMutex) {
     accept(shared_, frame);
-  } else if (locks || step.what == Do::kWaitCondition || step.what == Do::kWaitConditionFor) {
+  } else if (locks(step.what) || waits_for_condition(step.what)) {
     accept(mutex(step.object), frame);
   } else if (frame.offered) {
     accept(semaphores_[static_cast<std::size_t>(step.object)], frame);
   }
   if (frame.expected.kind == Outcome::kOk) return;
   if (step.what == Do::kArrive && frame.round == opened_) --arrived_;
-  const bool waited = locks && step.what != Do::kTryLock && step.what != Do::kTryLockShared;
+  const bool waited =
+      locks(step.what) && step.what != Do::kTryLock && step.what != Do::kTryLockShared;
   // Whom it held back may go on once it has run.
   if (waited && step.object == Program::kSharedMutex) admit();
 }
@@ -583,7 +581,10 @@ void ModelObjects::check_left(const Entry& entry) {
     case Do::kSet:
       return require(events_[static_cast<std::size_t>(i)].set);
     case Do::kGetFuture:
-      return require(append(0, futures_[static_cast<std::size_t>(i)].result.value_or(Outcome{})));
+      if (const auto& result = futures_[static_cast<std::size_t>(i)].result) {
+        return require(append(0, *result));
+      }
+      return require(0);  // it is not set
     default:
       return require(1);  // all mutexes are free
   }

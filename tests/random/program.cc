@@ -139,11 +139,6 @@ bool waits_for_ever(Do what) {
     case Do::kGet:
     case Do::kWait:
     case Do::kAsCompleted:
-    case Do::kWithGroup:
-    case Do::kJoinGroup:
-    case Do::kGather:
-    case Do::kGatherAll:
-    case Do::kLockAll:
       return true;
     default:
       return false;
@@ -176,9 +171,7 @@ bool may_look_later(Do what) {
   }
 }
 
-bool tells_that_it_waits(Do what) {
-  return may_look_later(what) || what == Do::kWaitCondition || what == Do::kWaitConditionFor;
-}
+bool tells_that_it_waits(Do what) { return may_look_later(what) || waits_for_condition(what); }
 
 std::string to_string(const Step& step) {
   const Word& word = kWords[static_cast<std::size_t>(step.what)];

@@ -131,6 +131,14 @@ struct Op : Step {
 inline constexpr std::int64_t kSharedDigit = 4;
 std::vector<Step> locks_of(const Step& step);
 
+// Whether it locks a mutex, or tries to, shared or not.
+constexpr bool locks(Do what) { return what >= Do::kLock && what <= Do::kTryLockSharedFor; }
+// Whether it may wait for a permit.
+constexpr bool acquires(Do what) { return what == Do::kAcquire || what == Do::kTryAcquireFor; }
+constexpr bool waits_for_condition(Do what) {
+  return what == Do::kWaitCondition || what == Do::kWaitConditionFor;
+}
+
 // Whether it may wait without a limit of its own.
 bool waits_for_ever(Do what);
 

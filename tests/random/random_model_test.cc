@@ -30,7 +30,7 @@ class Story {
     now_ = nanoseconds;
     return *this;
   }
-  // It waits in it, or does something else in it.
+  // The fiber waits in the step, or does others in it.
   Story& begins(int fiber, Step step) {
     enter({Entry::kBegin, fiber, 0, step});
     return may_look_later(step.what) ? enter({Entry::kParked, fiber}) : *this;

@@ -215,7 +215,11 @@ void SharedObjects::empty(const std::function<void(Step, std::int64_t)>& tell) {
   for (std::size_t i = 0; i < events_.size(); ++i) left(Do::kSet, i, events_[i].is_set());
   for (std::size_t i = 0; i < promises.size(); ++i) {
     if (promises[i]) futures[i] = promises[i]->future();
-    if (!futures[i].valid() || !futures[i].done()) continue;
+    if (!futures[i].valid()) continue;
+    if (!futures[i].done()) {
+      left(Do::kGetFuture, i, 0);
+      continue;
+    }
     try {
       left(Do::kGetFuture, i, append(0, {Outcome::kOk, futures[i].get()}));
     } catch (...) {
