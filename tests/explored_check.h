@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "tests/explorer.h"
 #include "weft/fiber/sanitizers.h"
+#include "weft/fiber/time.h"
 
 namespace weft::test {
 
@@ -19,6 +21,9 @@ inline constexpr int kMaxPreemptions = 1;
 #else
 inline constexpr int kMaxPreemptions = 1000;
 #endif
+
+// A time limit of plain threads: the explorer says when it comes.
+inline constexpr TimePoint kSoon = kPast + std::chrono::hours(1);
 
 // Explores, and fails the test if the exploration does.
 inline void check(const std::function<Scenario()>& make, int preemptions) {

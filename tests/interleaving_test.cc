@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(a_token_is_taken_once_or_left) {
         };
         auto state = std::make_shared<State>();
         return Scenario{.threads = {[state] {
-                                      state->taken += state->parker.wait(kPast + 1h);
+                                      state->taken += state->parker.wait(kSoon);
                                       state->taken += state->parker.wait(kPast + 2h);
                                       if (state->taken == 0) state->taken += state->parker.wait();
                                     },
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(a_plain_thread_whose_time_is_over_loses_no_permit) {
           int got = 0;
         };
         auto state = std::make_shared<State>();
-        return Scenario{.threads = {[state] { state->got += state->permits.acquire(kPast + 1h); },
+        return Scenario{.threads = {[state] { state->got += state->permits.acquire(kSoon); },
                                     [state] { state->permits.release(); }},
                         .holds = [state] { return state->got + state->permits.count() == 1; }};
       },
@@ -374,7 +374,7 @@ BOOST_AUTO_TEST_CASE(a_task_may_end_while_it_is_cancelled) {
 }
 
 BOOST_AUTO_TEST_CASE(a_task_may_end_while_somebody_waits_a_while_for_it) {
-  check_handle([](Task<int>& task) { task.wait_until(kPast + 1h); }, 2);
+  check_handle([](Task<int>& task) { task.wait_until(kSoon); }, 2);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_may_end_while_another_thread_drops_the_handle_it_was_given) {

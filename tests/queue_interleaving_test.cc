@@ -13,11 +13,8 @@ BOOST_AUTO_TEST_SUITE(queue_interleaving)
 
 using namespace weft;
 using namespace weft::test;
-using namespace std::chrono_literals;
 
 namespace {
-
-constexpr TimePoint kSoon = kPast + 1h;  // for plain threads; the explorer says when it comes
 
 // Numbers from 1 are pushed; what came out is added up.
 struct QueueState {

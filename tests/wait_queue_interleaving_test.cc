@@ -24,8 +24,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr TimePoint kSoon = kPast + 1h;  // for plain threads; the explorer says when it comes
-
 enum class Actor { kFiber, kFiberForAWhile, kThreadForAWhile, kWaker, kCanceller };
 
 constexpr std::array<const char*, 5> kNames{"a fiber waits", "a fiber waits for a while",
