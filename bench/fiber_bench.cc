@@ -310,7 +310,7 @@ void measure_lateness(Bench& bench) {
     Samples all;
     for (int i = 0; i < bench.rounds(); ++i) all.add(lateness(runtime, before, slice));
     const double ms = std::chrono::duration<double, std::milli>(slice).count();
-    Row row{.what = "sleep beside " + number(ms) + " ms slices" + after + ", at worst late by",
+    Row row{.what = "late by at most, " + number(ms) + " ms slices" + after,
             .unit = "ms",
             .weft = {all.quantile(1)},
             .goal = 0.1 + most_slices * ms};
@@ -319,7 +319,7 @@ void measure_lateness(Bench& bench) {
   };
   for (const Duration slice : {Duration(100us), Duration(1ms), Duration(5ms)}) {
     print(1us, slice, 8, "");
-    print(0us, slice, 32, ", bare yields before");
+    print(0us, slice, 32, ", bare first");
   }
 }
 
