@@ -101,6 +101,9 @@ constexpr Workload kWorkloads[] = {
     {"parked", "1,000,000 wait, memory", "KiB each", 1'000'000, "1m", false, 1.0 / 1024},
     {"executor", "an empty function on a thread of another core", "us per round trip", 0, "", true,
      1e-3},
+    {"post", "a million functions from a thread of another core, until all have run", "ms",
+     1'000'000, "", true},
+    {"posted", "the same, while the loop is held up: memory", "bytes each", 1'000'000, "", true},
     {"queries", "ten queries of one second each at the same time", "ms", 10},
 };
 

@@ -15,16 +15,19 @@
 //   example.
 // - A timeout is a timer that is cancelled in time. Its handler runs even so: the loop gets to it
 //   now and then.
+// - post: asio::post() to an io_context whose concurrency hint is 1, which other threads may use.
 // - executor: an operation that runs a function in a thread_pool and completes where its waiter is.
 //   The io_context is then one with locks, for a single thread that runs it.
 
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/spawn.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/context/pooled_fixedsize_stack.hpp>
 #include <cstddef>
 #include <exception>
+#include <thread>
 
 #include "bench/contestants/asio_types.h"
 #include "bench/skynet.h"
@@ -240,6 +243,32 @@ double executor(long times) {
   return wall_ns_per(times, [&] { context.run(); });
 }
 
+double posts(long times, bool held_up) {
+  const OnCore first(OnCore::kFirst);
+  asio::io_context context(1);
+  auto work = asio::make_work_guard(context);
+  const double memory = memory_bytes();
+  const double begin = wall_clock_ns();
+  long ran = 0;
+  std::thread poster([&] {
+    const OnCore last(OnCore::kLast);
+    for (long i = 0; i < times; ++i) {
+      asio::post(context, [&] {
+        if (++ran == times) work.reset();
+      });
+    }
+  });
+  if (held_up) poster.join();
+  const double each = (memory_bytes() - memory) / static_cast<double>(times);
+  context.run();
+  const double milliseconds = (wall_clock_ns() - begin) * 1e-6;
+  if (poster.joinable()) poster.join();
+  return held_up ? each : milliseconds;
+}
+
+double post(long times) { return posts(times, false); }
+double posted(long times) { return posts(times, true); }
+
 // ---- Time ---------------------------------------------------------------------------------------
 
 void start_sleep(asio::io_context& context, Clock::duration duration) {
@@ -325,13 +354,22 @@ double echo(long) {
 }
 
 constexpr Workload kWorkloads[] = {
-    {"switch", switches},        {"spawn", spawn_and_get},
-    {"skynet", skynet},          {"queue1", queue<1>},
-    {"queue128", queue<128>},    {"mutex", mutex},
-    {"mutex2", mutex_passed<2>}, {"mutex100", mutex_passed<100>},
-    {"timers", timers},          {"timeout", timeout},
-    {"parked", parked},          {"executor", executor},
-    {"queries", queries},        {"echo", echo},
+    {"switch", switches},
+    {"spawn", spawn_and_get},
+    {"skynet", skynet},
+    {"queue1", queue<1>},
+    {"queue128", queue<128>},
+    {"mutex", mutex},
+    {"mutex2", mutex_passed<2>},
+    {"mutex100", mutex_passed<100>},
+    {"timers", timers},
+    {"timeout", timeout},
+    {"parked", parked},
+    {"executor", executor},
+    {"post", post},
+    {"posted", posted},
+    {"queries", queries},
+    {"echo", echo},
 };
 
 }  // namespace

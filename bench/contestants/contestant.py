@@ -15,6 +15,7 @@ import contextlib
 import os
 import platform
 import sys
+import threading
 import time
 
 
@@ -214,6 +215,37 @@ async def executor(times):
         return ns_per(times, begin)
 
 
+async def posts(times, held_up):
+    def keep_to(core):
+        os.sched_setaffinity(0, {core})
+
+    def count():
+        nonlocal ran
+        ran += 1
+        if ran == times:
+            all_ran.set()
+
+    def post():
+        keep_to(CORES[-1])
+        for _ in range(times):
+            loop.call_soon_threadsafe(count)
+
+    keep_to(CORES[0])
+    ran = 0
+    loop = asyncio.get_running_loop()
+    all_ran = asyncio.Event()
+    memory = memory_bytes()
+    begin = time.perf_counter_ns()
+    poster = threading.Thread(target=post)
+    poster.start()
+    if held_up:
+        poster.join()
+        memory = (memory_bytes() - memory) / times
+    await all_ran.wait()
+    poster.join()
+    return memory if held_up else ms_since(begin)
+
+
 class Echo(asyncio.Protocol):
     """Protocols are called at once with what was received, and so faster than streams, with a task
     for each connection. A BufferedProtocol is not faster with requests this small. How much is read
@@ -248,6 +280,8 @@ WORKLOADS = {
     'timeout': (True, timeout),
     'parked': (False, parked),
     'executor': (True, executor),
+    'post': (False, lambda times: posts(times, False)),
+    'posted': (False, lambda times: posts(times, True)),
     'queries': (False, queries),
     'echo': (False, echo),
 }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -176,6 +177,44 @@ double executor(long times) {
   });
 }
 
+// Calls meanwhile() once the thread has begun to post.
+template <class F>
+void post_from_thread(long times, F meanwhile) {
+  Scheduler& here = Scheduler::current();
+  Event all_ran;
+  long ran = 0;
+  std::thread poster([&] {
+    const OnCore last(OnCore::kLast);
+    for (long i = 0; i < times; ++i) {
+      here.post([&] {
+        if (++ran == times) all_ran.set();
+      });
+    }
+  });
+  meanwhile(poster);
+  all_ran.wait();
+  if (poster.joinable()) poster.join();
+}
+
+double post(long times) {
+  return run([times] {
+    const OnCore first(OnCore::kFirst);
+    const double begin = wall_clock_ns();
+    post_from_thread(times, [](std::thread&) {});
+    return (wall_clock_ns() - begin) * 1e-6;
+  });
+}
+
+double posted(long times) {
+  return run([times] {
+    const OnCore first(OnCore::kFirst);
+    const double before = memory_bytes();
+    double after = 0;
+    post_from_thread(times, [&](std::thread& poster) { poster.join(), after = memory_bytes(); });
+    return (after - before) / static_cast<double>(times);
+  });
+}
+
 double queries(long times) {
   const double begin = wall_clock_ns();
   return run([&] {
@@ -192,13 +231,22 @@ double echo(long) {
 }
 
 constexpr Workload kWorkloads[] = {
-    {"switch", switches},        {"spawn", spawn_and_get},
-    {"skynet", skynet},          {"queue1", queue<1>},
-    {"queue128", queue<128>},    {"mutex", mutex},
-    {"mutex2", mutex_passed<2>}, {"mutex100", mutex_passed<100>},
-    {"timers", timers},          {"timeout", timeout},
-    {"parked", parked},          {"executor", executor},
-    {"queries", queries},        {"echo", echo},
+    {"switch", switches},
+    {"spawn", spawn_and_get},
+    {"skynet", skynet},
+    {"queue1", queue<1>},
+    {"queue128", queue<128>},
+    {"mutex", mutex},
+    {"mutex2", mutex_passed<2>},
+    {"mutex100", mutex_passed<100>},
+    {"timers", timers},
+    {"timeout", timeout},
+    {"parked", parked},
+    {"executor", executor},
+    {"post", post},
+    {"posted", posted},
+    {"queries", queries},
+    {"echo", echo},
 };
 
 }  // namespace
