@@ -1,12 +1,22 @@
+// Calls: how they come to the scheduler, and how it runs them. See README.md, "Calls".
+
 #include "weft/fiber/call.h"
 
 #include <cstdio>
+#include <exception>
 
 #include "weft/fiber/fiber_local.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/scheduler_switch.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
+namespace {
+
+// After so many calls in a row fibers that are ready have their turn.
+constexpr int kMostInARow = 64;
+
+}  // namespace
 
 void fail_null_callable(const char* caller) {
   char who[100];
@@ -14,32 +24,70 @@ void fail_null_callable(const char* caller) {
   throw_invalid_argument(who, ": the callable is null");
 }
 
-Call::Call(Scheduler& scheduler) noexcept
-    : InboxNode([](InboxNode& node) noexcept {
-        auto& self = static_cast<Call&>(node);
-        self.scheduler_.launch(self);
+// ---- Calls --------------------------------------------------------------------------------------
+
+Call::Call(Run arrive) noexcept : InboxNode(arrive), locals_(LocalTable::inherit()) {}
+
+void Call::drop_locals() noexcept { LocalTable::drop(locals_); }
+
+Post::Post() noexcept
+    : Call([](InboxNode& node, Scheduler* running) noexcept {
+        auto& self = static_cast<Post&>(node);
+        if (running) {
+          running->launch(self);
+        } else {
+          self.drop();
+        }
+      }) {}
+
+PendingCall::PendingCall(Scheduler& scheduler) noexcept
+    : Call([](InboxNode& node, Scheduler* running) noexcept {
+        static_cast<PendingCall&>(node).arrive(running);
       }),
       Timer([](Timer& timer) noexcept {
-        auto& self = static_cast<Call&>(timer);
-        self.scheduler_.launch(self);
+        auto& self = static_cast<PendingCall&>(timer);
+        self.arrive(&self.scheduler_);
       }),
-      scheduler_(scheduler) {
-  if (const Fiber* fiber = Scheduler::current_fiber()) locals_ = LocalTable::share(fiber->locals);
-}
+      scheduler_(scheduler) {}
 
-Call::~Call() { LocalTable::unref(locals_); }
-
-void Call::drop() noexcept {
+void PendingCall::clear() noexcept {
   over_ = true;
   discard();
+  drop_locals();
+}
+
+void PendingCall::drop() noexcept {
+  clear();
   unref();
 }
 
-void Handle::cancel() noexcept {
-  if (call_ && !call_->over_) call_->scheduler_.forget(*call_);
+// Its time has come.
+void PendingCall::arrive(Scheduler* running) noexcept {
+  if (linked()) scheduler_.calls_.erase(*this);
+  if (over_) {
+    unref();  // it was cleared then
+  } else if (running) {
+    running->launch(*this);
+  } else {
+    drop();
+  }
 }
 
-Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
+void Handle::cancel() noexcept {
+  if (call_ && !call_->over_) call_->scheduler().forget(*call_);
+}
+
+void Scheduler::forget(PendingCall& call) noexcept {
+  call.over_ = true;  // on its way or in the queue it is found to be
+  if (!call.linked()) return;
+  if (call.pending()) timers_.remove(call);
+  calls_.erase(call);
+  const bool free = call.forget();
+  call.clear();
+  if (free) call.unref();
+}
+
+Handle Scheduler::schedule(PendingCall& call, std::optional<TimePoint> time) {
   Handle handle(call);
   if (current_scheduler != this) {
     call.drop();
@@ -49,58 +97,80 @@ Handle Scheduler::schedule(Call& call, std::optional<TimePoint> time) {
   if (time) {
     calls_.push_back(call);
     timers_.add(call, *time);
-    return handle;
-  }
-  try {
-    start_call(call);
-  } catch (...) {
-    call.drop();
-    throw;
+  } else {
+    launch(call);
   }
   return handle;
 }
 
-// The call's time has come.
+// ---- Running them -------------------------------------------------------------------------------
+
+// The call's turn comes after those that came before.
 void Scheduler::launch(Call& call) noexcept {
-  if (call.ListNode<Call>::linked()) calls_.erase(call);
-  if (call.over_) {
-    call.unref();
-  } else if (current_scheduler != this) {
-    call.drop();  // after the last turn
-  } else {
-    try {
-      start_call(call);
-    } catch (...) {
-      call.drop();
-      handle_exception(loop_, std::current_exception());
-    }
+  due_.push_back(call);
+  if (!runner_) start_runner(false);
+}
+
+// If there is no stack for it, turn() tries again.
+void Scheduler::start_runner(bool in_front) noexcept {
+  Fiber* fiber = nullptr;
+  try {
+    fiber = &reserve({});
+  } catch (const std::exception& error) {
+    if (std::exchange(shortage_told_, true)) return;
+    return print_line("calls wait until there is a stack for them: %s", error.what());
   }
-}
-
-void Scheduler::start_call(Call& call) {
-  Fiber& fiber = reserve({});
-  fiber.payload = &call;
-  fiber.work = [](Fiber& self) noexcept {
-    Call& its = *static_cast<Call*>(self.payload);
-    run_work(self, [&] {
-      if (!std::exchange(its.over_, true)) its.run();
-    });
-  };
-  fiber.drop = [](Fiber& self) noexcept { static_cast<Call*>(self.payload)->drop(); };
+  fiber->work = &Scheduler::run_calls;
   // Relaxed: nobody else knows it yet.
-  fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
-  fiber.locals = LocalTable::share(call.locals_);
-  start_here(fiber);  // during a shutdown it does not begin, but only drops the call
+  fiber->handle.store(Ownership::kGone, std::memory_order_relaxed);
+  runner_ = fiber;
+  start_here(*fiber, in_front);
 }
 
-void Scheduler::forget(Call& call) noexcept {
-  call.over_ = true;  // if it is a fiber or on its way to be one, that finds this
-  if (!call.ListNode<Call>::linked()) return;
-  if (call.pending()) timers_.remove(call);
-  calls_.erase(call);
-  const bool free = call.forget();
-  call.discard();
-  if (free) call.unref();
+// The work of a runner.
+void Scheduler::run_calls(Fiber& self) noexcept {
+  Scheduler& here = of(self);
+  here.runner_ = nullptr;
+  if (here.in_a_row_ >= kMostInARow) here.rest_between_calls(self, false);
+  while (InboxNode* const node = here.due_.pop_front()) {
+    if (!here.due_.empty() && !here.runner_) here.start_runner(true);
+    here.run_call(self, static_cast<Call&>(*node));
+    if (here.due_.empty()) break;
+    const bool turn_over = here.turn_.count() && here.turn_.is_over();
+    if (++here.in_a_row_ < kMostInARow && !turn_over) continue;
+    if (here.runner_) break;  // that one goes on
+    here.rest_between_calls(self, turn_over);
+  }
+  if (here.due_.empty()) here.in_a_row_ = 0;
+  self.end_work();
+}
+
+// Lets others run, or the loop look.
+void Scheduler::rest_between_calls(Fiber& self, bool turn_over) noexcept {
+  in_a_row_ = 0;
+  runner_ = &self;
+  if (turn_over) {
+    go_to_loop();
+  } else {
+    rotate();
+  }
+  runner_ = nullptr;
+}
+
+// Each call is a fiber of its own, as far as it can see, although it has the stack of the last one.
+void Scheduler::run_call(Fiber& self, Call& call) noexcept {
+  self.id = take_id();
+  self.locals = std::exchange(call.locals_, nullptr);
+  self.work = &Scheduler::run_calls;
+  if (closing_) self.cancel_requested = true;  // it does not begin
+  run_work(self, [&] { call.run(); });
+  call.drop();
+  if (self.ending == Ending::kException) [[unlikely]] {
+    self.ending = Ending::kTaken;
+    handle_exception(self, std::exchange(self.exception, nullptr));
+  }
+  if (self.locals) [[unlikely]]
+    LocalTable::drop(self.locals);
 }
 
 }  // namespace weft

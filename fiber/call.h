@@ -75,23 +75,67 @@ T take_kept(Kept<T>& kept) {
   }
 }
 
-// A callable that becomes a fiber of its scheduler when its time comes. Made on the heap with one
-// reference. Its members belong to the scheduler's thread, the reference count to anybody.
-class Call : public InboxNode, public Timer, public ListNode<Call> {
+// A callable that becomes a fiber of its scheduler when its turn comes. Until then it waits in the
+// inbox, and on the scheduler's queue of calls, and takes no more than its own memory on the heap.
+class Call : public InboxNode {
  public:
-  explicit Call(Scheduler& scheduler) noexcept;
-
+  // Runs the callable, unless it was taken back.
   virtual void run() = 0;
 
-  // Destroys the callable, if it is still there: somebody may keep a handle for long. May wait.
-  virtual void discard() noexcept = 0;
+  // It has ended, or will never begin: destroys the callable, and maybe itself. May wait.
+  virtual void drop() noexcept = 0;
+
+ protected:
+  // `arrive` is called by the inbox.
+  explicit Call(Run arrive) noexcept;
+  virtual ~Call() { drop_locals(); }
+
+  // May wait.
+  void drop_locals() noexcept;
+
+ private:
+  friend class Scheduler;
+
+  LocalTable* locals_;  // what the call starts with
+};
+
+// A call that nobody keeps: that of Scheduler::post(), as small as can be.
+class Post : public Call {
+ public:
+  Post() noexcept;
+  void drop() noexcept final { delete this; }
+};
+
+template <class F>
+class PostOf final : public Post {
+ public:
+  template <class G>
+  explicit PostOf(G&& f) : f_(std::forward<G>(f)) {}
+  void run() override { std::invoke(f_); }
+
+ private:
+  F f_;
+};
+
+// A call that may wait for a time or a future, and be taken back. Made with one reference, the
+// scheduler's. Its members belong to the scheduler's thread, the reference count to any.
+class PendingCall : public Call, public Timer, public ListNode<PendingCall> {
+ public:
+  explicit PendingCall(Scheduler& scheduler) noexcept;
+
+  Scheduler& scheduler() const noexcept { return scheduler_; }
+
+  void run() final {
+    if (!std::exchange(over_, true)) invoke();
+  }
+  void drop() noexcept final;
 
   // Leaves what it watches, because it shall not run after all. Returns false if it is on its way
   // to the scheduler already, and so must not be freed yet.
   virtual bool forget() noexcept { return true; }
 
   void ref() noexcept {
-    // Relaxed: who copies a reference has one.
+    // Relaxed: a reference is copied by one that has it.
     references_.fetch_add(1, std::memory_order_relaxed);
   }
   void unref() noexcept {
@@ -99,34 +143,35 @@ class Call : public InboxNode, public Timer, public ListNode<Call> {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  Scheduler& scheduler() const noexcept { return scheduler_; }
-
  protected:
-  virtual ~Call();
+  virtual void invoke() = 0;
+
+  // Destroys the callable, if it is still there: a handle may stay for long. May wait.
+  virtual void discard() noexcept = 0;
 
  private:
-  friend class FutureState;
   friend class Handle;
   friend class Scheduler;
 
-  // It is no longer the scheduler's: it has ended, or will never begin.
-  void drop() noexcept;
+  void arrive(Scheduler* running) noexcept;
+  // All but the memory goes.
+  void clear() noexcept;
 
   Scheduler& scheduler_;
-  LocalTable* locals_ = nullptr;
   Atomic<int> references_{1};
   bool over_ = false;  // it has begun, or never will
 };
 
 template <class F>
-class CallOf final : public Call {
+class CallOf final : public PendingCall {
  public:
   template <class G>
-  CallOf(Scheduler& scheduler, G&& f) : Call(scheduler), f_(std::forward<G>(f)) {}
-  void run() override { std::invoke(*f_); }
-  void discard() noexcept override { f_.reset(); }
+  CallOf(Scheduler& scheduler, G&& f) : PendingCall(scheduler), f_(std::forward<G>(f)) {}
 
  private:
+  void invoke() override { std::invoke(*f_); }
+  void discard() noexcept override { f_.reset(); }
+
   std::optional<F> f_;
 };
 
@@ -154,9 +199,9 @@ class Handle {
 
  private:
   friend class Scheduler;
-  explicit Handle(Call& call) noexcept : call_(&call) { call.ref(); }
+  explicit Handle(PendingCall& call) noexcept : call_(&call) { call.ref(); }
 
-  Call* call_ = nullptr;
+  PendingCall* call_ = nullptr;
 };
 
 }  // namespace weft

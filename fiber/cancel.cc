@@ -1,20 +1,56 @@
 #include "weft/fiber/cancel.h"
 
+#include <atomic>
+#include <cstdlib>
+#include <exception>
 #include <utility>
 
 #include "weft/fiber/fiber.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
 
 void throw_cancelled() {
-  // The exception that unwound the stack when this was kept was caught. So this Cancelled does not
-  // report it.
+  // If nothing unwinds, the exception that unwound when this was kept was caught. So this Cancelled
+  // does not report it.
   Fiber* const self = Scheduler::current_fiber();
-  if (self && self->kept && !self->kept_while_cancelled) [[unlikely]]
-    self->tell_of_kept();
+  if (self && self->kept && !self->kept_while_cancelled) [[unlikely]] {
+    if (std::uncaught_exceptions() == 0) self->tell_of_kept();
+  }
   throw Cancelled();
+}
+
+namespace {
+
+std::atomic<std::terminate_handler> terminate_as_before{nullptr};
+
+[[noreturn]] void say_why_and_terminate() {
+  // A handler of the program's own, which was set between two of weft's, may call this one again.
+  static std::atomic<bool> begun{false};
+  if (begun.exchange(true)) std::abort();
+  try {
+    if (const std::exception_ptr failure = std::current_exception()) {
+      std::rethrow_exception(failure);
+    }
+  } catch (const Cancelled&) {
+    const Fiber* const fiber = Scheduler::current_fiber();
+    print_line(
+        "%s is cancelled, and waits in a destructor or another noexcept function, which Cancelled "
+        "may not leave; weft::shield_for() is for that",
+        fiber ? FiberLabel(*fiber).text : "a fiber");
+  } catch (...) {
+  }
+  if (const std::terminate_handler before = terminate_as_before.load()) before();
+  std::abort();
+}
+
+}  // namespace
+
+void explain_terminate() noexcept {
+  const std::terminate_handler before = std::set_terminate(&say_why_and_terminate);
+  if (before != &say_why_and_terminate) terminate_as_before.store(before);
 }
 
 std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
@@ -28,15 +64,23 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
   }
 }
 
-CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
-  if (!fiber_) return;
+[[gnu::always_inline]] inline void CancelScope::enter() noexcept {
   outer_ = fiber_->scope;
   fiber_->scope = this;
   outer_limited_ = fiber_->limited;
+  uncaught_ = Scheduler::uncaught_exceptions();
   if (kind_ == Kind::kShield) {
     fiber_->cancelled = fiber_->limited = false;
     outer_refusals_ = std::exchange(fiber_->refusals, 0);
   }
+}
+
+CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
+  if (fiber_) enter();
+}
+
+CancelScope::CancelScope(Fiber& fiber, Kind kind) noexcept : fiber_(&fiber), kind_(kind) {
+  enter();
 }
 
 [[gnu::always_inline]] inline void CancelScope::leave() noexcept {
@@ -66,6 +110,11 @@ CancelScope::~CancelScope() {
   if (kept) Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
 }
 
+bool CancelScope::unwinds(const Fiber& running) noexcept {
+  const CancelScope* const owner = owner_of_failures(running);
+  return Scheduler::uncaught_exceptions() > (owner ? owner->uncaught_ : 0);
+}
+
 CancelScope* CancelScope::owner_of_failures(const Fiber& fiber) noexcept {
   CancelScope* scope = fiber.scope;
   while (scope && scope->kind_ == Kind::kShield) scope = scope->outer_;
@@ -73,11 +122,10 @@ CancelScope* CancelScope::owner_of_failures(const Fiber& fiber) noexcept {
 }
 
 void CancelScope::update(Fiber& fiber) noexcept {
-  const CancelScope* in = fiber.scope;
   const bool before = fiber.cancelled;
-  fiber.cancelled = in ? in->cancelled() : fiber.cancel_requested;
+  fiber.cancelled = reaches(fiber, 0);
   if (fiber.cancelled != before) fiber.refusals = 0;
-  if (fiber.cancelled && fiber.waiter && !fiber.context.unwinding()) {
+  if (fiber.cancelled && fiber.waiter && reaches(fiber, fiber.context.uncaught_exceptions())) {
     fiber.waiter->abort(Waiter::State::kCancelled);
   }
 }
@@ -98,10 +146,18 @@ std::exception_ptr CancelScope::take_kept() noexcept {
   return std::exchange(fiber_->kept, nullptr);
 }
 
-bool CancelScope::cancelled() const noexcept {
-  const CancelScope* scope = this;
-  while (scope && scope->kind_ != Kind::kShield && !scope->expired_) scope = scope->outer_;
-  return scope ? scope->expired_ : fiber_->cancel_requested;
+bool CancelScope::reaches(const CancelScope* innermost, const Fiber& fiber,
+                          unsigned uncaught) noexcept {
+  for (const CancelScope* scope = innermost; scope; scope = scope->outer_) {
+    if (scope->uncaught_ < uncaught) return false;
+    if (scope->expired_) return true;
+    if (scope->kind_ == Kind::kShield) return false;
+  }
+  return uncaught == 0 && fiber.cancel_requested;
+}
+
+bool CancelScope::reaches(const Fiber& fiber, unsigned uncaught) noexcept {
+  return reaches(fiber.scope, fiber, uncaught);
 }
 
 ShieldScope::ShieldScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kShield) {}
@@ -117,7 +173,7 @@ bool BodyScope::interrupt() noexcept {
 }
 
 TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
-    : CancelScope(&Scheduler::require_fiber(caller), Kind::kTimeout),
+    : CancelScope(Scheduler::require_fiber(caller), Kind::kTimeout),
       Timer([](Timer& timer) noexcept {
         auto& self = static_cast<TimeoutScope&>(timer);
         self.expired_ = true;
@@ -146,7 +202,7 @@ void TimeoutScope::expire_those_due(Fiber& running) noexcept {
 }
 
 bool TimeoutScope::caused() const noexcept {
-  return expired_ && !(outer_ ? outer_->cancelled() : fiber_->cancel_requested);
+  return expired_ && !reaches(outer_, *fiber_, uncaught_);
 }
 
 }  // namespace weft

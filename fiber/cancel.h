@@ -15,15 +15,24 @@ class Fiber;
 
 [[noreturn]] void throw_cancelled();
 
+// From now on std::terminate() says so where Cancelled has left a function that is noexcept, and
+// then does what the handler that was set before does.
+void explain_terminate() noexcept;
+
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
 // of the runtime, by a timeout around it, or by a child's failure in with_task_group().
 //
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
 // `catch (...)` may delay the end but cannot swallow it. A wait that throws at once lets others run
 // first. A fiber that catches Cancelled 1,000 times in a row and waits again is named on stderr,
-// once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(), nor
-// while a destructor called by stack unwinding waits. It is no std::exception, so that a handler
-// for errors does not catch it by accident. Only weft throws it.
+// once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(). It
+// is no std::exception, so that a handler for errors does not catch it by accident. Only weft
+// throws it.
+//
+// A destructor may wait. Called by stack unwinding, its waits do not throw, but for a timeout or a
+// group's body that begins and ends in the destructor itself. Called otherwise, they do throw; and
+// as a destructor is noexcept, that ends the program, with a sentence. So a destructor that waits
+// does it in shield(), or in shield_for(), which also limits how long.
 //
 //   try {
 //     serve(stream);
@@ -75,12 +84,18 @@ class CancelScope {
   // Interrupts those bodies of the fiber that were asked to be. On the fiber's home thread.
   static void serve_interrupts(Fiber& fiber) noexcept;
 
-  // Whether what runs directly in this scope is cancelled.
-  bool cancelled() const noexcept;
+  // Whether what a fiber does is cancelled, while so many exceptions are in flight. Scopes that
+  // were entered while fewer were do not count: Cancelled would have to leave the destructor that
+  // one of the exceptions has called.
+  static bool reaches(const Fiber& fiber, unsigned uncaught) noexcept;
 
   // The innermost scope that tells its caller how it ended, which a shield does not; null: the
   // task.
   static CancelScope* owner_of_failures(const Fiber& fiber) noexcept;
+
+  // Whether an exception is in flight through the innermost scope of the running fiber, or the
+  // task, and so a destructor that finds a failure may leave it to that.
+  static bool unwinds(const Fiber& running) noexcept;
 
   // To be asked when Cancelled has left the scope: the failure that was kept in it, or null. The
   // owner is to get it rather than the Cancelled.
@@ -93,6 +108,7 @@ class CancelScope {
 
   // Enters the scope. `fiber` is the running one, or null: then the scope does nothing.
   CancelScope(Fiber* fiber, Kind kind) noexcept;
+  CancelScope(Fiber& fiber, Kind kind) noexcept;
   ~CancelScope();
 
   Fiber* const fiber_;
@@ -100,12 +116,16 @@ class CancelScope {
   const Kind kind_;
   bool expired_ = false;
   bool outer_limited_ = false;  // Fiber::limited outside
+  unsigned uncaught_;           // exceptions in flight when it was entered
+
+  static bool reaches(const CancelScope* innermost, const Fiber& fiber, unsigned uncaught) noexcept;
 
  private:
+  void enter() noexcept;
   void leave() noexcept;
   void leave_with_kept() noexcept;
 
-  std::uint16_t outer_refusals_ = 0;  // Fiber::refusals outside
+  std::uint16_t outer_refusals_;  // kShield: Fiber::refusals outside
 };
 
 // Holds back the cancellation of the calling fiber while it lives. On a plain thread: nothing.

@@ -41,8 +41,9 @@ class Context {
     __builtin_prefetch(static_cast<const char*>(handle_) + 64);
   }
 
-  // While not running: whether an exception is in flight, i.e. a destructor called by it waits.
-  bool unwinding() const noexcept { return exceptions_.uncaught != 0; }
+  // While not running: how many exceptions are in flight, as std::uncaught_exceptions() says it;
+  // not zero if a destructor that one of them called waits.
+  unsigned uncaught_exceptions() const noexcept { return exceptions_.uncaught; }
 
  private:
   friend struct SwitchState;

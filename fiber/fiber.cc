@@ -11,7 +11,7 @@
 namespace weft {
 
 Fiber::Fiber() noexcept
-    : InboxNode([](InboxNode& node) noexcept {
+    : InboxNode([](InboxNode& node, Scheduler*) noexcept {
         auto& self = static_cast<Fiber&>(node);
         Scheduler::of(self).serve(self);
       }) {}

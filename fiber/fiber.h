@@ -181,10 +181,11 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
   void copy_name(std::string_view text) noexcept;
 };
 
-// Whether a wait of the running fiber has to throw Cancelled: it is cancelled, and not in a
-// destructor called by unwinding.
+// Whether a wait of the running fiber has to throw Cancelled. A destructor that was called by
+// unwinding is cancelled only by scopes of its own.
 inline bool cancellation_due(const Fiber& running) noexcept {
-  return running.cancelled && std::uncaught_exceptions() == 0;
+  return running.cancelled &&
+         CancelScope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
 }
 
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes its ending.

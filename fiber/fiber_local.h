@@ -20,26 +20,63 @@ class LocalTable {
     if (table) table->references_.fetch_add(1, std::memory_order_relaxed);
     return table;
   }
-  static void unref(LocalTable* table) noexcept;
+  // Gives a table up, and those that the destructors of its values make by set(), until they make
+  // no more. They may wait where the caller may.
+  static void drop(LocalTable*& table) noexcept;
 
-  // The value that the running fiber has for `key`; null if it has none.
-  // Throws std::logic_error outside fibers.
-  static const void* get(std::uint64_t key);
+  // Where the running fiber, or the job of a thread pool, keeps its table; null elsewhere.
+  static LocalTable** of_caller() noexcept;
+  // A further reference to that table; null if there is none.
+  static LocalTable* inherit() noexcept {
+    LocalTable** const table = of_caller();
+    return table ? share(*table) : nullptr;
+  }
+
+  // The value that the caller has for `key`; null if it has none.
+  static const void* get(std::uint64_t key) noexcept;
+  // Throws std::logic_error where of_caller() is null.
   static void set(std::uint64_t key, std::shared_ptr<const void> value);
 
   static std::uint64_t next_key() noexcept;
 
  private:
+  static void unref(LocalTable* table) noexcept;
+
   Atomic<int> references_{1};
   std::vector<std::pair<std::uint64_t, std::shared_ptr<const void>>> values_;
 };
 
+// While it lives, the caller has another table: that of a job on a thread of a pool, or that of a
+// fiber that has ended. On a fiber, `table` must not be used meanwhile.
+class BorrowedLocals {
+ public:
+  explicit BorrowedLocals(LocalTable*& table) noexcept;
+  ~BorrowedLocals();
+  BorrowedLocals(const BorrowedLocals&) = delete;
+  BorrowedLocals& operator=(const BorrowedLocals&) = delete;
+
+ private:
+  LocalTable*& table_;
+  LocalTable** before_ = nullptr;  // on a plain thread
+};
+
 // A variable of which each fiber has its own value (Python's contextvars). A fiber starts with the
 // values that its parent had at the moment of spawn(); what either sets later, the other does not
-// see. Calls of call_soon() and its kin, and done callbacks, count as children.
+// see. These count as children, too: calls of post(), call_soon() and its kin, done callbacks, and
+// jobs that a fiber gives to a ThreadPool, also by run_in_executor(). What a plain thread starts
+// begins with the initial values.
 //
-// Threads: the object itself is immutable and may be used by fibers of all schedulers; make it a
-// global or a static. Neither get() nor set() waits. Both throw std::logic_error outside fibers.
+//   weft::FiberLocal<std::string> request;  // a global
+//   request.set("GET /");                   // for this fiber, and what it starts from now on
+//   log(request.get());
+//
+// The values go with the last fiber or job that has them. Their destructors may wait, where the
+// last one is a fiber, and may use other variables. A task that fails keeps its own for the
+// exception handler, as long as nobody has taken the exception.
+//
+// Threads: the object itself is immutable and may be used on all threads; make it a global or a
+// static. Neither get() nor set() waits. On a plain thread that runs no job,
+// get() gives the initial value, and set() throws std::logic_error.
 // Cost: get() is a search among the fiber's few values; set() allocates.
 template <class T>
 class FiberLocal {
@@ -49,7 +86,7 @@ class FiberLocal {
   FiberLocal(const FiberLocal&) = delete;
   FiberLocal& operator=(const FiberLocal&) = delete;
 
-  // Valid until the running fiber's next set() of this variable, or its end.
+  // Valid until the next set() of this variable in the running fiber or job, or its end.
   const T& get() const {
     const void* value = LocalTable::get(key_);
     return value ? *static_cast<const T*>(value) : initial_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <new>
 
+#include "weft/fiber/fiber_local.h"
+
 namespace weft {
 
 FiberPool::FiberPool(Scheduler& home, void (*entry)(void*), std::size_t stack_size,
@@ -90,8 +92,10 @@ void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& i
 void Orphanage::bury(Fiber& fiber) noexcept {
   if (fiber.ending == Ending::kException) {
     if (!handler) fail_unhandled(std::move(fiber.exception), &fiber);
+    const BorrowedLocals borrowed(fiber.locals);
     (*handler)(std::move(fiber.exception));
   }
+  LocalTable::drop(fiber.locals);
   FiberPool::unmake(fiber);
   leave();
 }

@@ -8,7 +8,7 @@
 namespace weft {
 
 DoneCallback::DoneCallback(Scheduler& scheduler, Completion& completion) noexcept
-    : Call(scheduler), Waiter(&DoneCallback::notify), completion_(completion) {}
+    : PendingCall(scheduler), Waiter(&DoneCallback::notify), completion_(completion) {}
 
 void DoneCallback::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<DoneCallback&>(waiter);

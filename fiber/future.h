@@ -19,7 +19,7 @@
 namespace weft {
 
 // A call whose time comes when a future is done.
-class DoneCallback : public Call, public Waiter {
+class DoneCallback : public PendingCall, public Waiter {
  public:
   DoneCallback(Scheduler& scheduler, Completion& completion) noexcept;
   bool forget() noexcept override;
@@ -215,7 +215,7 @@ std::uint64_t Future<T>::add_done_callback(F&& f) const {
   struct Callback final : DoneCallback {
     Callback(Scheduler& scheduler, const Future& its, F&& function)
         : DoneCallback(scheduler, its.completion()), future(its), f(std::forward<F>(function)) {}
-    void run() override {
+    void invoke() override {
       if constexpr (std::is_invocable_v<Function&, Future>) {
         std::invoke(*f, *future);
       } else {

@@ -7,19 +7,24 @@
 
 namespace weft {
 
+class Scheduler;
+
 // What one thread asks another's scheduler to do. The poster provides the node; `run` may free it.
 class InboxNode {
  public:
-  // `run` runs on the scheduler's own context. It may not wait.
-  explicit InboxNode(void (*run)(InboxNode&) noexcept) noexcept : run_(run) {}
+  // `run` runs on the context of the scheduler, `running`, and may not wait; or with null, when
+  // that runs no more, and then on a plain thread or on a fiber of another one.
+  using Run = void (*)(InboxNode& node, Scheduler* running) noexcept;
+  explicit InboxNode(Run run) noexcept : run_(run) {}
   InboxNode(const InboxNode&) = delete;
   InboxNode& operator=(const InboxNode&) = delete;
 
  private:
   friend class Inbox;
+  friend class Scheduler;  // which queues them
 
   InboxNode* next_ = nullptr;
-  void (*run_)(InboxNode&) noexcept;
+  Run run_;
 };
 
 // What other threads posted to a scheduler: any thread pushes, the owner takes all at once.
@@ -45,8 +50,9 @@ class Inbox {
     woken_.fetch_add(1, std::memory_order_release);
   }
 
-  // Runs everything that was pushed, first come, first served. Only the owner calls this.
-  void drain() noexcept {
+  // Runs everything that was pushed, first come, first served. Only the owner calls this:
+  // `running`, or null when that runs no more.
+  void drain(Scheduler* running = nullptr) noexcept {
     // Relaxed: a node that this look misses is found at the next one, or refuses the sleep.
     if (!head_.load(std::memory_order_relaxed)) return;
     // Acquire: pairs with the release of push().
@@ -62,7 +68,7 @@ class Inbox {
     }
     while (oldest) {
       InboxNode* next = oldest->next_;  // read first: run_ may push the node again or free it
-      oldest->run_(*oldest);
+      oldest->run_(*oldest, running);
       oldest = next;
     }
   }

@@ -29,7 +29,9 @@ Scheduler::Scheduler(Port& port, Options options)
       options_(options),
       fibers_(*this, &Scheduler::enter, options.stack_size, options.guards),
       spare_(&fibers_.take(0)),
-      random_(options.shuffle_seed.value_or(0)) {}
+      random_(options.shuffle_seed.value_or(0)) {
+  explain_terminate();
+}
 
 Scheduler::~Scheduler() {
   inbox_.drain();
@@ -73,7 +75,7 @@ void Scheduler::handle_exception_here(std::exception_ptr exception, const Fiber*
   Fiber* const self = here->current_;
   if (!self) {
     here->handle_exception(here->loop_, std::move(exception));
-  } else if (std::uncaught_exceptions() == 0) {
+  } else if (!CancelScope::unwinds(*self)) {
     here->handle_exception(failed ? *failed : *self, std::move(exception));
   } else if (self->work && !self->kept) {
     self->kept = std::move(exception);
@@ -108,9 +110,7 @@ Fiber& Scheduler::reserve(const SpawnOptions& options, Layout) {
         "weft::spawn needs a scheduler; call it inside weft::run, or name one in SpawnOptions::on");
   }
   Fiber& fiber = here->fibers_.take(options.stack_size);
-  if (here->next_id_ == here->last_id_) [[unlikely]]
-    here->take_ids();
-  fiber.id = ++here->next_id_;
+  fiber.id = here->take_id();
   fiber.set_name(options.name);
   return fiber;
 }
@@ -122,7 +122,11 @@ void Scheduler::take_ids() noexcept {
 }
 
 void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
-  if (const Fiber* parent = current_fiber()) fiber.locals = LocalTable::share(parent->locals);
+  if (const Fiber* parent = current_fiber()) {
+    fiber.locals = LocalTable::share(parent->locals);
+  } else {
+    fiber.locals = LocalTable::inherit();
+  }
   Scheduler& home = of(fiber);
   if (&home != current_scheduler) {
     const Scheduler* const here = current_scheduler;
@@ -138,9 +142,13 @@ void Scheduler::start(Fiber& fiber, const SpawnOptions& options) noexcept {
   }
 }
 
-void Scheduler::start_here(Fiber& fiber) noexcept {
+void Scheduler::start_here(Fiber& fiber, bool in_front) noexcept {
   begin(fiber);
-  ready_.push_back(fiber);
+  if (in_front) {
+    ready_.push_front(fiber);
+  } else {
+    ready_.push_back(fiber);
+  }
 }
 
 // From now on the fiber counts. The caller makes it ready.
@@ -222,9 +230,12 @@ void Scheduler::finish(Fiber& self) noexcept {
   // below decides, and waits for those who drop the handle elsewhere to be out of here.
   bool unowned = self.handle.load(std::memory_order_relaxed) == Ownership::kGone;
   // A result that nobody can take goes first, and the locals: their destructors may wait, and may
-  // use what the owner of a group keeps for its children.
+  // use what the owner of a group keeps for its children. A failure that may have to be reported
+  // keeps its locals for that.
   if (unowned) drop_result(self);
-  if (self.locals) LocalTable::unref(std::exchange(self.locals, nullptr));
+  if (self.locals) [[unlikely]] {
+    if (self.ending != Ending::kException || self.ended) LocalTable::drop(self.locals);
+  }
   if (self.ended) {
     self.ended(self);
   } else if (!unowned) {
@@ -239,17 +250,13 @@ void Scheduler::finish(Fiber& self) noexcept {
 void Scheduler::recycle(Fiber& fiber) noexcept {
   // First what may wait: here a fiber runs, and what is put off below is done by the loop.
   if (fiber.ending == Ending::kException) [[unlikely]] {
-    // In the loop it could not wait. After the last turn there are no fibers any more.
+    // In the loop it could not wait.
     if (!current_ && current_scheduler == this) return report(fiber);
-    fiber.ending = Ending::kTaken;
-    std::exception_ptr exception = std::exchange(fiber.exception, nullptr);
-    if (current_) {
-      handle_exception_here(std::move(exception), &fiber);
-    } else {
-      handle_exception(fiber, std::move(exception));
-    }
+    report_here(fiber);
   }
   drop_result(fiber);
+  if (fiber.locals) [[unlikely]]
+    LocalTable::drop(fiber.locals);
   fiber.live = false;
   if (fiber.visitor && &fiber == current_) [[unlikely]] {
     // Another thread would take the stack while this one still runs on it.
@@ -264,17 +271,41 @@ void Scheduler::recycle(Fiber& fiber) noexcept {
   make_free(fiber);
 }
 
-// A fiber that has failed runs once more, because the exception handler may wait.
-void Scheduler::report(Fiber& fiber) noexcept {
+// A fiber that has failed runs once more, for the exception handler, which may wait.
+void Scheduler::run_again(Fiber& fiber) noexcept {
   fiber.work = [](Fiber& self) noexcept {
     self.end_work();
     self.ending = Ending::kTaken;
     of(self).handle_exception(self, std::exchange(self.exception, nullptr));
   };
   fiber.completion.reset();
+  begin(fiber);
+}
+
+void Scheduler::report(Fiber& fiber) noexcept {
   // Relaxed: the handle was the last reference.
   fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
-  start_here(fiber);
+  run_again(fiber);
+  ready_.push_back(fiber);
+}
+
+// The same, but returns when the handler has.
+void Scheduler::report_here(Fiber& fiber) noexcept {
+  if (handler_ && current_ && &fiber != current_ && !CancelScope::unwinds(*current_)) {
+    run_again(fiber);
+    run_eagerly(fiber);
+    const ShieldScope unwatched;
+    fiber.completion.wait(kForever, "the exception handler");
+    return;
+  }
+  fiber.ending = Ending::kTaken;
+  std::exception_ptr exception = std::exchange(fiber.exception, nullptr);
+  if (current_) {
+    handle_exception_here(std::move(exception), &fiber);
+  } else {  // after the last turn there are no fibers any more
+    const BorrowedLocals borrowed(fiber.locals);
+    handle_exception(fiber, std::move(exception));
+  }
 }
 
 void Scheduler::release(Fiber& fiber) noexcept {
@@ -306,10 +337,12 @@ void Scheduler::release_elsewhere(Fiber& fiber) noexcept {
   }
   // Here, not in the loop over there, which can neither wait nor report a failure to the caller.
   drop_result(fiber);
-  if (fiber.ending == Ending::kException && current_fiber() && std::uncaught_exceptions() != 0) {
+  if (const Fiber* const self = current_fiber();
+      fiber.ending == Ending::kException && self && CancelScope::unwinds(*self)) {
     fiber.ending = Ending::kTaken;
     handle_exception_here(std::exchange(fiber.exception, nullptr));
   }
+  if (fiber.ending != Ending::kException) LocalTable::drop(fiber.locals);
   Orphanage* orphans = nullptr;
   {
     const WaitQueue::Lock lock(fiber.completion.queue());

@@ -68,14 +68,20 @@ class Scheduler {
   static Scheduler& current();
 
   // Runs f as a fiber of this scheduler, soon, first posted first started (asyncio's
-  // call_soon_threadsafe). From any thread, as long as the scheduler exists. f may wait.
-  // What f throws goes to the exception handler; what is posted during shutdown is dropped.
-  // Throws std::invalid_argument if f is null.
+  // call_soon_threadsafe). From any thread, as long as the scheduler exists. f may wait; posted by
+  // a fiber, it starts with a copy of that one's locals. What f throws goes to the exception
+  // handler; what is posted during shutdown is dropped. Throws std::invalid_argument if f is null.
+  //
+  // However many wait, timers, I/O and other fibers have their turn: see README.md, "Calls". One
+  // that has not begun takes the memory of f and 40 bytes; where there is no stack for it, it waits
+  // until a fiber ends. Fibers of this scheduler post and call_soon() into one order.
   template <class F>
   void post(F&& f);
 
   // Runs f as a fiber of this scheduler: soon, after a while, at a time. f may wait and starts with
-  // a copy of the caller's fiber locals. Equal times start in the order of the calls. Pending calls
+  // a copy of the caller's fiber locals. Equal times start in the order of the calls. Calls, posts
+  // and done callbacks that are due start one after another; where one of them waits, the next one
+  // starts at once, before other fibers. Among these, call_soon() keeps no order. Pending calls
   // are dropped at shutdown. Throws std::invalid_argument if f is null or the duration is negative,
   // and std::logic_error anywhere but in this scheduler's fibers; elsewhere, post().
   template <class F>
@@ -92,10 +98,11 @@ class Scheduler {
   //     log(failure);  // the program goes on
   //   });
   //
-  // It runs in the fiber that failed, or that destroyed the object, shielded from cancellation; it
-  // may wait, but not throw. For a task that outlives its scheduler it runs where the handle is
-  // dropped. The default, also for null, prints and terminates. Each scheduler has its own: set it
-  // with spread().
+  // For a task it runs in the fiber that failed, with its name and its locals; for a group or a
+  // promise, in the fiber that destroyed it, which waits in both cases. It is shielded from
+  // cancellation, and may wait, but not throw. For a task that outlives its scheduler it runs where
+  // the handle is dropped. The default, also for null, prints and terminates. Each scheduler has
+  // its own: set it with spread().
   //
   // A destructor may find a failure while the stack unwinds. It is kept until the innermost scope,
   // such as with_timeout(), or else the task, ends. If that ends by Cancelled, it ends by the
@@ -136,6 +143,10 @@ class Scheduler {
   // The same; throws std::logic_error, saying that `caller` needs a fiber.
   static Fiber& require_fiber(const char* caller);
   static Scheduler* current_or_null() noexcept { return current_scheduler; }
+  // std::uncaught_exceptions() of the running fiber, cheaper. REQUIRES: a fiber is running.
+  static unsigned uncaught_exceptions() noexcept {
+    return current_scheduler->switch_.exceptions->uncaught;
+  }
   // Names the caller: its fiber, or else its thread. The address is a multiple of eight.
   static const void* caller_id() noexcept {
     if (const Fiber* fiber = current_fiber()) return fiber;
@@ -249,12 +260,11 @@ class Scheduler {
   // Calls the exception handler; the default prints, and does not end the program.
   void tell_of_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
 
-  // Starts a fiber for `call`, now or at `time`. Takes over the caller's reference.
-  Handle schedule(Call& call, std::optional<TimePoint> time);
+  // Runs `call` as a fiber, soon or at `time`. Takes over the caller's reference.
+  Handle schedule(PendingCall& call, std::optional<TimePoint> time);
   void launch(Call& call) noexcept;
-  void start_call(Call& call);
-  void forget(Call& call) noexcept;
-  void remember(Call& call) noexcept { calls_.push_back(call); }
+  void forget(PendingCall& call) noexcept;
+  void remember(PendingCall& call) noexcept { calls_.push_back(call); }
 
   // Every fiber that has begun, and not ended or still has a handle, in no particular order.
   std::vector<Fiber*> started() { return fibers_.started(); }
@@ -263,22 +273,36 @@ class Scheduler {
   void serve(Fiber& fiber) noexcept;
 
  private:
+  friend class PendingCall;
+
   template <class F>
-  Call& make_call(F&& f, const char* caller);
+  PendingCall& make_call(F&& f, const char* caller);
 
   static void enter(void* fiber);
   static void leave(Fiber& self, Fiber& first, bool ended) noexcept;
 
-  void start_here(Fiber& fiber) noexcept;
+  void start_here(Fiber& fiber, bool in_front = false) noexcept;
   void begin(Fiber& fiber) noexcept;
   void run_eagerly(Fiber& child) noexcept;
   void finish(Fiber& fiber) noexcept;
   void recycle(Fiber& fiber) noexcept;
+  void run_again(Fiber& fiber) noexcept;
   void report(Fiber& fiber) noexcept;
+  void report_here(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
   void free_spare() noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
+  std::uint64_t take_id() noexcept {
+    if (next_id_ == last_id_) [[unlikely]]
+      take_ids();
+    return ++next_id_;
+  }
   void take_ids() noexcept;
+
+  void start_runner(bool in_front) noexcept;
+  static void run_calls(Fiber& runner) noexcept;
+  void run_call(Fiber& self, Call& call) noexcept;
+  void rest_between_calls(Fiber& self, bool turn_over) noexcept;
 
   Fiber& next() noexcept;
   Fiber& go(Fiber& from, Fiber& to) noexcept;
@@ -328,8 +352,16 @@ class Scheduler {
   ThreadPool* default_pool_ = nullptr;
   Runtime* runtime_ = nullptr;
   Scheduler* first_ = this;
-  IntrusiveList<Call, Call> calls_;  // those that wait for a time or a future
-  Fiber loop_;                       // the loop's own context, on the thread's stack
+  Fiber loop_;  // the loop's own context, on the thread's stack
+
+  IntrusiveList<PendingCall, PendingCall> calls_;     // those that wait for a time or a future
+  IntrusiveQueue<InboxNode, &InboxNode::next_> due_;  // Calls whose turn it is, in order
+  // A fiber on the ready queue that will run what is due, or null: never where nothing is due, but
+  // for a moment; where something is, the running fiber is about to look for it, or there was no
+  // stack.
+  Fiber* runner_ = nullptr;
+  int in_a_row_ = 0;            // calls that ran since others had their turn
+  bool shortage_told_ = false;  // on stderr
 
   // What other threads touch.
   alignas(64) Inbox inbox_;
@@ -339,13 +371,18 @@ class Scheduler {
 };
 
 template <class F>
-Call& Scheduler::make_call(F&& f, const char* caller) {
+PendingCall& Scheduler::make_call(F&& f, const char* caller) {
   return *new CallOf<std::decay_t<F>>(*this, checked_callable(std::forward<F>(f), caller));
 }
 
 template <class F>
 void Scheduler::post(F&& f) {
-  deliver(make_call(std::forward<F>(f), "post"));
+  Call& call = *new PostOf<std::decay_t<F>>(checked_callable(std::forward<F>(f), "post"));
+  if (current_scheduler == this) {
+    launch(call);
+  } else {
+    deliver(call);
+  }
 }
 
 template <class F>

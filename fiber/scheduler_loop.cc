@@ -21,6 +21,9 @@ constexpr int kMaxTurnsUnpolled = 256;
 // Looks at the inbox between two at the port, while there is nothing to do.
 constexpr int kLooks = 32;
 
+// How soon to try again for a stack.
+constexpr Duration kRetry = std::chrono::milliseconds(10);
+
 // How long a shutdown waits before it names the fibers that do not end.
 constexpr Duration kPatience = std::chrono::seconds(5);
 
@@ -96,13 +99,15 @@ void Scheduler::settle() noexcept {
 
 // Looks at everything but fibers once, and then lets fibers run.
 void Scheduler::turn() {
-  inbox_.drain();
+  inbox_.drain(this);
   const bool spent = turn_.spent();
   TimePoint now = kPast;
   if (spent || !timers_.empty()) {
     now = spent ? turn_.read_clock() : port_.now();
     while (Timer* timer = timers_.pop_expired(now)) timer->expire();
   }
+  if (!due_.empty() && !runner_) [[unlikely]]
+    start_runner(false);
   if (ready_.empty()) {
     sleep();
     turn_.begin();
@@ -124,6 +129,8 @@ void Scheduler::turn() {
 void Scheduler::sleep() {
   TimePoint deadline = timers_.next_deadline();
   if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
+  // They wait for a stack. What another scheduler or thread gives back is not told.
+  if (!due_.empty() && !port_.is_virtual()) deadline = std::min(deadline, port_.now() + kRetry);
   if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
   if (options_.spin > Duration::zero()) {
     const TimePoint begin = port_.now();
@@ -180,7 +187,8 @@ void Scheduler::shutdown() {
 
 void Scheduler::shutdown(Shutdown& end) {
   const std::function<void()> drop_calls = [this] {
-    while (Call* call = calls_.front()) forget(*call);
+    while (PendingCall* call = calls_.front()) forget(*call);
+    while (InboxNode* node = due_.pop_front()) static_cast<Call*>(node)->drop();
   };
   attach();
   closing_ = true;
@@ -189,9 +197,9 @@ void Scheduler::shutdown(Shutdown& end) {
   end.meet();
   for (auto next = Shutdown::Next::kGoOn; next != Shutdown::Next::kEnd;) {
     // What callables own may wait for something when it is destroyed.
-    if (!calls_.empty()) start_cleanup("shutdown", drop_calls);
-    for (inbox_.drain(); live_ > 0; inbox_.drain()) turn();
-    if (!calls_.empty()) continue;  // fibers on their way out have made new ones
+    if (!calls_.empty() || !due_.empty()) start_cleanup("shutdown", drop_calls);
+    for (inbox_.drain(this); live_ > 0; inbox_.drain(this)) turn();
+    if (!calls_.empty() || !due_.empty()) continue;  // fibers on their way out have made new ones
     next = end.rest(*this);
     if (next == Shutdown::Next::kRunLast) start_cleanup("shutdown, at last", end.last());
   }

@@ -38,6 +38,14 @@ namespace weft {
   return self;
 }
 
+// The running fiber goes to the end of the ready queue, and the first goes on. Returns it once it
+// runs again.
+[[gnu::always_inline]] inline Fiber& Scheduler::rotate() noexcept {
+  Fiber& self = *current_;
+  if (ready_.empty()) return self;
+  return go(self, *ready_.rotate(self));
+}
+
 // Where those wait who have ended, too: who waits for a task is mostly woken by its end.
 [[gnu::always_inline]] inline void Scheduler::suspend() noexcept {
   leave(*current_, next(), false);

@@ -2,9 +2,7 @@
 // throws at once.
 
 #include <sched.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <utility>
 
 #include "weft/fiber/cancel.h"
@@ -18,17 +16,11 @@ namespace {
 // A fiber that does not wait keeps others from running for this many turns.
 constexpr int kMostLooks = 4;
 
-// By write(), as the fiber's stack may be too small for stdio.
 void report_refusals(const Fiber& fiber) noexcept {
-  char line[200];
-  const int size = std::snprintf(
-      line, sizeof(line),
-      "weft: %s is cancelled, but has caught that 1,000 times and waits again; from now on it "
-      "sleeps 1 ms each time\n",
+  print_line(
+      "%s is cancelled, but has caught that 1,000 times and waits again; from now on it sleeps 1 "
+      "ms each time",
       FiberLabel(fiber).text);
-  // What cannot be said is not said.
-  [[maybe_unused]] const ssize_t written =
-      ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
 }
 
 }  // namespace
@@ -56,8 +48,11 @@ void Scheduler::yield() {
 
 [[gnu::noinline]] void Scheduler::end_yield() {
   Fiber& self = *current_scheduler->current_;
-  if (!self.cancelled) TimeoutScope::expire_those_due(self);
-  if (cancellation_due(self)) refuse(self);
+  if (!cancellation_due(self)) {
+    TimeoutScope::expire_those_due(self);
+    if (!cancellation_due(self)) return;
+  }
+  refuse(self);
 }
 
 [[gnu::noinline]] void Scheduler::refuse_wait() {
@@ -83,15 +78,7 @@ void Scheduler::refuse(Fiber& self) {
   throw_cancelled();
 }
 
-// The running fiber goes to the end of the ready queue, and the first goes on. Returns it once it
-// runs again.
-[[gnu::always_inline]] inline Fiber& Scheduler::rotate() noexcept {
-  Fiber& self = *current_;
-  if (ready_.empty()) return self;
-  return go(self, *ready_.rotate(self));
-}
-
-// The same, but the loop looks first.
+// As rotate(), but the loop looks first.
 Fiber& Scheduler::go_to_loop() noexcept {
   Fiber& self = *current_;
   ready_.push_back(self);

@@ -31,7 +31,8 @@ namespace weft {
 // two list operations, however many timeouts are pending.
 // Throws std::invalid_argument if the duration is negative or f null, and std::logic_error outside
 // fibers, where nobody could end a wait.
-// In a destructor called by stack unwinding the time may pass, but no wait throws.
+// It also works inside a destructor that unwinding has called, which other cancellations do not
+// reach; there TimeoutError may not leave the destructor: see shield_for().
 template <class F>
 auto with_deadline(TimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
     -> std::invoke_result_t<F&> {
@@ -61,6 +62,37 @@ auto shield(F&& f) -> std::invoke_result_t<F&> {
   checked_callable(f, "shield");
   const ShieldScope scope;
   return std::invoke(f);
+}
+
+// The same for no longer than this: the way in which a destructor waits. When the time is over, the
+// wait in which f is then, and each later one, throws Cancelled, which ends here. Returns whether f
+// came to its end instead.
+//
+//   ~Session() {
+//     std::error_code ignored;  // exceptions of f's own come through
+//     weft::shield_for(1s, [&] { stream_.write_all("QUIT\r\n", ignored); });
+//   }
+//
+// The limit holds also while the stack unwinds. A negative time is zero: f ends at its first wait
+// that is not over at once. On a plain thread there is no limit: it just calls f. If a task or a
+// group that f destroys on its way out has failed, that failure is thrown. Throws
+// std::invalid_argument if f is null.
+template <class F>
+bool shield_for(Duration time, F&& f) {
+  checked_callable(f, "shield_for");
+  const ShieldScope unwatched;
+  if (!Scheduler::current_fiber()) {
+    std::invoke(f);
+    return true;
+  }
+  TimeoutScope scope(deadline_within(time), "weft::shield_for");
+  try {
+    std::invoke(f);
+    return true;
+  } catch (const Cancelled&) {
+    if (std::exception_ptr kept = scope.take_kept()) std::rethrow_exception(std::move(kept));
+    return false;
+  }
 }
 
 }  // namespace weft

@@ -1,8 +1,13 @@
 #include "weft/fiber/unhandled.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdarg>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "weft/fiber/fiber.h"
@@ -40,6 +45,23 @@ void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept {
 void fail_misuse(const char* sentence) noexcept {
   std::fprintf(stderr, "weft: %s\n", sentence);
   std::terminate();
+}
+
+void print_line(const char* format, ...) noexcept {
+  constexpr std::string_view kPrefix = "weft: ";
+  char line[250];
+  kPrefix.copy(line, kPrefix.size());
+  std::va_list values;
+  va_start(values, format);
+  const int size =
+      std::vsnprintf(line + kPrefix.size(), sizeof(line) - kPrefix.size(), format, values);
+  va_end(values);
+  // The zero at the end becomes the end of the line.
+  const std::size_t end =
+      std::min(kPrefix.size() + static_cast<std::size_t>(std::max(size, 0)), sizeof(line) - 1);
+  line[end] = '\n';
+  // What cannot be said is not said.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end + 1);
 }
 
 void throw_logic_error(const char* who, const char* what) {

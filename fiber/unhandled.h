@@ -21,6 +21,10 @@ void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept;
 // Ends the program with a sentence: for misuse after which it would hang or corrupt memory.
 [[noreturn]] void fail_misuse(const char* sentence) noexcept;
 
+// Prints "weft: ", what the format of printf says, and a new line, on stderr. By one write(), as
+// the stack may be too small for stdio. Cut to 250 bytes.
+[[gnu::format(printf, 1, 2)]] void print_line(const char* format, ...) noexcept;
+
 // Throw the exception of this name. The first two say `who` and `what`, one after the other. A
 // check that calls one of them takes less code than one that throws.
 [[noreturn]] void throw_logic_error(const char* who, const char* what = "");

@@ -14,6 +14,7 @@
 #include "weft/fiber/atomic.h"
 #include "weft/fiber/call.h"
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/fiber_local.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/parker.h"
 #include "weft/fiber/spin_lock.h"
@@ -59,8 +60,9 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Runs f() on one of the threads, soon. What it throws ends the program, as in a std::thread; so
-  // does a job that posts to its own pool when that is being closed, unless it catches that.
+  // Runs f() on one of the threads, soon, with a copy of the posting fiber's locals (FiberLocal).
+  // What it throws ends the program, as in a std::thread; so does a job that posts to its own pool
+  // when that is being closed, unless it catches that.
   // Does not wait. Throws std::logic_error if the pool is closed, std::invalid_argument if f is
   // null, and std::system_error if no thread at all can be started.
   template <class F>
@@ -79,11 +81,24 @@ class ThreadPool {
   // Something to be done, on the memory of whoever wants it done.
   class Job : public ListNode<> {
    public:
-    explicit Job(void (*run)(Job&) noexcept) noexcept : run_(run) {}
+    // `run` runs on a thread of the pool. The job may be gone afterwards.
+    explicit Job(void (*run)(Job&) noexcept) noexcept : run_(run), locals_(LocalTable::inherit()) {}
+
+   protected:
+    ~Job() { LocalTable::drop(locals_); }
+
+    // Calls f() with the locals of the caller that made the job, and drops them.
+    template <class F>
+    void with_locals(F f) noexcept {
+      const BorrowedLocals borrowed(locals_);
+      f();
+      LocalTable::drop(locals_);
+    }
 
    private:
     friend class ThreadPool;
-    void (*run_)(Job&) noexcept;  // the job may be gone afterwards
+    void (*run_)(Job&) noexcept;
+    LocalTable* locals_;
   };
 
   void submit(Job& job);
@@ -140,7 +155,8 @@ class ThreadPool {
 // its exception. Without a pool, on that of the fiber's runtime: as many threads as there are
 // cores, at least four, and up to 64, or four for each core, while jobs are blocked.
 //
-// f is not copied and may refer to the caller's variables: this returns only when it has ended or
+// f sees the caller's fiber locals; what it sets, the caller does not see. It is not copied and may
+// refer to the caller's variables: this returns only when it has ended or
 // will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
 // begun, and waits for one that has; then its exception is thrown, or else Cancelled.
 // A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes none, if
@@ -165,11 +181,15 @@ void ThreadPool::post(F&& f) {
   struct Posted : Job {
     explicit Posted(F&& function)
         : Job([](Job& job) noexcept {
-            const std::unique_ptr<Posted> self(static_cast<Posted*>(&job));
-            std::invoke(self->function);
+            auto& self = static_cast<Posted&>(job);
+            self.with_locals([&] {
+              std::invoke(*self.function);
+              self.function.reset();
+            });
+            delete &self;
           }),
           function(std::forward<F>(function)) {}
-    std::decay_t<F> function;
+    std::optional<std::decay_t<F>> function;
   };
   auto job = std::make_unique<Posted>(checked_callable(std::forward<F>(f), "ThreadPool::post"));
   submit(*job);
@@ -207,11 +227,13 @@ class ExecutorJob : public AwaitedJob {
  private:
   static void run(Job& job) noexcept {
     auto& self = static_cast<ExecutorJob&>(job);
-    try {
-      self.result_.emplace(result_to_keep<T>(self.f_));
-    } catch (...) {
-      self.exception_ = for_another_task(std::current_exception());
-    }
+    self.with_locals([&] {
+      try {
+        self.result_.emplace(result_to_keep<T>(self.f_));
+      } catch (...) {
+        self.exception_ = for_another_task(std::current_exception());
+      }
+    });
     self.finish();
   }
 

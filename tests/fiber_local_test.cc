@@ -1,8 +1,11 @@
 #include "weft/fiber/fiber_local.h"
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/fixture.h"
@@ -158,9 +161,211 @@ WEFT_TEST_CASE(a_child_on_another_scheduler_inherits_too) {
   BOOST_TEST(user.get() == "parent");
 }
 
-BOOST_AUTO_TEST_CASE(a_plain_thread_has_none) {
-  BOOST_CHECK_THROW(user.get(), std::logic_error);
-  BOOST_CHECK_THROW(user.set("nobody"), std::logic_error);
+BOOST_AUTO_TEST_CASE(a_plain_thread_has_the_initial_values_and_sets_none) {
+  BOOST_TEST(user.get() == "nobody");
+  BOOST_CHECK_THROW(user.set("somebody"), std::logic_error);
+}
+
+// ---- Jobs ---------------------------------------------------------------------------------------
+
+WEFT_TEST_CASE(a_job_starts_with_a_copy_made_when_it_is_posted) {
+  ThreadPool pool(1);
+  user.set("parent");
+  BOOST_TEST(run_in_executor(pool, [] { return user.get(); }) == "parent");
+  BOOST_TEST(run_in_executor([] { return user.get(); }) == "parent");
+  Promise<std::string> posted;
+  Event go;
+  pool.post([&] {
+    go.wait();
+    posted.set_value(user.get());
+  });
+  user.set("changed");
+  go.set();
+  BOOST_TEST(posted.future().get() == "parent");
+}
+
+WEFT_TEST_CASE(what_a_job_sets_its_poster_and_the_next_job_do_not_see) {
+  ThreadPool pool(1);
+  run_in_executor(pool, [] {
+    user.set("job");
+    BOOST_TEST(user.get() == "job");
+  });
+  BOOST_TEST(user.get() == "nobody");
+  BOOST_TEST(run_in_executor(pool, [] { return user.get(); }) == "nobody");
+  user.set("parent");
+  run_in_executor(pool, [] {
+    user.set("job");
+    BOOST_TEST(user.get() == "job");
+  });
+  BOOST_TEST(user.get() == "parent");
+}
+
+WEFT_TEST_CASE(what_a_job_starts_counts_as_its_child) {
+  Scheduler& here = Scheduler::current();
+  user.set("parent");
+  std::string spawned, posted;
+  run_in_executor([&] {
+    user.set("job");
+    spawn([&] { spawned = user.get(); }, {.on = &here}).wait();
+    here.post([&] { posted = user.get(); });
+  });
+  run_until_blocked();
+  BOOST_TEST(spawned == "job");
+  BOOST_TEST(posted == "job");
+}
+
+// ---- The end of a fiber -------------------------------------------------------------------------
+
+// Sets a variable when it goes, on a fiber after a wait.
+struct SetAtEnd {
+  explicit SetAtEnd(std::function<void()> its_set) : set(std::move(its_set)) {}
+  ~SetAtEnd() {
+    if (Scheduler::current_or_null()) sleep_for(1s);
+    set();
+  }
+  std::function<void()> set;
+};
+
+FiberLocal<std::shared_ptr<const SetAtEnd>> last;
+FiberLocal<std::shared_ptr<const int>> value;
+
+WEFT_SHUFFLED_TEST_CASE(a_value_that_a_destructor_of_another_sets_goes_too) {
+  int sets = 0;
+  std::weak_ptr<const int> left;
+  const auto set_another = [&] {
+    ++sets;
+    const auto its = std::make_shared<const int>(1);
+    left = its;
+    value.set(its);
+  };
+  const auto fill = [&] { last.set(std::make_shared<const SetAtEnd>(set_another)); };
+  const auto check_gone = [&] {
+    BOOST_TEST(std::exchange(sets, 0) == 1);
+    BOOST_TEST(left.expired());
+    BOOST_TEST(!spawn([] { return value.get() != nullptr; }).get());
+  };
+  spawn(fill).get();
+  check_gone();
+  Scheduler::current().post(fill);
+  sleep_for(1h);
+  check_gone();
+  run_in_executor(fill);
+  check_gone();
+  // A failure keeps its own until it was taken.
+  {
+    auto failing = spawn([&] {
+      fill();
+      throw std::runtime_error("test");
+    });
+    BOOST_CHECK_THROW(failing.get(), std::runtime_error);
+  }
+  check_gone();
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_from_outside_starts_with_the_initial_values) {
+  run_case([] {
+    Scheduler& here = Scheduler::current();
+    here.set_exception_handler([](std::exception_ptr) {
+      user.set("handler");
+      depth.set(7);
+    });
+    for (int i = 0; i < 50; ++i) spawn([] { throw std::runtime_error("test"); }).detach();
+    run_until_blocked();
+    user.set("here");
+    std::thread outside([&] {
+      for (int i = 0; i < 50; ++i) {
+        const auto look = [] { return user.get() + std::to_string(depth.get()); };
+        BOOST_TEST(spawn(look, {.on = &here}).get() == "nobody0");
+        Promise<std::string> posted;
+        here.post([&] { posted.set_value(look()); });
+        BOOST_TEST(posted.future().get() == "nobody0");
+      }
+    });
+    run_in_executor([&] { outside.join(); });
+  });
+}
+
+// What the exception handler finds.
+struct Found {
+  std::string user;
+  std::string name;
+};
+
+void check_found(const std::function<void(const std::function<void()>& fail)>& lose) {
+  std::vector<Found> found;
+  Scheduler::current().set_exception_handler([&](std::exception_ptr) {
+    sleep_for(1s);
+    found.push_back({user.get(), current_task().name});
+    user.set("handler");
+  });
+  user.set("here");
+  lose([] {
+    user.set("failed");
+    throw std::runtime_error("test");
+  });
+  sleep_for(1h);
+  BOOST_REQUIRE(found.size() == 1u);
+  BOOST_TEST(found[0].user == "failed");
+  BOOST_TEST(found[0].name == "culprit");
+  BOOST_TEST(user.get() == "here");
+}
+
+WEFT_SHUFFLED_TEST_CASE(the_handler_has_the_locals_and_the_name_of_the_fiber_that_failed) {
+  const SpawnOptions named{.name = "culprit"};
+  check_found([&](const auto& fail) { spawn(fail, named).detach(); });
+  check_found([&](const auto& fail) {
+    auto task = spawn(fail, named);
+    task.wait();
+    task.detach();
+  });
+  check_found([&](const auto& fail) { spawn(fail, named).wait(); });
+  check_found([&](const auto& fail) {
+    auto task = spawn(fail, named);
+    run_in_executor([&] { task.wait(), task = {}; });
+  });
+  check_found([&](const auto& fail) {
+    auto task = spawn([&] { sleep_for(1s), fail(); }, named);
+    run_in_executor([&] { task.detach(); });
+    sleep_for(1h);
+  });
+}
+
+WEFT_CORES_TEST_CASE(the_handler_has_the_locals_of_what_failed_on_another_scheduler) {
+  std::string found;
+  spread([&] {
+    Scheduler::current().set_exception_handler(
+        [&](std::exception_ptr) { found = user.get() + " " + current_task().name; });
+  });
+  spawn([] { user.set("failed"), throw std::runtime_error("test"); },
+        {.name = "culprit", .on = on(1).on})
+      .wait();
+  sleep_for(1h);
+  BOOST_TEST(found == "failed culprit");
+}
+
+BOOST_AUTO_TEST_CASE(the_handler_has_the_locals_of_a_task_that_outlives_its_scheduler) {
+  std::string found;
+  Task<void> left;
+  run([&] {
+    Scheduler::current().set_exception_handler([&](std::exception_ptr) { found = user.get(); });
+    left = spawn([] { user.set("failed"), throw std::runtime_error("test"); });
+    left.wait();
+  });
+  left = {};
+  BOOST_TEST(found == "failed");
+}
+
+WEFT_SHUFFLED_TEST_CASE(locals_of_a_call_that_is_dropped_go_on_a_fiber) {
+  bool gone = false;
+  last.set(std::make_shared<const SetAtEnd>([&] { gone = true; }));
+  Handle soon = Scheduler::current().call_soon([] {});
+  Promise<void> promise;
+  const auto id = promise.future().add_done_callback([] {});
+  last.set(nullptr);
+  soon.cancel();
+  promise.future().remove_done_callback(id);
+  sleep_for(1h);
+  BOOST_TEST(gone);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -147,7 +147,8 @@ BOOST_AUTO_TEST_CASE(no_push_is_missed_by_an_owner_that_goes_to_sleep) {
       [] {
         struct Node : InboxNode {
           explicit Node(int& done)
-              : InboxNode([](InboxNode& node) noexcept { ++static_cast<Node&>(node).count; }),
+              : InboxNode(
+                    [](InboxNode& node, Scheduler*) noexcept { ++static_cast<Node&>(node).count; }),
                 count(done) {}
           int& count;
         };

@@ -51,6 +51,7 @@ class Model : public ModelGroups {
       case Entry::kFiberEnd:
         return end_fiber(entry.fiber, entry.outcome);
       case Entry::kUnhandled:
+        direct_.reset();  // the handler runs in the fiber that failed, and others may before that
         return take_unhandled(entry.outcome);
       case Entry::kLeft:
         if (!std::exchange(all_ended_, true)) check_end();
@@ -222,7 +223,6 @@ class Model : public ModelGroups {
     const bool caught = frame->step.caught && entry.outcome.kind != Outcome::kCancelled;
     const bool flies = entry.outcome.thrown() && !caught;
     const bool destructor = frame->step.what == Do::kDestructor;
-    if (destructor && fiber.unwinding > 0) --fiber.unwinding;
     const bool body = frame->step.what == Do::kGroupBody;
     fiber.flying =
         flies && !destructor && !body ? std::optional(entry.outcome) : frame->flying_before;
@@ -271,7 +271,6 @@ class Model : public ModelGroups {
         if (fiber.flying.has_value() != (frame.step.number > 0)) {
           fail("std::uncaught_exceptions() is that of somebody else");
         }
-        fiber.unwinding += frame.step.number > 0;
         fiber.flying = {};
         return;
       case Do::kGroupBody:

@@ -25,20 +25,25 @@ ModelFibers::ModelFibers(const Program& program, const Record& record)
 
 // ---- Cancellation -------------------------------------------------------------------------------
 
+// Whether the frame is a destructor that unwinding has called.
+bool ModelFibers::unwinds(const Frame& frame) {
+  return frame.step.what == Do::kDestructor && frame.step.number > 0;
+}
+
 Tri ModelFibers::cancelled(const ModelFiber& fiber, std::size_t frames) const {
   Tri found = Tri::kNo;
   while (frames > 0) {
     const Frame& frame = *fiber.frames[--frames];
     if (frame.expired == Tri::kYes) return Tri::kYes;
     if (frame.expired == Tri::kMaybe) found = Tri::kMaybe;
-    if (frame.step.what == Do::kShield) return found;
+    if (frame.step.what == Do::kShield || unwinds(frame)) return found;
   }
   return fiber.requested == Tri::kNo ? found : std::max(found, fiber.requested);
 }
 
 Tri ModelFibers::interrupted(const Frame& frame) const {
   const ModelFiber& fiber = fibers_[static_cast<std::size_t>(frame.fiber)];
-  if (!frame.cancellable || fiber.unwinding > 0) return Tri::kNo;
+  if (!frame.cancellable) return Tri::kNo;
   return cancelled(fiber, fiber.frames.size());
 }
 
@@ -67,16 +72,21 @@ bool ModelFibers::failed(const Outcome& outcome) {
 
 void ModelFibers::tell(int number, const Outcome& failure) {
   ModelFiber& fiber = at(number);
-  const bool unwinds = fiber.flying || fiber.unwinding > 0;
-  if (!unwinds || fiber.kept) return unhandled_.push_back(failure);
-  fiber.kept = failure;
-  fiber.kept_in = nullptr;
+  bool leaves_scope = fiber.flying.has_value();
+  const Frame* innermost = nullptr;
   for (const auto& frame : fiber.frames) {
     const Do what = frame->step.what;
     const bool scope = what == Do::kTimeout || what == Do::kDeadline || what == Do::kShield ||
                        what == Do::kGroupBody;
-    if (scope) fiber.kept_in = frame.get();
+    if (scope) {
+      innermost = frame.get();
+      leaves_scope = fiber.flying.has_value();
+    }
+    if (unwinds(*frame)) leaves_scope = true;
   }
+  if (!leaves_scope || fiber.kept) return unhandled_.push_back(failure);
+  fiber.kept = failure;
+  fiber.kept_in = innermost;
 }
 
 Outcome ModelFibers::leave(ModelFiber& fiber, const Frame* scope, Outcome outcome) {

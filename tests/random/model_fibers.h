@@ -90,7 +90,6 @@ struct ModelFiber {
 
   std::vector<std::unique_ptr<Frame>> frames{};
   std::optional<Outcome> flying{};  // an exception, on its way out
-  int unwinding = 0;
 
   // A failure that came up meanwhile, and the scope that tells of it; null: the task.
   std::optional<Outcome> kept{};
@@ -113,6 +112,7 @@ class ModelFibers {
 
   ModelFiber& at(int fiber) { return fibers_[static_cast<std::size_t>(fiber)]; }
 
+  static bool unwinds(const Frame& frame);
   // Whether what stands inside of the first so many frames is cancelled.
   Tri cancelled(const ModelFiber& fiber, std::size_t frames) const;
   // Whether a cancellation ends the step, if it waits.
