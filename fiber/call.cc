@@ -82,9 +82,10 @@ void Scheduler::forget(PendingCall& call) noexcept {
   if (!call.linked()) return;
   if (call.pending()) timers_.remove(call);
   calls_.erase(call);
-  const bool free = call.forget();
+  call.ref();  // what is cleared may wait, and the call arrive meanwhile
+  if (call.forget()) call.unref();
   call.clear();
-  if (free) call.unref();
+  call.unref();
 }
 
 Handle Scheduler::schedule(PendingCall& call, std::optional<TimePoint> time) {

@@ -523,4 +523,57 @@ BOOST_AUTO_TEST_CASE(run_throws_task_cancelled_for_a_strangers_cancelled) {
   BOOST_CHECK_THROW(weft::run([] { std::rethrow_exception(a_cancelled()); }), TaskCancelled);
 }
 
+// ---- Exceptions whose end waits -----------------------------------------------------------------
+
+namespace {
+
+struct SlowFailure {
+  explicit SlowFailure(int& count) : ended(std::make_shared<CountAtEnd>(count)) {}
+  struct CountAtEnd {
+    explicit CountAtEnd(int& its_count) : count(its_count) {}
+    ~CountAtEnd() {
+      sleep_for(1s);
+      ++count;
+    }
+    CountAtEnd(const CountAtEnd&) = delete;
+    CountAtEnd& operator=(const CountAtEnd&) = delete;
+    int& count;
+  };
+  std::shared_ptr<const CountAtEnd> ended;
+};
+
+}  // namespace
+
+WEFT_SHUFFLED_TEST_CASE(an_exception_whose_end_waits_goes_on_a_fiber_whoever_drops_it) {
+  int ended = 0;
+  const auto fail = [&] { throw SlowFailure(ended); };
+  BOOST_CHECK_THROW(with_task_group([&](TaskGroup& group) {
+                      for (int i = 0; i < 2; ++i) group.spawn(when_cancelled(fail));
+                      run_until_blocked();
+                      group.spawn(fail);
+                    }),
+                    SlowFailure);
+  BOOST_CHECK_THROW(gather(
+                        when_cancelled(fail),
+                        [&] {
+                          run_until_blocked();
+                          fail();
+                        },
+                        when_cancelled(fail)),
+                    SlowFailure);
+  Scheduler::current().set_exception_handler([](std::exception_ptr) {});
+  spawn(fail).detach();
+  Scheduler::current().post(fail);
+  {
+    auto task = spawn(fail);
+    run_in_executor([&] { task.wait(), task = {}; });
+  }
+  {
+    Promise<void> promise;
+    promise.set_exception(std::make_exception_ptr(SlowFailure(ended)));
+  }
+  sleep_for(1h);
+  BOOST_TEST(ended == 10);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
