@@ -24,7 +24,8 @@ Fd new_socket(const Address& address) {
 }
 
 // A connection to a port of this machine that nobody serves may be one to itself, where the kernel
-// chose that very port for it (TCP's simultaneous open).
+// chose that very port for it (TCP's simultaneous open). `peer` is the address that it reached,
+// which may have been asked for by another one: 0.0.0.0.
 bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   Address local;
   socklen_t size = Address::kMaxSize;
@@ -70,6 +71,11 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
     if (getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size) != 0) return -errno;
     if (reason != 0) return -reason;
   }
+  Address reached;
+  socklen_t size = Address::kMaxSize;
+  // Fails if the peer has gone again already: then it was another socket.
+  if (getpeername(native_handle(), reached.data(), &size) != 0) return 0;
+  peer_ = reached;
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 

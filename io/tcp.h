@@ -33,14 +33,16 @@ class TcpStream final : public StreamSocket {
   //
   // A cancellation point where it waits. Throws std::system_error, naming what it tried: timed_out,
   // or what the last address failed with; invalid_argument for a text that is no host and port; as
-  // resolve() does. std::logic_error where it has to wait outside fibers, std::invalid_argument for
-  // a negative timeout.
+  // resolve() does. The kernel may connect a socket to itself if nobody serves the port: that is
+  // connection_refused, too. std::logic_error where it has to wait outside fibers,
+  // std::invalid_argument for a negative timeout.
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
   static TcpStream connect(const Address& address, ConnectOptions options = {});
 
   // Throw std::system_error after close().
   Address local_address() const;
-  // That of the other side, also when it is gone. Does not throw.
+  // That of the other side, also when it is gone; 127.0.0.1 where a connection was made to 0.0.0.0.
+  // Does not throw.
   const Address& peer_address() const noexcept { return peer_; }
 
   // See ConnectOptions and TcpListenerOptions.

@@ -1,11 +1,14 @@
 #include "weft/io/tcp.h"
 
+#include <dlfcn.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fixture.h"
@@ -44,7 +47,42 @@ class DeadPort {
   Address address_;
 };
 
+// A port that a connection to it, by whatever address of this machine, gets for its own end as
+// well. The kernel does that by chance, where the port is one of those that it draws from.
+class PortDrawnByItself {
+ public:
+  PortDrawnByItself() : port_(DeadPort().address().port()) { drawn = port_; }
+  ~PortDrawnByItself() { drawn = 0; }
+  std::uint16_t number() const { return port_; }
+
+  static inline std::uint16_t drawn = 0;
+
+ private:
+  const std::uint16_t port_;
+};
+
+int draw_and_connect(int fd, const sockaddr* to, socklen_t size) {
+  static auto* const real = reinterpret_cast<decltype(&connect)>(dlsym(RTLD_NEXT, "connect"));
+  if (PortDrawnByItself::drawn != 0) {
+    const linger at_once{1, 0};  // the port is to be free again
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    const bool v6 = to->sa_family == AF_INET6;
+    const Address own = Address::parse(v6 ? "::" : "0.0.0.0", PortDrawnByItself::drawn);
+    BOOST_REQUIRE(bind(fd, own.data(), own.size()) == 0);
+  }
+  return real(fd, to, size);
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// Comes before libc's.
+extern "C" int connect(int fd, const sockaddr* to, socklen_t size) {
+  return tcp::draw_and_connect(fd, to, size);
+}
+
+BOOST_AUTO_TEST_SUITE(tcp)
 
 // ---- Connecting ---------------------------------------------------------------------------------
 
@@ -88,6 +126,39 @@ WEFT_REAL_TIME_TEST_CASE(a_port_that_nobody_serves_refuses) {
   const std::string by_name = "localhost:" + std::to_string(dead.address().port());
   BOOST_TEST((error_of([&] { TcpStream::connect(by_name); }, by_name + " (tried ") ==
               std::errc::connection_refused));
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_connection_to_itself_is_refused_however_the_address_is_written) {
+  const PortDrawnByItself port;
+  const std::string number = ":" + std::to_string(port.number());
+  for (const char* host : {"127.0.0.1", "127.0.0.2", "0.0.0.0", "[::1]", "[::]",
+                           "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"}) {
+    const std::string name = host + number;
+    BOOST_TEST((error_of([&] { TcpStream::connect(name); }, "connect to " + name) ==
+                std::errc::connection_refused),
+               name);
+    BOOST_TEST((error_of([&] { TcpStream::connect(Address::parse(name)); }, name) ==
+                std::errc::connection_refused),
+               name);
+  }
+  for (const char* host : {"", "localhost"}) {
+    const std::string name = host + number;
+    BOOST_TEST((error_of([&] { TcpStream::connect(name); }, name + " (tried ") ==
+                std::errc::connection_refused),
+               name);
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(the_peer_is_the_address_that_was_reached) {
+  TcpListener listener(":0");
+  const std::string port = ":" + std::to_string(listener.local_address().port());
+  for (const auto& [asked, reached] :
+       {std::pair("", "[::1]"), std::pair("[::]", "[::1]"), std::pair("0.0.0.0", "127.0.0.1")}) {
+    const TcpStream client = TcpStream::connect(asked + port);
+    const TcpStream server = listener.accept();
+    BOOST_TEST(client.peer_address().to_string() == reached + port);
+    BOOST_TEST((client.peer_address() == server.local_address().unmapped()));
+  }
 }
 
 WEFT_REAL_TIME_TEST_CASE(an_unreachable_network_is_an_error) {

@@ -76,6 +76,7 @@ WEFT_SEAM(int, bind, (int fd, const sockaddr* address, socklen_t size), (fd, add
 WEFT_SEAM(int, epoll_create1, (int flags), (flags))
 WEFT_SEAM(int, fstat, (int fd, struct stat* info), (fd, info))
 WEFT_SEAM(int, fsync, (int fd), (fd))
+WEFT_SEAM(int, getpeername, (int fd, sockaddr* address, socklen_t* size), (fd, address, size))
 WEFT_SEAM(int, getsockname, (int fd, sockaddr* address, socklen_t* size), (fd, address, size))
 WEFT_SEAM(int, getsockopt, (int fd, int level, int name, void* value, socklen_t* size),
           (fd, level, name, value, size))

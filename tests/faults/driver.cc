@@ -68,6 +68,7 @@ constexpr Kind kKinds[] = {
     {"fcntl", "EMFILE", "sendfile"},
     {"fstat", "EIO", "size of|fstat", Notice::kMay},
     {"fsync", "EIO", "fsync"},
+    {"getpeername", "ENOTCONN"},
     {"getsockname", "ENOBUFS", "local_address|connect", Notice::kMay},
     {"getsockopt", "ENOBUFS", "connect"},
     {"listen", "EADDRINUSE", "listen"},

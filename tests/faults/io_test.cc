@@ -173,6 +173,7 @@ BOOST_AUTO_TEST_CASE(tcp_copes_or_names_the_call) {
   check_exchange(body);
   check_recovery("connect:EINTR", unnoticed(), body);
   // Whether a connection is one to itself is only looked at.
+  check_recovery("getpeername:ENOTCONN", unnoticed(), body);
   check_recovery("getsockname:ENOBUFS", may_throw("local_address"), body);
   check_recovery("getsockname:ENOBUFS", must_throw("local_address"),
                  in_run([] { weft::TcpListener("127.0.0.1:0").local_address(); }));
