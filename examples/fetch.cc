@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -64,6 +66,19 @@ std::uint64_t skip(weft::BufferedReader& reader, std::uint64_t size) {
   return done;
 }
 
+// A size as HTTP has it: digits alone, with nothing behind them but blanks and what `end` begins.
+std::uint64_t size_from(std::string_view text, int base, char end) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+  std::uint64_t size = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), size, base);
+  const std::string_view behind(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  const std::size_t next = behind.find_first_not_of(" \t");
+  if (error != std::errc() || (next != behind.npos && behind[next] != end)) {
+    throw std::runtime_error("the answer has a size that is no number");
+  }
+  return size;
+}
+
 // How many bytes the URL has to give. Throws if that does not succeed.
 std::uint64_t get(const Url& url) {
   weft::TcpStream stream = weft::TcpStream::connect(url.host);
@@ -79,12 +94,14 @@ std::uint64_t get(const Url& url) {
   std::uint64_t size = kToTheEnd;
   bool chunked = false;
   for (std::string line; reader.read_line(line) && !line.empty();) {
-    if (strncasecmp(line.c_str(), "Content-Length:", 15) == 0) size = std::stoull(line.substr(15));
+    if (strncasecmp(line.c_str(), "Content-Length:", 15) == 0) {
+      size = size_from(std::string_view(line).substr(15), 10, '\n');
+    }
     if (strcasecmp(line.c_str(), "Transfer-Encoding: chunked") == 0) chunked = true;
   }
   if (!chunked) return skip(reader, size);
   for (std::uint64_t all = 0;;) {
-    const std::uint64_t chunk = std::stoull(reader.read_line().value_or("nothing"), nullptr, 16);
+    const std::uint64_t chunk = size_from(reader.read_line().value_or(""), 16, ';');
     all += skip(reader, chunk);
     reader.read_line();
     if (chunk == 0) return all;

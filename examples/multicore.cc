@@ -10,10 +10,10 @@
 // asked is answered.
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <numeric>
 #include <optional>
@@ -271,9 +271,11 @@ Settings settings_from(int argc, char** argv) {
     return is;
   };
   if (is_next("--threads")) {
-    const int threads = next < argc ? std::atoi(argv[next++]) : 0;
-    if (threads < 1) throw std::invalid_argument("--threads takes a number");
-    settings.threads = static_cast<unsigned>(threads);
+    const std::string_view text = next < argc ? argv[next++] : "";
+    const char* const end = text.data() + text.size();
+    if (std::from_chars(text.data(), end, settings.threads).ptr != end || settings.threads < 1) {
+      throw std::invalid_argument("--threads takes a number");
+    }
   }
   settings.quick = is_next("--quick");
   if (is_next("serve")) settings.address = next < argc ? argv[next++] : "127.0.0.1:8080";

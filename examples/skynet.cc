@@ -19,10 +19,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -157,8 +158,9 @@ void print_table(long leaves, unsigned threads) {
 
 // A number of the command line.
 int number(const char* text, int most) {
-  const int number = std::atoi(text);
-  if (number < 1 || number > most) {
+  int number = 0;
+  const char* const end = text + std::strlen(text);
+  if (std::from_chars(text, end, number).ptr != end || number < 1 || number > most) {
     throw std::invalid_argument("usage: skynet [THREADS [LEVELS]], with 1 to " +
                                 std::to_string(kMaxLevels) + " levels");
   }

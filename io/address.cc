@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -15,7 +16,7 @@ namespace {
   fail(EINVAL, {"address \"", text, "\" ", why});
 }
 
-std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) {
+std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) noexcept {
   std::uint64_t value = 0;
   for (const char digit : text) {
     if (digit < '0' || digit > '9') return {};
@@ -40,10 +41,21 @@ std::optional<std::uint16_t> port_number(std::string_view text) {
   return static_cast<std::uint16_t>(*value);
 }
 
+bool is_plain(std::string_view text) noexcept {
+  return std::none_of(text.begin(), text.end(),
+                      [](unsigned char c) { return c <= ' ' || c == 0x7f; });
+}
+
+bool is_service(std::string_view text) noexcept {
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return port_number(text) || (is_plain(text) && std::any_of(text.begin(), text.end(), is_letter));
+}
+
 HostPort HostPort::split(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size()) fail_parse(text, "has no port");
-  if (text.find('\0') != std::string_view::npos) fail_parse(text, "has a zero in it");
+  if (!is_plain(text)) fail_parse(text, "has white space or a control character in it");
+  if (!is_service(text.substr(colon + 1))) fail_parse(text, "has a port that is none");
   std::string_view host = text.substr(0, colon);
   const bool bracketed = !host.empty() && host.front() == '[';
   if (bracketed) {

@@ -62,7 +62,8 @@ class Address {
   };
 };
 
-// "host:port" in its halves, the host without brackets and maybe empty: for names, too.
+// "host:port" in its halves, the host without brackets and maybe empty: for names, too. The port is
+// a service, see is_service(), and there is no white space or control character.
 // Throws std::system_error (invalid_argument), naming the text.
 struct HostPort {
   std::string host;
@@ -73,6 +74,13 @@ struct HostPort {
 
 // A decimal number up to 65535; nothing where the text is none.
 std::optional<std::uint16_t> port_number(std::string_view text);
+
+// True if there is no white space and no control character in it (ASCII).
+bool is_plain(std::string_view text) noexcept;
+
+// True for a port_number(), and for a text that may name a service, such as "http": it is plain and
+// has a letter. getaddrinfo() would take "\n80" and "65616" for port 80.
+bool is_service(std::string_view text) noexcept;
 
 }  // namespace weft
 

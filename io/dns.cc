@@ -89,13 +89,10 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   if (const auto port = port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
-  } else if (service == "*" || service.find_first_not_of("0123456789+- \t") == service.npos) {
-    fail_resolve({.code = EAI_SERVICE}, host, service);  // the system would take 65537 for 1
   }
+  if (!is_service(service)) fail_resolve({.code = EAI_SERVICE}, host, service);
   // The system would stop at a zero, and take * for this machine.
-  if (host == "*" || host.find('\0') != host.npos)
-    fail_resolve({.code = EAI_NONAME}, host, service);
-  if (service.find('\0') != service.npos) fail_resolve({.code = EAI_SERVICE}, host, service);
+  if (host == "*" || !is_plain(host)) fail_resolve({.code = EAI_NONAME}, host, service);
   Scheduler::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);

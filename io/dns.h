@@ -11,14 +11,16 @@
 namespace weft {
 
 // The addresses of a host, best first (RFC 6724), each with the service's port; never none.
-// `service` is a number or a name of /etc/services; an empty host is every address of this machine.
+// `service` is a number up to 65535 or a name of /etc/services, see is_service(); an empty host is
+// every address of this machine.
 //
 // Numbers are taken as they are, at once. Names are looked up by the system's getaddrinfo, on
 // threads that do nothing else, so that a slow name server holds up neither the calling fiber's
 // thread nor files. A cancellation point where it waits; a look-up that is given up is left to end
 // by itself.
 //
-// Throws std::system_error, naming both: with resolve_category() where the name is the matter.
+// Throws std::system_error, naming both: with resolve_category() where the name is the matter; also
+// for a text that cannot be one, which is not looked up.
 // Needs a fiber, unless both are numbers: throws std::logic_error.
 std::vector<Address> resolve(std::string_view host, std::string_view service);
 

@@ -81,6 +81,13 @@ BOOST_AUTO_TEST_CASE(a_malformed_text_is_refused_by_its_name) {
            "127.0.0.1:99999999999999999999",
            "127.0.0.1:0x50",
            "127.0.0.1:http",
+           "127.0.0.1:\n80",
+           "127.0.0.1:80\n",
+           "127.0.0.1:\v65616",
+           "127.0.0.1\n:80",
+           "[::1\t]:80",
+           "[fe80::1% 1]:80",
+           "[fe80::1%\n1]:80",
            "127.0.0.1:80:80",
            "127.0.0.1%lo:80",
            "127.0.0:80",
@@ -166,9 +173,10 @@ BOOST_AUTO_TEST_CASE(a_text_is_split_into_its_halves) {
            Case{"127.0.0.1:80", "127.0.0.1", "80"},
            Case{"[::1]:80", "::1", "80"},
            Case{"[fe80::1%eth0]:http", "fe80::1%eth0", "http"},
-           Case{"[a name]:x", "a name", "x"},
+           Case{"[a-name]:x", "a-name", "x"},
            Case{":80", "", "80"},
-           Case{"a.b.invalid:99999", "a.b.invalid", "99999"},
+           Case{"a.b.invalid:00080", "a.b.invalid", "00080"},
+           Case{"a.b.invalid:9p", "a.b.invalid", "9p"},
        }) {
     const HostPort parts = HostPort::split(c.text);
     BOOST_TEST(parts.host == c.host);
@@ -177,12 +185,26 @@ BOOST_AUTO_TEST_CASE(a_text_is_split_into_its_halves) {
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_split_is_refused_by_its_name) {
-  for (const char* text : {"", ":", "host", "host:", "a:b:c", "::1:80", "[::1]", "[::1]x:80",
-                           "[]:80", "[:80", "[::1:80"}) {
+  for (const char* text : {"",           ":",          "host",      "host:",       "a:b:c",
+                           "::1:80",     "[::1]",      "[::1]x:80", "[]:80",       "[:80",
+                           "[::1:80",    "host:65536", "host:-1",   "host:+80",    "host: 80",
+                           "host:\n80",  "host:80\v",  "host:*",    "host:http\n", "ho st:80",
+                           "host\x7f:80"}) {
     BOOST_TEST_CONTEXT(text) {
       BOOST_CHECK_EXCEPTION(HostPort::split(text), std::system_error, names(text));
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_service_is_a_port_or_a_name) {
+  for (const char* text : {"0", "80", "00080", "65535", "http", "9p", "z39.50", "a"}) {
+    BOOST_TEST(is_service(text), text);
+  }
+  for (const char* text : {"", "65536", "72816", "-1", "+80", " 80", "\n80", "80\r", "\v65616", "*",
+                           "8.0", "ht tp", "http\n", "\x7fhttp"}) {
+    BOOST_TEST(!is_service(text), text);
+  }
+  BOOST_TEST(!is_service("http\0"s));
 }
 
 // ---- The interface ------------------------------------------------------------------------------

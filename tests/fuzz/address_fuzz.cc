@@ -4,8 +4,10 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -42,16 +44,32 @@ std::optional<T> number_of(std::string_view text) {
   return number;
 }
 
-// host:port or [host]:port. Any colon may be the one between.
+// Of the names that getaddrinfo() would take for a number, none is a service.
+bool is_service(std::string_view text) {
+  if (number_of<std::uint16_t>(text)) return true;
+  const std::string name(text);
+  char* end = nullptr;
+  (void)std::strtoul(name.c_str(), &end, 10);
+  const bool other_number = end == name.c_str() + std::strlen(name.c_str());
+  require(!other_number || !weft::is_service(text), "what is no port is no service");
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+  });
+}
+
+// host:port or [host]:port, without white space. Any colon may be the one between.
 std::optional<HostPort> expected_halves(std::string_view text) {
   using namespace std::string_view_literals;
+  const bool plain =
+      std::none_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; });
+  if (!plain) return {};
   for (auto colon = text.find(':'); colon != text.npos; colon = text.find(':', colon + 1)) {
     std::string_view host = text.substr(0, colon);
     const std::string_view port = text.substr(colon + 1);
     const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
     if (bracketed) host = host.substr(1, host.size() - 2);
-    if (!port.empty() && port.find_first_of(":\0"sv) == port.npos &&
-        host.find_first_of(bracketed ? "[]\0"sv : "[]:\0"sv) == host.npos) {
+    if (port.find(':') == port.npos && is_service(port) &&
+        host.find_first_of(bracketed ? "[]"sv : "[]:"sv) == host.npos) {
       return HostPort{std::string(host), std::string(port)};
     }
   }
