@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "weft/io/buffer.h"
 #include "weft/io/fd.h"
@@ -29,6 +30,15 @@ class File {
  public:
   // Not open.
   File() = default;
+  File(const File&) = default;
+  File(File&&) = default;
+  File& operator=(const File&) = default;
+  File& operator=(File&& other) noexcept {
+    if (this == &other) return *this;  // or else its path would be lost
+    fd_ = std::move(other.fd_);
+    path_ = std::move(other.path_);
+    return *this;
+  }
 
   // Opens, with open(2)'s flags; O_CLOEXEC is always set. `mode` is for O_CREAT, less the umask.
   // Throws no_such_file_or_directory and so on; is_a_directory for a directory. Opening a fifo

@@ -19,6 +19,14 @@ class Listener {
   Listener() = default;
   // `fd` listens already. `name` is for messages.
   Listener(Fd fd, std::string name) : socket_(std::move(fd)), name_(std::move(name)) {}
+  Listener(Listener&&) = default;
+  Listener& operator=(Listener&& other) noexcept {
+    if (this == &other) return *this;  // or else its name would be lost
+    socket_ = std::move(other.socket_);
+    name_ = std::move(other.name_);
+    last_shortage_ = other.last_shortage_;
+    return *this;
+  }
 
   // The next connection, non-blocking, and its address as far as it fits `size`; -1 and an error.
   Fd accept(sockaddr* address, socklen_t size, std::error_code& error);

@@ -39,6 +39,7 @@ class BufferedReader {
         begin_(std::exchange(other.begin_, 0)),
         end_(std::exchange(other.end_, 0)) {}
   BufferedReader& operator=(BufferedReader&& other) noexcept {
+    if (this == &other) return *this;
     read_ = other.read_;
     stream_ = other.stream_;
     limit_ = other.limit_;

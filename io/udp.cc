@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "weft/io/error.h"
 #include "weft/io/inet_socket.h"
 
@@ -28,6 +30,14 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
     if (!everywhere || error.code() != std::errc::address_family_not_supported) throw;
     *this = UdpSocket(Address::parse("0.0.0.0", address.port()), options, false);
   }
+}
+
+UdpSocket& UdpSocket::operator=(UdpSocket&& other) noexcept {
+  if (this == &other) return *this;  // or else its name would be lost
+  socket_ = std::move(other.socket_);
+  name_ = std::move(other.name_);
+  v6_ = other.v6_;
+  return *this;
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {

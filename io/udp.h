@@ -37,6 +37,8 @@ class UdpSocket {
 
   // Not open.
   UdpSocket() = default;
+  UdpSocket(UdpSocket&&) = default;
+  UdpSocket& operator=(UdpSocket&& other) noexcept;
 
   // Bound to "127.0.0.1:53" or ":53" (every address of this machine, IPv4 and IPv6); port 0 lets
   // the kernel choose one. Numbers only. Needs no fiber.

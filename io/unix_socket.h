@@ -19,6 +19,13 @@ class UnixStream final : public StreamSocket {
  public:
   // Not connected.
   UnixStream() = default;
+  UnixStream(UnixStream&&) = default;
+  UnixStream& operator=(UnixStream&& other) noexcept {
+    if (this == &other) return *this;  // or else its name would be lost
+    StreamSocket::operator=(std::move(other));
+    name_ = std::move(other.name_);
+    return *this;
+  }
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
   // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
