@@ -17,4 +17,6 @@ int checked(int result, Words words) {
 
 std::string decimal(std::int64_t number) { return std::to_string(number); }
 
+std::string in_bytes(std::uint64_t size) { return std::to_string(size) + " bytes"; }
+
 }  // namespace weft

@@ -23,6 +23,9 @@ int checked(int result, Words words);
 // std::to_string(), which is inline, and large.
 std::string decimal(std::int64_t number);
 
+// "7 bytes".
+std::string in_bytes(std::uint64_t size);
+
 // Of a call's result, which is negative where it is an error.
 inline std::error_code error_of(long result) noexcept {
   return result < 0 ? std::error_code(static_cast<int>(-result), std::generic_category())

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <optional>
@@ -17,6 +18,9 @@ namespace {
 
 // read_all() of what has no size, such as a file of /proc, or grows meanwhile.
 constexpr std::size_t kLeastRoom = 16 * 1024;
+
+// Of what has a size, which need not be true: what is allocated before anything is read.
+constexpr std::size_t kMostAhead = 16 << 20;
 
 // Runs call() on a thread, anew where a signal interrupts it; throws what errno says if it returns
 // -1. Cancelled when it has begun, it still gives the result, which else would be lost, with what
@@ -105,28 +109,43 @@ std::size_t File::write(ConstBuffer buffer) {
 }
 
 std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
-  return write_fully("pwrite", *this, buffer, [&](int fd, ConstBuffer rest, std::size_t done) {
-    return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
-  });
+  return write_fully(
+      "pwrite", *this, buffer, [&](int fd, ConstBuffer rest, std::size_t done) -> ssize_t {
+        const int flags = fcntl(fd, F_GETFL);
+        if (flags < 0) return -1;
+        if (flags & O_APPEND) {
+          fail(EINVAL, {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
+        }
+        return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+      });
 }
 
-std::string File::read_all() {
+std::string File::read_all(std::size_t limit) {
   std::string content;
   std::size_t size = 0;
-  in_executor("read", *this, [&](int fd) {
+  std::size_t announced = 0;
+  in_executor("read", *this, [&](int fd) -> ssize_t {
     const off_t position = lseek(fd, 0, SEEK_CUR);
     const ssize_t all = size_of(fd);
-    std::size_t room = kLeastRoom;
-    // One more than there is, so that the end is found without growing.
-    if (position >= 0 && all > position) room = static_cast<std::size_t>(all - position) + 1;
-    content.resize(size + room);
-    for (;;) {
-      if (size == content.size()) content.resize(size + kLeastRoom);
+    if (position >= 0 && all > position) announced = static_cast<std::size_t>(all - position);
+    if (announced > limit) return 0;
+    while (size <= limit) {
+      if (size == content.size()) {
+        // One more than there is, so that the end is found without growing.
+        const std::size_t left = announced > size ? announced - size + 1 : kLeastRoom;
+        content.resize(size + std::min(left, std::max(size, kMostAhead)));
+      }
       const ssize_t count = ::read(fd, &content[size], content.size() - size);
       if (count <= 0) return count;
       size += static_cast<std::size_t>(count);
     }
+    return 0;
   });
+  if (announced > limit) {
+    fail(EFBIG,
+         {"read_all of ", path_, ": ", in_bytes(announced), ", more than ", in_bytes(limit)});
+  }
+  if (size > limit) fail(EFBIG, {"read_all of ", path_, ": more than ", in_bytes(limit)});
   content.resize(size);
   return content;
 }

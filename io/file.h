@@ -53,12 +53,15 @@ class File {
   // Writes everything at the file's position (at the end with O_APPEND); returns how much.
   std::size_t write(ConstBuffer buffer);
 
-  // Read and write at a place, without moving the file's position.
+  // Read and write at a place, without moving the file's position. pwrite() to a file with O_APPEND
+  // throws invalid_argument: Linux would append, whatever the place.
   std::size_t pread(MutableBuffer buffer, std::uint64_t offset);
   std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset);
 
-  // From the file's position to its end.
-  std::string read_all();
+  // From the file's position to its end. Throws file_too_large, naming path and sizes, if that is
+  // more than `limit` bytes: before anything is read if the file says so itself; else, such as of a
+  // pipe, what was read is lost. Memory grows with what is read, in steps that double.
+  std::string read_all(std::size_t limit = kReadLimit);
 
   // In bytes, as it is now.
   std::uint64_t size();

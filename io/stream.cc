@@ -11,12 +11,15 @@ namespace {
 
 constexpr std::size_t kFirstRoom = 4096;
 
+// What read_exactly() allocates for a size that is only announced.
+constexpr std::size_t kFirstPiece = 64 * 1024;
+
 [[noreturn]] void fail_too_long(const char* call, std::size_t limit) {
-  fail(EMSGSIZE, {call, " found no end within ", decimal(limit), " bytes"});
+  fail(EMSGSIZE, {call, " found no end within ", in_bytes(limit)});
 }
 
 [[noreturn]] void fail_ended(const char* call, std::size_t size) {
-  fail(ENODATA, {call, " came to the end after ", decimal(size), " bytes"});
+  fail(ENODATA, {call, " came to the end after ", in_bytes(size)});
 }
 
 }  // namespace
@@ -111,30 +114,50 @@ std::size_t BufferedReader::take(MutableBuffer buffer) noexcept {
 void BufferedReader::put_back(MutableBuffer taken) {
   if (taken.empty()) return;
   const auto* const data = reinterpret_cast<const char*>(taken.data());
-  buffer_.assign(data, data + taken.size());
+  std::vector<char> all(data, data + taken.size());
+  all.insert(all.end(), buffered().begin(), buffered().end());
+  buffer_ = std::move(all);
   begin_ = 0;
-  end_ = taken.size();
+  end_ = buffer_.size();
+}
+
+// Fills the buffer from `done` on, which counts, also where this throws.
+void BufferedReader::fill_up(MutableBuffer buffer, std::size_t& done) {
+  done += take(buffer.drop_front(done));
+  while (done < buffer.size()) {
+    // Large pieces are read to where they belong, small ones with what comes behind them.
+    const MutableBuffer rest = buffer.drop_front(done);
+    const std::size_t size = rest.size() >= kFirstRoom ? read_(stream_, rest) : fill();
+    if (size == 0) fail_ended("read_exactly", done);
+    done += rest.size() >= kFirstRoom ? size : take(rest);
+  }
 }
 
 void BufferedReader::read_exactly(MutableBuffer buffer) {
-  std::size_t done = take(buffer);
+  std::size_t done = 0;
   try {
-    while (done < buffer.size()) {
-      // Large pieces are read to where they belong, small ones with what comes behind them.
-      const MutableBuffer rest = buffer.drop_front(done);
-      const std::size_t size = rest.size() >= kFirstRoom ? read_(stream_, rest) : fill();
-      if (size == 0) fail_ended("read_exactly", done);
-      done += rest.size() >= kFirstRoom ? size : take(rest);
-    }
+    fill_up(buffer, done);
   } catch (...) {
     put_back({buffer.data(), done});
     throw;
   }
 }
 
-std::string BufferedReader::read_exactly(std::size_t size) {
-  std::string piece(size, '\0');
-  read_exactly(MutableBuffer(piece));
+std::string BufferedReader::read_exactly(std::size_t size, std::size_t limit) {
+  if (size > limit) {
+    fail(EMSGSIZE, {"read_exactly of ", in_bytes(size), ", more than ", in_bytes(limit)});
+  }
+  std::string piece;
+  std::size_t done = 0;
+  try {
+    while (done < size) {
+      piece.resize(done + std::min(size - done, std::max(done, kFirstPiece)));
+      fill_up(piece, done);
+    }
+  } catch (...) {
+    put_back({piece.data(), done});
+    throw;
+  }
   return piece;
 }
 
@@ -147,9 +170,10 @@ std::size_t BufferedReader::read_some(MutableBuffer buffer) {
   return take(buffer);
 }
 
-std::string BufferedReader::read_all() {
-  while (fill() > 0) {
-  }
+std::string BufferedReader::read_all(std::size_t limit) {
+  do {
+    if (buffered().size() > limit) fail_too_long("read_all", limit);
+  } while (fill() > 0);
   std::string all(buffered());
   drop(all.size());
   return all;

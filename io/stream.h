@@ -22,8 +22,8 @@ namespace weft {
 // Threads: one at a time. The stream must outlive it.
 class BufferedReader {
  public:
-  // `limit`: the longest line, or piece up to a delimiter, in bytes, not counting its end. Memory
-  // grows to twice that, or 4 KiB.
+  // `limit`: the longest line, or piece up to a delimiter, in bytes, not counting its end. For
+  // these memory grows to twice that, or 4 KiB.
   template <class Stream>
   explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
       : read_([](void* object, MutableBuffer buffer) {
@@ -61,16 +61,20 @@ class BufferedReader {
   std::optional<std::string> read_until(std::string_view delimiter);
   bool read_until(std::string_view delimiter, std::string& piece);
 
-  // So many bytes; the limit does not apply. Throws std::system_error (no_message_available) if the
-  // end comes first. The latter fills the buffer.
-  std::string read_exactly(std::size_t size);
+  // Exactly `size` bytes. A peer may have announced that size: memory grows with what has come, in
+  // steps that double, from 64 KiB at most. Throws std::system_error: message_size before anything
+  // is read if `size` is more than `limit`, which is this call's own; no_message_available if the
+  // end comes first.
+  std::string read_exactly(std::size_t size, std::size_t limit = kReadLimit);
+  // The same into a buffer, which it fills.
   void read_exactly(MutableBuffer buffer);
 
   // What there is, at least a byte; 0 at the end.
   std::size_t read_some(MutableBuffer buffer);
 
-  // All up to the end.
-  std::string read_all();
+  // All up to the end. Throws std::system_error (message_size) if that is more than `limit` bytes,
+  // which is this call's own. Memory grows to three times what has come.
+  std::string read_all(std::size_t limit = kReadLimit);
 
   // Whether nothing more comes: waits for the next byte or the end.
   bool at_end();
@@ -80,6 +84,7 @@ class BufferedReader {
 
  private:
   std::size_t fill();
+  void fill_up(MutableBuffer buffer, std::size_t& done);
   std::optional<std::size_t> find(std::string_view delimiter, std::size_t limit, const char* call);
   std::size_t take(MutableBuffer buffer) noexcept;
   void drop(std::size_t size) noexcept;

@@ -1,5 +1,6 @@
 #include "weft/io/file.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -60,7 +62,24 @@ std::string pattern(std::size_t size) {
   return bytes;
 }
 
+// What files claim to have beyond their size.
+std::atomic<off_t> added_to_sizes{0};
+
+int stat_and_add(int fd, struct stat* info) {
+  static auto* const real = reinterpret_cast<int (*)(int, struct stat*)>(dlsym(RTLD_NEXT, "fstat"));
+  const int result = real(fd, info);
+  if (result == 0) info->st_size += added_to_sizes;
+  return result;
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// Comes before libc's.
+extern "C" int fstat(int fd, struct stat* info) noexcept { return file::stat_and_add(fd, info); }
+
+BOOST_AUTO_TEST_SUITE(file)
 
 // ---- Opening ------------------------------------------------------------------------------------
 
@@ -249,6 +268,23 @@ WEFT_REAL_TIME_TEST_CASE(appending_writes_go_to_the_end) {
   BOOST_TEST(content_of(directory / "file") == "one two three");
 }
 
+// The kernel would append it, wherever it was to go.
+WEFT_REAL_TIME_TEST_CASE(a_file_that_is_appended_to_refuses_to_be_written_at_a_place) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "file";
+  File file = File::open(path, O_RDWR | O_CREAT | O_APPEND);
+  file.write("0123456789");
+  BOOST_CHECK_EXCEPTION(file.pwrite("ab", 1), std::system_error,
+                        is(std::errc::invalid_argument, "pwrite", path, "O_APPEND"));
+  BOOST_TEST(content_of(path) == "0123456789");
+  BOOST_TEST(pread(file, 2, 1) == "12");
+  // What holds is what the descriptor is now.
+  const int flags = fcntl(file.native_handle(), F_GETFL);
+  BOOST_REQUIRE(fcntl(file.native_handle(), F_SETFL, flags & ~O_APPEND) == 0);
+  BOOST_TEST(file.pwrite("ab", 1) == 2u);
+  BOOST_TEST(content_of(path) == "0ab3456789");
+}
+
 WEFT_REAL_TIME_TEST_CASE(appended_lines_of_many_fibers_are_not_mixed) {
   const TemporaryDirectory directory;
   File file = File::open(directory / "file", O_WRONLY | O_CREAT | O_APPEND);
@@ -279,6 +315,59 @@ WEFT_REAL_TIME_TEST_CASE(all_is_what_comes_from_the_position_to_the_end) {
     const std::string begin = read(other, size / 2);
     BOOST_TEST((begin + other.read_all() == bytes));
   }
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_file_of_more_than_the_limit_is_refused_before_it_is_read) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "file";
+  put(path, "12345");
+  File file = File::open(path, O_RDWR);
+  BOOST_CHECK_EXCEPTION(
+      file.read_all(4), std::system_error,
+      is(std::errc::file_too_large, "read_all", path, "5 bytes", "more than 4 bytes"));
+  BOOST_TEST(file.read_all(5) == "12345");  // from the position on
+  BOOST_TEST(file.read_all(0) == "");
+  // Sparse: it takes no room on the disk.
+  constexpr off_t kHuge = off_t{4} << 40;
+  BOOST_REQUIRE(ftruncate(file.native_handle(), kHuge) == 0);
+  BOOST_CHECK_EXCEPTION(file.read_all(), std::system_error,
+                        is(std::errc::file_too_large, path, std::to_string(kHuge - 5) + " bytes",
+                           "1073741824 bytes"));
+}
+
+WEFT_REAL_TIME_TEST_CASE(what_has_no_size_is_read_up_to_the_limit) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "fifo";
+  BOOST_REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  const std::string bytes = pattern(300'000);
+  for (const std::size_t limit : {300'000, 299'999, 16'384, 1, 0}) {
+    auto all = spawn([&] { return File::open(path).read_all(limit); });
+    try {
+      File::open(path, O_WRONLY).write(bytes);
+    } catch (const std::system_error& error) {  // of a pipe that the reader has closed
+      BOOST_TEST((error.code() == std::errc::broken_pipe));
+    }
+    if (limit == bytes.size()) {
+      BOOST_TEST((all.get() == bytes));
+    } else {
+      BOOST_CHECK_EXCEPTION(all.get(), std::system_error,
+                            is(std::errc::file_too_large, "read_all", path,
+                               "more than " + std::to_string(limit) + " bytes"));
+    }
+  }
+  BOOST_CHECK_THROW(File::open("/dev/zero").read_all(1'000'000), std::system_error);
+}
+
+WEFT_REAL_TIME_TEST_CASE(memory_grows_with_what_is_read_and_not_with_the_size) {
+  const TemporaryDirectory directory;
+  put(directory / "file", "12345");
+  File file = File::open(directory / "file");
+  added_to_sizes = off_t{1} << 50;  // there is no machine with so much memory
+  BOOST_TEST(file.read_all(std::numeric_limits<std::size_t>::max()) == "12345");
+  added_to_sizes = 0;
+  const std::string bytes = pattern(40'000'000);
+  put(directory / "large", bytes);
+  BOOST_TEST((File::open(directory / "large").read_all() == bytes));
 }
 
 WEFT_REAL_TIME_TEST_CASE(all_of_what_has_no_size_is_read) {

@@ -321,6 +321,59 @@ BOOST_AUTO_TEST_CASE(too_few_bytes_are_an_error_that_loses_nothing) {
   }
 }
 
+// A peer may announce any size. What is asked of the stream shows how much memory there is.
+BOOST_AUTO_TEST_CASE(memory_grows_with_what_comes_and_not_with_what_was_announced) {
+  for (const std::size_t size : {std::size_t{1} << 20, std::size_t{1} << 30}) {
+    Chunks stream("ab");
+    BufferedReader reader(stream);
+    BOOST_CHECK_EXCEPTION(reader.read_exactly(size), std::system_error,
+                          is(std::errc::no_message_available, "read_exactly", "2 bytes"));
+    BOOST_TEST(stream.most_room <= 64 * 1024u);
+    BOOST_TEST(reader.buffered() == "ab");
+  }
+  const std::string text(1'000'000, 'x');
+  Chunks stream(text, 10'000);
+  BufferedReader reader(stream);
+  BOOST_CHECK_THROW(reader.read_exactly(std::size_t{1} << 30), std::system_error);
+  BOOST_TEST(stream.most_room <= 2 * text.size());
+  BOOST_TEST((reader.read_exactly(text.size()) == text));
+}
+
+BOOST_AUTO_TEST_CASE(more_bytes_than_the_limit_are_refused_before_any_is_read) {
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  Chunks stream("12345");
+  BufferedReader reader(stream);
+  BOOST_CHECK_EXCEPTION(reader.read_exactly(6, 5), std::system_error,
+                        is(std::errc::message_size, "read_exactly", "6 bytes", "5 bytes"));
+  BOOST_CHECK_EXCEPTION(reader.read_exactly((std::size_t{1} << 30) + 1), std::system_error,
+                        is(std::errc::message_size, "1073741825 bytes", "1073741824 bytes"));
+  BOOST_CHECK_EXCEPTION(reader.read_exactly(kMost), std::system_error,
+                        is(std::errc::message_size, std::to_string(kMost)));
+  BOOST_TEST(stream.calls == 0);
+  BOOST_CHECK_EXCEPTION(reader.read_exactly(kMost, kMost), std::system_error,
+                        is(std::errc::no_message_available, "5 bytes"));
+  BOOST_TEST(reader.read_exactly(5, 5) == "12345");
+  BOOST_TEST(reader.read_exactly(0, 0) == "");
+}
+
+BOOST_AUTO_TEST_CASE(all_that_is_more_than_the_limit_is_an_error_that_loses_nothing) {
+  for (const std::size_t size : {0, 1, 4095, 4096, 4097, 20'000}) {
+    const std::string text(size, 'x');
+    for_all_chunks(text, [&](BufferedReader& reader) {
+      for (int i = 0; i < 2 && size > 0; ++i) {
+        BOOST_CHECK_EXCEPTION(
+            reader.read_all(size - 1), std::system_error,
+            is(std::errc::message_size, "read_all", std::to_string(size - 1) + " bytes"));
+      }
+      BOOST_TEST((reader.read_all(size) == text));
+    });
+  }
+  Chunks endless(std::string(10'000'000, 'x'), 100'000);
+  BufferedReader reader(endless);
+  BOOST_CHECK_THROW(reader.read_all(100'000), std::system_error);
+  BOOST_TEST(reader.buffered().size() <= 300'000u);
+}
+
 BOOST_AUTO_TEST_CASE(what_there_is_comes_at_once) {
   Chunks stream("1234567890", 4);
   BufferedReader reader(stream);
