@@ -130,6 +130,8 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
 }
 
 void StreamSocket::shutdown_write() {
+  // What the other call has not written yet would be missing, behind an end that looks like one.
+  if (busy_[static_cast<unsigned>(Direction::kWrite)]) fail_with(kBusy, "shutdown_write of");
   if (shutdown(socket_.fd(), SHUT_WR) == 0) return;
   // A peer that is gone need not be told.
   if (errno != ENOTCONN) fail_with(-errno, "shutdown_write of");

@@ -107,7 +107,9 @@ class StreamSocket {
   // descriptor of the socket, which close() does not end before the thread is done.
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count);
 
-  // Tells the peer that nothing more will be written: its reads end. Does not wait.
+  // Tells the peer that nothing more will be written: its reads end. Does not wait. Throws
+  // device_or_resource_busy while another fiber is in a call that writes: the peer would take what
+  // that has written for all. Cancel that fiber first, or close().
   void shutdown_write();
 
   // Wakes whoever waits in a call, with operation_canceled, and closes. No effect twice. What was

@@ -267,6 +267,20 @@ WEFT_REAL_TIME_TEST_CASE(a_second_fiber_that_writes_is_told_so_and_mixes_nothing
   BOOST_TEST((got == text));
 }
 
+WEFT_REAL_TIME_TEST_CASE(the_end_is_not_written_while_another_fiber_writes) {
+  TcpPair pair;
+  shrink_buffers(pair);
+  const std::string text = pattern(1'000'000);
+  auto writer = spawn([&] { return pair.client.write_all(text); });
+  wait_until_blocked(writer, "write_some");
+  BOOST_TEST((error_of([&] { pair.client.shutdown_write(); }, "another fiber") ==
+              std::errc::device_or_resource_busy));
+  auto reader = spawn([&] { return BufferedReader(pair.server).read_all(); });
+  BOOST_TEST(writer.get() == text.size());
+  pair.client.shutdown_write();
+  BOOST_TEST((reader.get() == text));
+}
+
 // ---- Fairness and cancellation ------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(a_connection_that_never_waits_lets_others_run) {
