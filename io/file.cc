@@ -22,40 +22,53 @@ constexpr std::size_t kLeastRoom = 16 * 1024;
 // Of what has a size, which need not be true: what is allocated before anything is read.
 constexpr std::size_t kMostAhead = 16 << 20;
 
-// Runs call() on a thread, anew where a signal interrupts it; throws what errno says if it returns
-// -1. Cancelled when it has begun, it still gives the result, which else would be lost, with what
-// was opened or read: the next wait throws.
-std::uint64_t in_executor(const char* what, std::string_view path,
-                          const std::function<ssize_t()>& call) {
-  std::optional<ssize_t> result;
-  int reason = 0;
+// What a system call returned, and errno where that is -1.
+struct Result {
+  ssize_t value = -1;
+  int error = 0;
+};
+
+// Runs call() on a thread, anew where a signal interrupts it. Cancelled when it has begun, it still
+// gives the result, which else would be lost, with what was opened or read: the next wait throws.
+Result attempt(const std::function<ssize_t()>& call) {
+  std::optional<Result> result;
   try {
     run_in_executor([&] {
+      ssize_t value = -1;
       do {
-        result = call();
-        reason = errno;
-      } while (*result < 0 && reason == EINTR);
+        value = call();
+      } while (value < 0 && errno == EINTR);
+      result = {value, errno};
     });
   } catch (const Cancelled&) {
     if (!result) throw;
   }
-  if (*result < 0) fail(reason, {what, " ", path});
-  return static_cast<std::uint64_t>(*result);
+  return *result;
 }
 
 // The same with the file's descriptor.
+Result attempt(const File& file, const std::function<ssize_t(int fd)>& call) {
+  const std::shared_ptr<const Fd> fd = file.descriptor();
+  if (!fd) return {-1, EBADF};
+  return attempt([&] { return call(fd->get()); });
+}
+
+// Throws where that failed.
+std::uint64_t value_or_fail(Result result, const char* what, std::string_view path) {
+  if (result.value < 0) fail(result.error, {what, " ", path});
+  return static_cast<std::uint64_t>(result.value);
+}
+
 std::uint64_t in_executor(const char* what, const File& file,
                           const std::function<ssize_t(int fd)>& call) {
-  const std::shared_ptr<const Fd> fd = file.descriptor();
-  if (!fd) fail(EBADF, {what, " ", file.path()});
-  return in_executor(what, file.path(), [&] { return call(fd->get()); });
+  return value_or_fail(attempt(file, call), what, file.path());
 }
 
 // Writes everything: write(descriptor, what is left, how much is done) as often as it takes.
-std::size_t write_fully(const char* what, const File& file, ConstBuffer buffer,
+std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& error,
                         const std::function<ssize_t(int, ConstBuffer, std::size_t)>& write) {
   std::size_t done = 0;
-  in_executor(what, file, [&](int fd) -> ssize_t {
+  const Result result = attempt(file, [&](int fd) -> ssize_t {
     while (done < buffer.size()) {
       const ssize_t size = write(fd, buffer.drop_front(done), done);
       if (size == 0) errno = EIO;  // or else this would go on for ever
@@ -64,7 +77,13 @@ std::size_t write_fully(const char* what, const File& file, ConstBuffer buffer,
     }
     return 0;
   });
+  error = result.value < 0 ? error_of(-result.error) : std::error_code();
   return done;
+}
+
+bool is_appended_to(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && flags & O_APPEND;
 }
 
 ssize_t size_of(int fd) {
@@ -80,15 +99,15 @@ File::File(Fd fd, std::string_view path)
 File File::open(std::string_view path, int flags, unsigned mode) {
   if (path.find('\0') != std::string_view::npos) fail(EINVAL, {"open ", path});
   const std::string name(path);
-  Fd fd(static_cast<int>(in_executor("open", path, [&]() -> ssize_t {
+  const Result result = attempt([&]() -> ssize_t {
     const int opened = ::open(name.c_str(), flags | O_CLOEXEC, mode);
     struct stat info {};
     if (opened < 0 || fstat(opened, &info) != 0 || !S_ISDIR(info.st_mode)) return opened;
     ::close(opened);
     errno = EISDIR;
     return -1;
-  })));
-  return File(std::move(fd), path);
+  });
+  return File(Fd(static_cast<int>(value_or_fail(result, "open", path))), path);
 }
 
 std::size_t File::read(MutableBuffer buffer) {
@@ -102,22 +121,38 @@ std::size_t File::pread(MutableBuffer buffer, std::uint64_t offset) {
   });
 }
 
-std::size_t File::write(ConstBuffer buffer) {
-  return write_fully("write", *this, buffer, [](int fd, ConstBuffer rest, std::size_t) {
+std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
+  return write_fully(*this, buffer, error, [](int fd, ConstBuffer rest, std::size_t) {
     return ::write(fd, rest.data(), rest.size());
   });
 }
 
-std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
+std::size_t File::write(ConstBuffer buffer) {
+  std::error_code error;
+  const std::size_t size = write(buffer, error);
+  if (error) fail(error, {"write ", path_});
+  return size;
+}
+
+std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error) {
   return write_fully(
-      "pwrite", *this, buffer, [&](int fd, ConstBuffer rest, std::size_t done) -> ssize_t {
-        const int flags = fcntl(fd, F_GETFL);
-        if (flags < 0) return -1;
-        if (flags & O_APPEND) {
-          fail(EINVAL, {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
+      *this, buffer, error, [&](int fd, ConstBuffer rest, std::size_t done) -> ssize_t {
+        if (done == 0 && is_appended_to(fd)) {
+          errno = EINVAL;
+          return -1;
         }
         return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
       });
+}
+
+std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
+  std::error_code error;
+  const std::size_t size = pwrite(buffer, offset, error);
+  if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
+    fail(error, {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
+  }
+  if (error) fail(error, {"pwrite ", path_});
+  return size;
 }
 
 std::string File::read_all(std::size_t limit) {

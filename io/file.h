@@ -50,13 +50,16 @@ class File {
   // The same under the name that streams have, for BufferedReader.
   std::size_t read_some(MutableBuffer buffer) { return read(buffer); }
 
-  // Writes everything at the file's position (at the end with O_APPEND); returns how much.
+  // Writes everything at the file's position (at the end with O_APPEND); returns how much. With an
+  // error code that is less if it fails: what was written before, such as until the disk was full.
   std::size_t write(ConstBuffer buffer);
+  std::size_t write(ConstBuffer buffer, std::error_code& error);
 
   // Read and write at a place, without moving the file's position. pwrite() to a file with O_APPEND
-  // throws invalid_argument: Linux would append, whatever the place.
+  // fails with invalid_argument: Linux would append, whatever the place.
   std::size_t pread(MutableBuffer buffer, std::uint64_t offset);
   std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset);
+  std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error);
 
   // From the file's position to its end. Throws file_too_large, naming path and sizes, if that is
   // more than `limit` bytes: before anything is read if the file says so itself; else, such as of a

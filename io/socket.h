@@ -75,6 +75,9 @@ class Socket {
   // Throws std::logic_error outside fibers.
   int wait(Direction direction, TimePoint deadline, const char* what);
 
+  // The next call is one that lets others run, and looks for a cancellation.
+  void look_next_time() noexcept { streak_ = kLongestStreak; }
+
   // Does ahead what the first wait would do and may fail at: 0 or a negative error.
   // REQUIRES: the thread runs a reactor, and nobody has waited yet.
   int prepare(Direction direction);

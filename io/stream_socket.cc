@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
+#include "weft/fiber/cancel.h"
 #include "weft/io/error.h"
 #include "weft/io/file.h"
 #include "weft/sync/thread_pool.h"
@@ -46,11 +48,18 @@ template <class Once>
   busy = true;
   const Turn turn{busy};
   std::size_t done = 0;
-  while (done < total) {
-    const ssize_t size = once(done);
-    if (size <= 0) return {done, static_cast<int>(size)};
-    done += static_cast<std::size_t>(size);
-    if (extent == Extent::kSome) break;
+  try {
+    while (done < total) {
+      const ssize_t size = once(done);
+      if (size <= 0) return {done, static_cast<int>(size)};
+      done += static_cast<std::size_t>(size);
+      if (extent == Extent::kSome) break;
+    }
+  } catch (const Cancelled&) {
+    if (done == 0 || extent != Extent::kAllCounted) throw;
+    // A loop that ignores the error is not to go on for as long as its peer does.
+    socket_.look_next_time();
+    return {done, -ECANCELED};
   }
   return {done, 0};
 }
@@ -62,7 +71,7 @@ StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) 
         Direction::kRead, "read_some",
         [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
         drained_by_short_reads_ ? rest.size() : 0);
-    return size == 0 && extent == Extent::kAll ? kEnded : size;
+    return size == 0 && extent != Extent::kSome ? kEnded : size;
   });
 }
 
@@ -103,30 +112,45 @@ ssize_t StreamSocket::send_once(const Parts& parts) {
 }
 
 std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count) {
+  if (is_open() && !file.is_open()) fail(EBADF, {"sendfile of ", file.path()});
+  return size_or_fail(transfer_file(file, offset, count, Extent::kAll), "sendfile to");
+}
+
+StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t offset,
+                                                 std::uint64_t count, Extent extent) {
   // While a thread sends from it, the number of a descriptor that another fiber closes must not
   // become another's.
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
-  if (own.get() < 0) fail_with(-errno, "sendfile to");
+  if (own.get() < 0) return {0, -errno};
   const std::shared_ptr<const Fd> source = file.descriptor();
-  if (!source) fail(EBADF, {"sendfile of ", file.path()});
+  if (!source) return {0, -EBADF};
+  bool cancelled = false;
   const auto send_chunk = [&](std::size_t done) -> ssize_t {
     if (!socket_.is_open()) return -ECANCELED;
     return socket_.attempt(Direction::kWrite, "sendfile", [&] {
-      // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
-      const auto [sent, reason] = run_in_executor([&] {
-        auto position = static_cast<off_t>(offset + done);
-        const ssize_t size =
-            ::sendfile(own.get(), source->get(), &position, std::min(count - done, kSendfileChunk));
-        return std::pair(size, errno);
-      });
+      if (cancelled) throw_cancelled();
+      std::optional<ssize_t> sent;
+      int reason = 0;
+      try {
+        // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
+        run_in_executor([&] {
+          auto position = static_cast<off_t>(offset + done);
+          sent = ::sendfile(own.get(), source->get(), &position,
+                            std::min(count - done, kSendfileChunk));
+          reason = errno;
+        });
+      } catch (const Cancelled&) {
+        if (!sent) throw;
+        cancelled = true;  // but what the thread has sent counts
+      }
       errno = reason;
       // It is some time ago that there was no room: the event that tells of it may have come since.
       pollfd now{socket_.fd(), POLLOUT, 0};
-      if (sent < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
-      return sent;
+      if (*sent < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
+      return *sent;
     });
   };
-  return size_or_fail(transfer(Direction::kWrite, count, Extent::kAll, send_chunk), "sendfile to");
+  return transfer(Direction::kWrite, count, extent, send_chunk);
 }
 
 void StreamSocket::shutdown_write() {

@@ -24,14 +24,32 @@ class File;
 // A connection: what TcpStream and UnixStream have in common.
 //
 // Each call blocks the calling fiber, and is a cancellation point where it waits, and at least
-// every 32nd time where it does not, when it lets other fibers run. Cancelled, it has transferred
-// what it had transferred: a read_some() or write_some() nothing, the others maybe a part.
+// every 32nd time where it does not, when it lets other fibers run.
 //
 // Errors: std::system_error, naming call and peer; the overloads with an error code report there
 // what the others throw. A peer that is gone is an error (broken_pipe, connection_reset), never
 // SIGPIPE. close() in another fiber makes a call that waits fail with operation_canceled; after it
 // calls fail with bad_file_descriptor. A second fiber that reads while one reads, or writes while
 // one writes, gets device_or_resource_busy: nothing is mixed.
+//
+// What was transferred before a call failed: with an error code, read_exactly(), write_all() and
+// sendfile() return it beside the error. That includes a cancellation: if it comes when a part has
+// been transferred, these overloads return its size with operation_canceled, and do not throw
+// Cancelled. The next call on the stream does, as the next wait of any kind does. If nothing has
+// been transferred, as always in read_some() and write_some(), Cancelled is thrown. Without an
+// error code it is thrown in either case, and how much was transferred is not known.
+//
+//   std::error_code error;
+//   std::size_t written = 0;
+//   try {
+//     weft::with_timeout(5s, [&] { written = stream.write_all(text, error); });
+//   } catch (const weft::TimeoutError&) {  // nothing was written
+//   }
+//   if (error == std::errc::operation_canceled) go_on_later(text.substr(written));
+//
+// A function that ends with such a call, and without a further wait, ends normally, so that
+// with_timeout() returns, though the time is over: look at the error. (close() in another fiber has
+// the same code; is_open() tells them apart.)
 //
 // It models Boost.Asio's SyncReadStream and SyncWriteStream, so that Boost.Beast can drive it.
 //
@@ -60,12 +78,12 @@ class StreamSocket {
   }
 
   // Fills the buffer. Fails with no_message_available if the end comes first; returns what was
-  // read.
+  // read, which is less only if it fails.
   std::size_t read_exactly(MutableBuffer buffer) {
     return size_or_fail(receive(buffer, Extent::kAll), "read from");
   }
   std::size_t read_exactly(MutableBuffer buffer, std::error_code& error) {
-    return report(receive(buffer, Extent::kAll), error);
+    return report(receive(buffer, Extent::kAllCounted), error);
   }
 
   // Writes at least a byte; returns how many.
@@ -88,13 +106,13 @@ class StreamSocket {
     return size_or_fail(send(buffer, Extent::kAll), "write to");
   }
   std::size_t write_all(ConstBuffer buffer, std::error_code& error) {
-    return report(send(buffer, Extent::kAll), error);
+    return report(send(buffer, Extent::kAllCounted), error);
   }
   std::size_t write_all(std::span<const ConstBuffer> buffers) {
     return size_or_fail(send(buffers, Extent::kAll), "write to");
   }
   std::size_t write_all(std::span<const ConstBuffer> buffers, std::error_code& error) {
-    return report(send(buffers, Extent::kAll), error);
+    return report(send(buffers, Extent::kAllCounted), error);
   }
   // write_all({head, body})
   std::size_t write_all(std::initializer_list<ConstBuffer> buffers) {
@@ -102,10 +120,15 @@ class StreamSocket {
   }
 
   // Writes `count` bytes of a file, beginning at `offset`, without copying them through the
-  // process; returns how many, which is less only if the file ends first. The disk is read on a
-  // thread of the executor, so that it does not hold up others. Meanwhile there is a second
-  // descriptor of the socket, which close() does not end before the thread is done.
+  // process; returns how many, which is less only if the file ends first, or it fails. The disk is
+  // read on a thread of the executor, so that it does not hold up others. Meanwhile there is a
+  // second descriptor of the socket, which close() does not end before the thread is done. What a
+  // thread has begun to send is waited for, at most 1 MiB, also by a call that is cancelled.
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count);
+  std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count,
+                         std::error_code& error) {
+    return report(transfer_file(file, offset, count, Extent::kAllCounted), error);
+  }
 
   // Tells the peer that nothing more will be written: its reads end. Does not wait. Throws
   // device_or_resource_busy while another fiber is in a call that writes: the peer would take what
@@ -147,7 +170,8 @@ class StreamSocket {
   Socket socket_;
 
  private:
-  enum class Extent : bool { kSome, kAll };
+  // kAllCounted: a cancellation that comes when a part has been transferred is an error.
+  enum class Extent : unsigned char { kSome, kAll, kAllCounted };
 
   // What a call has transferred, and 0 or the error that ended it, which is negative.
   struct Result {
@@ -163,6 +187,7 @@ class StreamSocket {
   Result send(std::span<const ConstBuffer> buffers, Extent extent);
   Result send(const Parts& parts);
   ssize_t send_once(const Parts& parts);
+  Result transfer_file(const File& file, std::uint64_t offset, std::uint64_t count, Extent extent);
 
   // How the public calls tell it.
   std::size_t size_or_fail(Result result, const char* call) const {

@@ -56,7 +56,6 @@ BOOST_AUTO_TEST_CASE(a_file_names_the_call_that_failed) {
   }
   check_recovery("write:ENOSPC", must_throw("weft: write " + path), body);
   check_recovery("pwrite:EIO", must_throw("weft: pwrite " + path), body);
-  check_recovery("fcntl:EBADF", must_throw("weft: pwrite " + path), body);  // is it appended to?
   check_recovery("pread:EIO", must_throw("weft: pread " + path), body);
   check_recovery("read:EIO", must_throw("weft: read " + path), body);
   check_recovery("fsync:EIO", must_throw("weft: fsync " + path), body);
