@@ -55,6 +55,12 @@ Fiber& Scheduler::require_fiber(const char* caller) {
   return *fiber;
 }
 
+void Scheduler::require_this_process() const {
+  if (!is_of_this_process()) {
+    throw_logic_error("weft: the runtime was made before fork(); make one in the child");
+  }
+}
+
 void Scheduler::set_exception_handler(ExceptionHandler handler) {
   handler_ = handler ? std::make_shared<const ExceptionHandler>(std::move(handler)) : nullptr;
 }
@@ -99,6 +105,7 @@ void Scheduler::tell_of_further(const Fiber& fiber, std::exception_ptr exception
 Fiber& Scheduler::reserve(const SpawnOptions& options, Layout) {
   Scheduler* const here = current_scheduler;
   if (options.on && options.on != here) [[unlikely]] {
+    options.on->require_this_process();
     Fiber& visitor = options.on->fibers_.take_elsewhere(options.stack_size);
     // Relaxed: only the number matters.
     visitor.id = ids_taken.fetch_add(1, std::memory_order_relaxed) + 1;

@@ -20,6 +20,7 @@
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/parker.h"
 #include "weft/fiber/port.h"
+#include "weft/fiber/process.h"
 #include "weft/fiber/stack.h"
 #include "weft/fiber/timer_queue.h"
 #include "weft/fiber/turn.h"
@@ -172,6 +173,16 @@ class Scheduler {
   // What run_in_executor() uses here, and who owns this. Only kept: fiber/ does not know them.
   ThreadPool* default_pool() const noexcept { return default_pool_; }
   Runtime* runtime() const noexcept { return runtime_; }
+  // False in a child of the process that made this: no thread runs it there, and none may.
+  bool is_of_this_process() const noexcept { return process_.is_this(); }
+  // Throws std::logic_error if that is false.
+  void require_this_process() const;
+  // True in a child of the process in which the fiber was started and has not ended: it never will.
+  static bool left_behind(const Fiber& fiber) noexcept {
+    // Relaxed: as in of().
+    const Scheduler* const home = fiber.home.load(std::memory_order_relaxed);
+    return home && !home->is_of_this_process() && !fiber.done();
+  }
   // Before it runs.
   void set_first(Scheduler& first) noexcept { first_ = &first; }
   void set_runtime(Runtime& runtime, ThreadPool& pool) noexcept {
@@ -352,6 +363,7 @@ class Scheduler {
   ThreadPool* default_pool_ = nullptr;
   Runtime* runtime_ = nullptr;
   Scheduler* first_ = this;
+  const HomeProcess process_;
   Fiber loop_;  // the loop's own context, on the thread's stack
 
   IntrusiveList<PendingCall, PendingCall> calls_;     // those that wait for a time or a future

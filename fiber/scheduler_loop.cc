@@ -59,6 +59,7 @@ void Scheduler::attach() {
   if (current_scheduler) {
     throw_logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
+  require_this_process();
   current_scheduler = this;
   expect_caller();
   current_ = nullptr;

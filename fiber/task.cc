@@ -10,6 +10,16 @@ bool TaskBase::wait_for(Duration time) {
   return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
 }
 
+// Throws where a task that is not of the scheduler that runs here will never end.
+[[gnu::cold]] void TaskBase::check_elsewhere(Fiber& target) {
+  if (Scheduler::left_behind(target)) {
+    throw_logic_error("weft::Task: it was started before fork(), and runs in the parent only");
+  }
+  if (!Scheduler::current_or_null() && left_to_caller(target, false)) {
+    throw_logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
+  }
+}
+
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (target.done()) {
     Scheduler::count_wait();
@@ -18,8 +28,9 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (&target == Scheduler::current_fiber()) {
     throw_logic_error("weft::Task: a task cannot wait for itself");
   }
-  if (!Scheduler::current_or_null() && left_to_caller(target, false)) {
-    throw_logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
+  // Relaxed: see of().
+  if (target.home.load(std::memory_order_relaxed) != Scheduler::current_or_null()) [[unlikely]] {
+    check_elsewhere(target);
   }
   return target.completion.wait(deadline, "Task::wait");
 }
@@ -56,6 +67,7 @@ void TaskBase::join() {
 void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
   if (fiber_ == Scheduler::current_fiber()) return;
+  if (Scheduler::left_behind(*fiber_)) return;
   fiber_->cancel();
   if (!Scheduler::current_or_null()) {
     if (Scheduler* left = left_to_caller(*fiber_, true)) {

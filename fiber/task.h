@@ -84,6 +84,7 @@ class TaskBase {
  private:
   [[noreturn]] static void fail_no_task();
 
+  static void check_elsewhere(Fiber& target);
   static bool wait_until_end(Fiber& target, TimePoint deadline);
   static Scheduler* left_to_caller(Fiber& target, bool with_others) noexcept;
   void close() noexcept {
@@ -111,7 +112,8 @@ class TaskBase {
 // itself, and a wait for a task of this thread's scheduler outside of its run(), where nobody would
 // run it. (For a task of another scheduler of the runtime such a wait is in order, as long as the
 // task needs nothing of this one, nor virtual time, which stands still.) A handle that is destroyed
-// there runs this thread's scheduler until the task has ended.
+// there runs this thread's scheduler until the task has ended. In a child process a wait for a task
+// that was started before the fork is an error, too; destroying the handle there does not wait.
 template <class T>
 class [[nodiscard]] Task : public TaskBase {
  public:

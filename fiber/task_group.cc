@@ -44,6 +44,7 @@ TaskGroup::~TaskGroup() {
   {
     WaitQueue::Lock lock(joiners_);
     if (children_.empty() && !failure_) return;
+    if (left_behind(lock)) return;
   }
   cancel();
   std::exception_ptr failure;
@@ -52,6 +53,11 @@ TaskGroup::~TaskGroup() {
     failure = wait_for_children();
   }
   if (failure) Scheduler::handle_exception_here(std::move(failure));
+}
+
+// Whether the children run in the parent of this process, if anywhere.
+bool TaskGroup::left_behind(const WaitQueue::Lock&) const noexcept {
+  return !children_.empty() && Scheduler::left_behind(*children_.front());
 }
 
 void TaskGroup::check_no_child(const char* sentence) const {
@@ -117,6 +123,10 @@ std::exception_ptr TaskGroup::wait_for_children() {
       if (body_ && failure_) return failure_;  // the end of the body tells it, whatever comes now
       state_ = failures_.empty() ? State::kOpen : State::kJoined;
       return std::exchange(failure_, nullptr);  // others may start more from here on
+    }
+    if (left_behind(lock)) [[unlikely]] {
+      lock.unlock();
+      throw_logic_error("weft::TaskGroup: its children were started before fork()");
     }
     joiners_.wait(lock, kForever, "TaskGroup::join");
   }

@@ -95,6 +95,7 @@ class TaskGroup {
   void close_and_cancel() noexcept;
   static Failures place_for(const std::exception_ptr& failure) noexcept;
   Fiber* note(std::exception_ptr failure, Failures& place) noexcept;
+  bool left_behind(const WaitQueue::Lock&) const noexcept;
   std::exception_ptr wait_for_children();
   void finish(std::exception_ptr unwinding);
   void run_body(void (*call)(void* body), void* body);

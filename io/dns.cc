@@ -12,6 +12,7 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/future.h"
+#include "weft/fiber/process.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/io/error.h"
 #include "weft/sync/thread_pool.h"
@@ -26,11 +27,27 @@ class ResolveCategory final : public std::error_category {
   std::string message(int code) const override { return gai_strerror(code); }
 };
 
-// The lane. It is never destroyed: a name server that does not answer may keep a thread for half a
-// minute, and nothing that it still does concerns anybody.
+// The threads that look up names. It is never destroyed: a name server that does not answer may
+// keep a thread for half a minute, and nothing that it still does concerns anybody.
+struct Lane {
+  const HomeProcess process = {};
+  const Lane* before = nullptr;  // the parent's: what is reachable is no leak
+  ThreadPool pool{ThreadPoolOptions{.threads = 2, .max_threads = 16}};
+};
+
+// That of this process: a child makes one of its own. Without a lock, which another thread might
+// hold when the process forks.
 ThreadPool& lane() {
-  static auto* const pool = new ThreadPool(ThreadPoolOptions{.threads = 2, .max_threads = 16});
-  return *pool;
+  constinit static std::atomic<Lane*> current{nullptr};
+  Lane* lane = current.load(std::memory_order_acquire);
+  if (lane && lane->process.is_this()) return lane->pool;
+  auto made = std::make_unique<Lane>();
+  made->before = lane;
+  // Release: whoever takes it sees it made. Acquire: another thread may have been first.
+  if (!current.compare_exchange_strong(lane, made.get(), std::memory_order_acq_rel)) {
+    return lane->pool;
+  }
+  return made.release()->pool;
 }
 
 // What a look-up has found. A failure comes as numbers, and is thrown where it is waited for: an

@@ -84,6 +84,11 @@ Reactor::~Reactor() {
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, wakeup_.get(), nullptr);
 }
 
+void Reactor::leave_to_parent() noexcept {
+  wakeup_ = Fd();
+  registry_->leave_to_parent();
+}
+
 Reactor& Reactor::require(const char* caller) {
   if (!current_reactor) {
     throw std::logic_error(std::string(caller) + " has to wait; call it inside weft::run");
@@ -115,6 +120,7 @@ bool Reactor::wait(TimePoint deadline) {
 }
 
 void Reactor::wake() noexcept {
+  if (!process_.is_this()) return;  // the eventfd is the parent's, too
   const int saved = errno;
   const std::uint64_t one = 1;
   // Fails only where the counter is full, and then the reactor has an event already.

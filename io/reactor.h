@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "weft/fiber/port.h"
+#include "weft/fiber/process.h"
 #include "weft/fiber/wait_queue.h"
 #include "weft/io/fd.h"
 #include "weft/io/readiness.h"
@@ -43,6 +44,10 @@ class Reactor final : public Port {
   void leave() noexcept override { current_reactor = nullptr; }
   void wake() noexcept override;
 
+  // In a child of the process that made this: closes its descriptors, and leaves what they refer to
+  // as it is. Nothing else may be called from then on but wake(), which does nothing there.
+  void leave_to_parent() noexcept;
+
   const Registry& registry() const noexcept { return *registry_; }
 
   // See Registry::add().
@@ -70,6 +75,7 @@ class Reactor final : public Port {
     void operator()(Registry* registry) const noexcept { registry->close(); }
   };
 
+  const HomeProcess process_;
   const std::unique_ptr<Registry, CloseRegistry> registry_;
   Fd wakeup_;  // registered edge-triggered: each write is one event, and nobody has to read it
   std::unordered_map<int, Foreign> foreign_;

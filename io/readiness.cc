@@ -31,6 +31,8 @@ inline void Readiness::note(std::uint32_t epoll_events) noexcept {
 }
 
 void Readiness::release(int fd) noexcept {
+  // Nor is the lock taken, which another thread may have held at the fork.
+  if (!registry_->process_.is_this()) return registry_->drop();
   // The descriptor may have a duplicate in a child process, and then close() would not do it. What
   // has been fetched already finds nobody who waits, or another generation.
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);

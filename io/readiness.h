@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/process.h"
 #include "weft/fiber/spin_lock.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
@@ -99,6 +100,9 @@ class Readiness {
 // The slots of a reactor, and its epoll instance. Both last until the last socket is released: a
 // socket may outlive its reactor.
 //
+// A child process shares the epoll instance with its parent, whose registrations it would take
+// away. There a registry only lasts until the last socket is released.
+//
 // Threads: the reactor's; Readiness::release() from any.
 class Registry {
  public:
@@ -123,6 +127,9 @@ class Registry {
   // The reactor ends.
   void close() noexcept { drop(); }
 
+  // In a child process: closes its descriptor of the epoll instance.
+  void leave_to_parent() noexcept { epoll_ = Fd(); }
+
  private:
   friend class Readiness;
 
@@ -133,7 +140,8 @@ class Registry {
   void put(Readiness& slot, int fd) noexcept;
   void drop() noexcept;
 
-  const Fd epoll_;
+  Fd epoll_;
+  const HomeProcess process_;
   std::vector<std::unique_ptr<Readiness[]>> chunks_;
   Atomic<std::uint32_t> users_{1};  // the reactor, and the slots in use
   mutable SpinLock lock_;           // guards:

@@ -1,6 +1,7 @@
 #include "weft/io/runtime.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -82,6 +83,7 @@ struct Runtime::Impl {
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
   std::optional<Shutdown> shutdown;  // there when these are told to stop
+  const Impl* next_left = nullptr;   // see leave_to_parent()
 };
 
 Runtime::Runtime(RunOptions options)
@@ -107,7 +109,22 @@ Runtime::Runtime(RunOptions options)
   }
 }
 
-Runtime::~Runtime() { end(); }
+Runtime::~Runtime() {
+  if (impl_->schedulers.front()->is_of_this_process()) {
+    end();
+  } else {
+    leave_to_parent();
+  }
+}
+
+// The child has neither the threads nor a right to the kernel's objects, and the memory may be as
+// another thread was just changing it: it stays as it is.
+void Runtime::leave_to_parent() noexcept {
+  static std::atomic<Impl*> left{nullptr};  // what is reachable is no leak
+  for (const auto& core : impl_->cores) core->reactor.leave_to_parent();
+  Impl* const impl = impl_.release();
+  impl->next_left = left.exchange(impl);
+}
 
 void Runtime::end() noexcept {
   // Not all, if a thread could not be started.
@@ -124,6 +141,11 @@ void Runtime::check_not_nested() {
   if (Scheduler::current_or_null()) {
     throw std::logic_error("weft::run: this thread runs fibers already; runs do not nest");
   }
+}
+
+void Runtime::check_may_run() const {
+  check_not_nested();
+  impl_->schedulers.front()->require_this_process();
 }
 
 void Runtime::run_until_end(TaskBase& task) {

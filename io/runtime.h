@@ -67,6 +67,10 @@ struct RunOptions {
 // of all has ended every scheduler runs what the others ask of it. A runtime may not be destroyed
 // in a fiber.
 //
+// fork(): a process may fork while no run is under way; the child then makes a runtime of its own.
+// One that was made before stays the parent's. Its end in the child runs no fiber and waits for
+// nothing; what its fibers own is not destroyed there. In a fiber, fork only to exec or _exit.
+//
 // Threads: stop() and schedulers() from any, the rest from the thread that made it. The threads of
 // its own block the signals that are not for themselves, so that the program's threads get them.
 class Runtime {
@@ -81,11 +85,12 @@ class Runtime {
 
   // Runs main() as a fiber of the first scheduler, and all others meanwhile, until it ends; returns
   // its result, or throws its exception, or TaskCancelled if it was cancelled. Other fibers stay as
-  // they are, for the next call or the end. Throws std::invalid_argument if main is null.
+  // they are, for the next call or the end. Throws std::invalid_argument if main is null, and
+  // std::logic_error in a fiber, or where the process was forked since the runtime was made.
   template <class F>
   auto run(F&& main) -> std::invoke_result_t<std::decay_t<F>&>;
 
-  // Runs the first scheduler's fibers until stop(). Throws std::logic_error in a fiber.
+  // Runs the first scheduler's fibers until stop(). Throws std::logic_error as run() does.
   void run_forever();
 
   // Makes run_forever() return soon, or the next one if nothing is under way. During run() it has
@@ -104,10 +109,12 @@ class Runtime {
   struct Impl;
 
   static void check_not_nested();
+  void check_may_run() const;
+  void leave_to_parent() noexcept;
   void run_until_end(TaskBase& task);
   void end() noexcept;
 
-  const std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 // Runs main() as a fiber in a runtime of its own, and returns its result when main() and all that
@@ -122,7 +129,7 @@ auto run(F&& main, RunOptions options = {}) -> std::invoke_result_t<std::decay_t
 template <class F>
 auto Runtime::run(F&& main) -> std::invoke_result_t<std::decay_t<F>&> {
   checked_callable(main, "run");
-  check_not_nested();
+  check_may_run();
   auto task = spawn(std::forward<F>(main), {.name = "main", .on = schedulers().front()});
   run_until_end(task);
   return task.get();

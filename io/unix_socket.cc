@@ -106,6 +106,7 @@ UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
   if (this == &other) return *this;
   close();
   listener_ = std::move(other.listener_);
+  process_ = other.process_;
   device_ = other.device_;
   inode_ = other.inode_;
   return *this;
@@ -115,8 +116,8 @@ void UnixListener::close() noexcept {
   if (!is_open()) return;
   struct stat info {};
   // Somebody else may have put a file there meanwhile.
-  if (inode_ != 0 && lstat(path().c_str(), &info) == 0 && info.st_dev == device_ &&
-      info.st_ino == inode_) {
+  if (inode_ != 0 && process_.is_this() && lstat(path().c_str(), &info) == 0 &&
+      info.st_dev == device_ && info.st_ino == inode_) {
     unlink(path().c_str());
   }
   listener_.close();

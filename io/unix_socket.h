@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weft/fiber/process.h"
 #include "weft/io/listener.h"
 #include "weft/io/stream_socket.h"
 
@@ -71,7 +72,8 @@ class UnixListener {
   UnixStream accept();
   UnixStream accept(std::error_code& error);
 
-  // As TcpListener::close(); removes the socket file, if it is still this listener's.
+  // As TcpListener::close(); removes the socket file, if it is still this listener's, and only in
+  // the process that made it: a forked child leaves it to its parent.
   void close() noexcept;
   bool is_open() const noexcept { return listener_.is_open(); }
 
@@ -82,6 +84,7 @@ class UnixListener {
 
  private:
   Listener listener_;
+  HomeProcess process_;
   dev_t device_ = 0;  // of the socket file, with
   ino_t inode_ = 0;   // 0: there is none
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <new>
 #include <thread>
 
 #include "weft/fiber/cancel.h"
@@ -50,7 +51,17 @@ ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(checked(options)) {
 
 ThreadPool::~ThreadPool() { close(); }
 
+// In a child of the process that made it nothing below options_ is looked at but this: another
+// thread may have held a lock, or been half through a change, when the process forked.
+void ThreadPool::forget_threads() noexcept {
+  // To end such a handle is to join or detach a thread that is not there.
+  for (Worker* worker = workers_.get(); worker; worker = worker->next.get()) {
+    ::new (&worker->thread) std::thread;
+  }
+}
+
 std::size_t ThreadPool::size() const noexcept {
+  if (!process_.is_this()) return 0;
   const std::lock_guard lock(lock_);
   return started_ - ended_;
 }
@@ -58,6 +69,9 @@ std::size_t ThreadPool::size() const noexcept {
 // ---- Jobs ---------------------------------------------------------------------------------------
 
 void ThreadPool::submit(Job& job) {
+  if (!process_.is_this()) [[unlikely]] {
+    throw_logic_error("weft::ThreadPool: it was made before fork(); make one in the child");
+  }
   std::unique_lock lock(lock_);
   if (!has_thread_ && !closed_) {
     lock.unlock();
@@ -277,6 +291,7 @@ Duration ThreadPool::Worker::more_time() noexcept {
 }
 
 void ThreadPool::close() noexcept {
+  if (!process_.is_this()) return forget_threads();
   if (pool_of_this_thread == this) {
     fail_misuse("a ThreadPool is closed by one of its own jobs, which would wait for itself");
   }

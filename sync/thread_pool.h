@@ -17,6 +17,7 @@
 #include "weft/fiber/fiber_local.h"
 #include "weft/fiber/intrusive_list.h"
 #include "weft/fiber/parker.h"
+#include "weft/fiber/process.h"
 #include "weft/fiber/spin_lock.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
@@ -48,6 +49,9 @@ struct ThreadPoolOptions {
 // pool, it takes one that may grow. The threads block asynchronous signals, which so go to the
 // program's others; processes that a job starts inherit that.
 //
+// A pool belongs to the process that made it: a forked child has no threads of its parent's. There
+// it takes no jobs, and its end waits for nothing. Make one after the fork.
+//
 // Threads: any, at once; but for the destructor.
 class ThreadPool {
  public:
@@ -63,8 +67,8 @@ class ThreadPool {
   // Runs f() on one of the threads, soon, with a copy of the posting fiber's locals (FiberLocal).
   // What it throws ends the program, as in a std::thread; so does a job that posts to its own pool
   // when that is being closed, unless it catches that.
-  // Does not wait. Throws std::logic_error if the pool is closed, std::invalid_argument if f is
-  // null, and std::system_error if no thread at all can be started.
+  // Does not wait. Throws std::logic_error if the pool is closed or was made before a fork(),
+  // std::invalid_argument if f is null, and std::system_error if no thread at all can be started.
   template <class F>
   void post(F&& f);
 
@@ -119,6 +123,7 @@ class ThreadPool {
   // The thread that adds itself to the others when jobs stand still.
   enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
 
+  void forget_threads() noexcept;
   Helper call_for_help() noexcept;
   void follow(Helper helper) noexcept;
   void update_hint() noexcept;
@@ -131,6 +136,7 @@ class ThreadPool {
   unsigned count_computing() noexcept;
 
   const ThreadPoolOptions options_;
+  const HomeProcess process_;
 
   // The lock, and what it guards: one cache line, as all of it goes from core to core.
   alignas(64) mutable SpinLock lock_;
@@ -164,8 +170,9 @@ class ThreadPool {
 // until it does.
 //
 // Costs less than a microsecond while both sides are busy, and else two wake-ups of threads: see
-// spin. Throws std::logic_error if the pool is closed, or if none is named outside of a runtime;
-// std::invalid_argument if f is null; std::system_error if no thread at all can be started.
+// spin. Throws std::logic_error if the pool is closed or was made before a fork(), or if none is
+// named outside of a runtime; std::invalid_argument if f is null; std::system_error if no thread at
+// all can be started.
 template <class F>
 auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
 template <class F>

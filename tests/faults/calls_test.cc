@@ -59,6 +59,7 @@ const std::set<std::string> kHarmless{
 const std::set<std::string> kAnswers{
     "if_indextoname",
     "if_nametoindex",
+    "pthread_atfork",
     "pthread_getcpuclockid",
     "pthread_setname_np",
     "pthread_sigmask",
