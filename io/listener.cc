@@ -4,14 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include "weft/fiber/this_fiber.h"
-
 namespace weft {
 namespace {
-
-// Out of descriptors: how long until the next try. Polling would spin, as the listener stays
-// readable, and nothing tells that some other part of the process has closed one.
-constexpr Duration kBackOff = std::chrono::milliseconds(10);
 
 // After so long without it a shortage is a new one, to be reported.
 constexpr Duration kEpisode = std::chrono::seconds(10);
@@ -43,7 +37,8 @@ Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
     }
     int reason = static_cast<int>(-fd);
     if (is_shortage(reason)) {
-      back_off(reason);
+      report(reason);
+      back_off_.wait();
       if (is_open()) continue;
       reason = ECANCELED;
     }
@@ -54,14 +49,13 @@ Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
   }
 }
 
-void Listener::back_off(int reason) {
+void Listener::report(int shortage) {
   const TimePoint now = Clock::now();
   if (last_shortage_ == TimePoint() || now - last_shortage_ > kEpisode) {
     std::fprintf(stderr, "weft: accept on %s: %s; trying again until there is room\n",
-                 name_.c_str(), std::strerror(reason));
+                 name_.c_str(), std::strerror(shortage));
   }
   last_shortage_ = now;
-  sleep_for(kBackOff);
 }
 
 }  // namespace weft

@@ -3,11 +3,13 @@
 
 #include <sys/socket.h>
 
+#include <chrono>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "weft/fiber/time.h"
+#include "weft/io/back_off.h"
 #include "weft/io/fd.h"
 #include "weft/io/socket.h"
 
@@ -37,11 +39,14 @@ class Listener {
   const std::string& name() const noexcept { return name_; }
 
  private:
-  void back_off(int reason);
+  void report(int shortage);
 
   Socket socket_;
   std::string name_;
   TimePoint last_shortage_{};  // of descriptors or memory
+  // Until the next try. The listener stays readable, and nothing tells that some other part of the
+  // process has closed a descriptor.
+  BackOff back_off_{std::chrono::milliseconds(10)};
 };
 
 }  // namespace weft

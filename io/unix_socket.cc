@@ -8,7 +8,8 @@
 #include <cstddef>
 #include <cstring>
 
-#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/io/back_off.h"
 #include "weft/io/error.h"
 
 namespace weft {
@@ -63,11 +64,10 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 UnixStream UnixStream::connect(std::string_view path) {
   const UnixAddress address = unix_address(path, "connect to ");
   Scheduler::count_wait();
-  for (;;) {
+  for (BackOff room(kBackOff);; room.wait()) {
     UnixStream stream(new_socket(path), std::string(path));
     if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
     if (errno != EAGAIN) fail(errno, {"connect to ", path});
-    sleep_for(kBackOff);
   }
 }
 

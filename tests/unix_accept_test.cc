@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/temporary_directory.h"
+#include "weft/io/back_off.h"
 
 BOOST_AUTO_TEST_SUITE(unix_accept)
 
@@ -53,6 +55,33 @@ void fill(const UnixStream& stream) {
   while (send(stream.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0) {
   }
 }
+
+Duration processor_time() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// A listener with a client that waits, in a process that may open no descriptor until end().
+struct Shortage {
+  Shortage() {
+    // UBSan needs descriptors to look at a type for the first time.
+    BOOST_CHECK_THROW(UnixStream::connect(directory / "missing"), std::system_error);
+    BackOff(1us).wait();
+    getrlimit(RLIMIT_NOFILE, &usual);
+    const rlimit none{0, usual.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~Shortage() { end(); }
+  Shortage(const Shortage&) = delete;
+  Shortage& operator=(const Shortage&) = delete;
+  void end() { setrlimit(RLIMIT_NOFILE, &usual); }
+
+  const TemporaryDirectory directory;
+  UnixListener listener{directory / "socket"};
+  UnixStream client = UnixStream::connect(directory / "socket");
+  rlimit usual{};
+};
 
 }  // namespace
 
@@ -179,7 +208,63 @@ WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_a_connection_is_accepted_later) {
   BOOST_TEST(!error, error.message());
 }
 
+// The clock does not know of descriptors that others close.
+BOOST_AUTO_TEST_CASE(out_of_descriptors_a_virtual_clock_stands_still_and_nothing_spins) {
+  run(
+      [] {
+        Shortage shortage;
+        auto server = spawn([&] { return shortage.listener.accept(); }, {.eager = true});
+        const TimePoint start = now();
+        const Duration used = processor_time();
+        run_in_executor([] { std::this_thread::sleep_for(300ms); });
+        BOOST_TEST((now() == start));
+        BOOST_TEST((processor_time() - used < 150ms));
+        shortage.end();
+        BOOST_TEST(server.get().is_open());
+        BOOST_TEST((now() == start));
+      },
+      {.virtual_time = true});
+}
+
+// What ends the shortage may be a fiber whose time comes later.
+BOOST_AUTO_TEST_CASE(out_of_descriptors_a_virtual_clock_goes_on_to_what_comes_next) {
+  run(
+      [] {
+        Shortage shortage;
+        auto server =
+            spawn([&] { return with_timeout(2h, [&] { return shortage.listener.accept(); }); },
+                  {.eager = true});
+        const TimePoint start = now();
+        sleep_for(1h);
+        shortage.end();
+        BOOST_TEST(server.get().is_open());
+        BOOST_TEST((now() == start + 1h));
+      },
+      {.virtual_time = true});
+}
+
 #endif
+
+BOOST_AUTO_TEST_CASE(a_full_backlog_is_waited_for_on_virtual_time_and_nothing_spins) {
+  run(
+      [] {
+        const TemporaryDirectory directory;
+        UnixListener listener(directory / "socket", {.backlog = 0});
+        const UnixStream first = UnixStream::connect(directory / "socket");
+        auto second =
+            spawn([&] { return UnixStream::connect(directory / "socket"); }, {.eager = true});
+        const TimePoint start = now();
+        const Duration used = processor_time();
+        run_in_executor([] { std::this_thread::sleep_for(300ms); });
+        BOOST_TEST((now() == start));
+        BOOST_TEST((processor_time() - used < 150ms));
+        sleep_for(1h);
+        const UnixStream accepted = listener.accept();
+        BOOST_TEST(second.get().is_open());
+        BOOST_TEST((now() == start + 1h));
+      },
+      {.virtual_time = true});
+}
 
 // ---- Descriptors that come along ----------------------------------------------------------------
 

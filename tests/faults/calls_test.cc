@@ -32,6 +32,7 @@ const std::set<std::string> kHarmless{
     "memcpy",
     "memmove",
     "memset",
+    "nanosleep",
     "ntohl",
     "ntohs",
     "pthread_mutex_lock",
