@@ -24,6 +24,15 @@ class Fd {
   int fd_ = -1;
 };
 
+// Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
+// that is opened gets the number, and what is printed goes into a user's socket or file. Where
+// there is no /dev/null, as in some chroots, the root directory takes the number, so that reading
+// and writing fail.
+//
+// Does not wait. Throws std::system_error, naming /dev/null, if neither can be opened. Three system
+// calls where all are open.
+void fill_standard_descriptors();
+
 }  // namespace weft
 
 #endif  // WEFT_IO_FD_H_

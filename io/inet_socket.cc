@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "weft/io/error.h"
+#include "weft/io/reactor.h"
 
 namespace weft {
 
@@ -11,6 +12,7 @@ void set_option(int fd, int level, int option, int value, std::string_view objec
 }
 
 Fd bound_socket(int type, const Address& address, const BindOptions& options) {
+  if (!current_reactor) fill_standard_descriptors();
   const std::string name = address.to_string();
   Fd fd(checked(socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
                 {"socket for ", name}));

@@ -12,6 +12,7 @@
 #include "weft/fiber/thread.h"
 #include "weft/fiber/virtual_port.h"
 #include "weft/io/error.h"
+#include "weft/io/fd.h"
 #include "weft/io/reactor.h"
 #include "weft/io/signal.h"
 #include "weft/sync/thread_pool.h"
@@ -87,7 +88,8 @@ struct Runtime::Impl {
 };
 
 Runtime::Runtime(RunOptions options)
-    : impl_((check_not_nested(), std::make_unique<Impl>(checked(options)))) {
+    : impl_((check_not_nested(), fill_standard_descriptors(),
+             std::make_unique<Impl>(checked(options)))) {
   Scheduler& first = *impl_->schedulers.front();
   for (Scheduler* scheduler : impl_->schedulers) {
     scheduler->set_first(first);

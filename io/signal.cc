@@ -56,13 +56,17 @@ sigset_t set_of(std::initializer_list<int> signals) {
   return set;
 }
 
+Fd source_of(const sigset_t& set) {
+  if (!current_reactor) fill_standard_descriptors();
+  return Fd(checked(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), {"signalfd"}));
+}
+
 }  // namespace
 
 // ---- SignalSet ----------------------------------------------------------------------------------
 
 SignalSet::SignalSet(std::initializer_list<int> signals)
-    : set_(set_of(signals)),
-      source_(Fd(checked(signalfd(-1, &set_, SFD_NONBLOCK | SFD_CLOEXEC), {"signalfd"}))) {
+    : set_(set_of(signals)), source_(source_of(set_)) {
   // Now, where a failure can be told: later it would be told to a fiber that only waits for the
   // end, and the program go on that nobody can end any more.
   if (current_reactor) {

@@ -11,6 +11,7 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/io/back_off.h"
 #include "weft/io/error.h"
+#include "weft/io/reactor.h"
 
 namespace weft {
 namespace {
@@ -44,6 +45,7 @@ UnixAddress unix_address(std::string_view path, const char* call) {
 }
 
 Fd new_socket(std::string_view path) {
+  if (!current_reactor) fill_standard_descriptors();
   return Fd(checked(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
                     {"socket for ", path}));
 }
@@ -72,6 +74,7 @@ UnixStream UnixStream::connect(std::string_view path) {
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
+  if (!current_reactor) fill_standard_descriptors();
   int ends[2];
   checked(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), {"socketpair"});
   return {UnixStream(Fd(ends[0]), "the other end of a pair"),

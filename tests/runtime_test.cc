@@ -1,6 +1,9 @@
 #include "weft/io/runtime.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +17,7 @@
 
 #include "tests/child_process.h"
 #include "tests/fixture.h"
+#include "tests/temporary_directory.h"
 
 BOOST_AUTO_TEST_SUITE(runtime)
 
@@ -54,6 +58,61 @@ Duration cpu_time() {
 }
 
 }  // namespace
+
+// ---- Standard descriptors ----
+
+// Without stdin, stdout and stderr: what weft opens next would get their numbers.
+BOOST_AUTO_TEST_CASE(no_socket_becomes_a_standard_descriptor_that_is_closed) {
+  const std::vector<std::function<int()>> opened_first = {
+      [] { return TcpListener("127.0.0.1:0").native_handle(); },
+      [] { return UdpSocket("127.0.0.1:0").native_handle(); },
+      [] { return UnixListener("@weft " + std::to_string(getpid())).native_handle(); },
+      [] { return UnixStream::pair().first.native_handle(); },
+      [] { return run([] { return TcpListener("127.0.0.1:0").native_handle(); }); },
+      // A runtime and a SignalSet have two descriptors or one of their own, which cannot be seen.
+      [] { return run([] { return open("/dev/null", O_RDONLY); }); },
+      [] {
+        const SignalSet signals({SIGUSR1});
+        return open("/dev/null", O_RDONLY);
+      },
+  };
+  for (const auto& open_one : opened_first) {
+    check_in_child([&] {
+      for (const int fd : {0, 1, 2}) close(fd);
+      bool right = open_one() > 2;
+      char byte = '?';
+      right &= read(0, &byte, 1) == 0;
+      for (const int fd : {1, 2}) right &= write(fd, "text", 4) == 4;
+      for (const int fd : {0, 1, 2}) right &= fcntl(fd, F_GETFD) == 0;  // a program inherits them
+      return right;
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(standard_descriptors_that_are_open_stay_as_they_are) {
+  check_in_child([] {
+    const int directory = open("/", O_RDONLY | O_DIRECTORY);
+    dup2(directory, 1);
+    close(0);
+    run([] {});
+    struct stat root {
+    }, out{};
+    stat("/", &root);
+    fstat(1, &out);
+    return root.st_ino == out.st_ino && fcntl(0, F_GETFD) == 0;
+  });
+}
+
+BOOST_AUTO_TEST_CASE(without_a_dev_null_the_numbers_are_taken_all_the_same) {
+  const TemporaryDirectory empty;
+  check_in_child([&] {
+    if (chroot(empty.path().c_str()) != 0 || chdir("/") != 0) return true;  // it needs to be root
+    for (const int fd : {0, 1, 2}) close(fd);
+    char byte = '?';
+    return run([] { return TcpListener("127.0.0.1:0").native_handle() > 2; }) &&
+           read(0, &byte, 1) < 0 && write(2, "text", 4) < 0;
+  });
+}
 
 // ---- run ----------------------------------------------------------------------------------------
 
