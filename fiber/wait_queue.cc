@@ -173,6 +173,11 @@ Waiter* WaitQueue::claim(Lock&) noexcept {
   return nullptr;
 }
 
+Waiter* WaitQueue::claim(Lock&, Waiter& waiter) noexcept {
+  waiters_.erase(waiter);
+  return waiter.claim_to_wake() ? &waiter : nullptr;
+}
+
 void WaitQueue::wake_all(Lock& lock) noexcept {
   Waiter* const first = waiters_.empty() ? nullptr : take_first();
   if (!waiters_.empty()) [[unlikely]]

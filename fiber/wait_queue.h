@@ -179,6 +179,9 @@ class WaitQueue {
   Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
   Waiter* claim_first(Lock&) noexcept;
 
+  // The same for one that is not the first. REQUIRES: it is on the queue, and waits to be woken.
+  Waiter* claim(Lock&, Waiter& waiter) noexcept;
+
   // The waiter behind that one, or null.
   Waiter* next(const Lock&, const Waiter& waiter) const noexcept { return waiters_.next(waiter); }
 

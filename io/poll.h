@@ -3,18 +3,40 @@
 
 namespace weft {
 
-// Wait until a descriptor that belongs to somebody else can be read from or written to, or has an
-// error or an end to tell of: one of a client library, a pipe, standard input. They wait as poll(2)
-// would, and return at once for what is always ready, such as a file.
+// What a descriptor can be ready for; also both, or neither.
+enum class Events : unsigned char { kNone = 0, kRead = 1, kWrite = 2 };
+
+constexpr Events operator|(Events a, Events b) noexcept {
+  return static_cast<Events>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr Events operator&(Events a, Events b) noexcept {
+  return static_cast<Events>(static_cast<unsigned>(a) & static_cast<unsigned>(b));
+}
+constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
+
+// Waits until a descriptor that belongs to another library or to the program is ready for one of
+// these, and returns what it is ready for, of these. For client libraries that say what they need,
+// such as libpq, curl and OpenSSL, for pipes, and for standard input:
 //
-// Nothing is kept of the descriptor between two calls, so that its owner may close it at any time
-// but during one. Several fibers may wait for one descriptor. It need not be non-blocking, but then
-// only the next read or write is sure not to block.
+//   while (PQflush(database) == 1) {  // libpq has more to send, and may have to read first
+//     const Events came = weft::wait_ready(PQsocket(database), Events::kRead | Events::kWrite);
+//     if ((came & Events::kRead) != Events::kNone) PQconsumeInput(database);
+//   }
 //
-// A cancellation point where they wait. Throw std::system_error (bad_file_descriptor) if there is
-// no such descriptor, and std::logic_error outside fibers. weft's own sockets are not for this:
-// where one has had to wait before, it is refused (device_or_resource_busy), and else the wait may
-// end early. Two system calls a wait.
+// An error, or the end of the other side, counts as ready, as with poll(2). What is always ready,
+// such as a file, is not waited for.
+//
+// weft forgets the descriptor between calls: its owner may close it whenever nobody waits for it.
+// Several fibers may wait for one descriptor, for the same events or others. It need not be
+// non-blocking, but then only the next read or write is sure not to block.
+//
+// A cancellation point if it waits. Throws std::invalid_argument if `events` is empty,
+// std::system_error (bad_file_descriptor) if there is no such descriptor, and std::logic_error
+// outside fibers. Do not pass a weft socket's descriptor: the call fails with
+// device_or_resource_busy or may return early. Threads: any fiber. Two system calls a wait.
+Events wait_ready(int fd, Events events);
+
+// The same for one of them.
 void wait_readable(int fd);
 void wait_writable(int fd);
 

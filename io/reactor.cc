@@ -28,10 +28,23 @@ constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; below, a thousandth 
 constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
 constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
 
-// What else each direction is told of.
+// What makes a descriptor of somebody else ready for each; errors and ends for both.
 constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
 constexpr std::uint32_t kWriteEvents = EPOLLOUT;
-constexpr std::uint32_t kBoth = EPOLLERR | EPOLLHUP;
+constexpr std::uint32_t kBothEvents = EPOLLERR | EPOLLHUP;
+constexpr Events kBoth = Events::kRead | Events::kWrite;
+
+constexpr bool has(Events set, Events event) noexcept { return (set & event) != Events::kNone; }
+
+constexpr std::uint32_t to_epoll(Events events) noexcept {
+  return (has(events, Events::kRead) ? kReadEvents : 0) |
+         (has(events, Events::kWrite) ? kWriteEvents : 0);
+}
+
+constexpr Events from_epoll(std::uint32_t epoll_events) noexcept {
+  return (epoll_events & (kReadEvents | kBothEvents) ? Events::kRead : Events::kNone) |
+         (epoll_events & (kWriteEvents | kBothEvents) ? Events::kWrite : Events::kNone);
+}
 
 // The time until a deadline, as system calls take it; nothing for ever.
 std::optional<timespec> time_until(TimePoint deadline) noexcept {
@@ -134,8 +147,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
     const auto found = foreign_.find(fd);
     if (found != foreign_.end()) {
       found->second.serial = 0;
-      found->second.wake(Direction::kRead);
-      found->second.wake(Direction::kWrite);
+      found->second.wake(kBoth);
     }
   }
   return registry_->add(fd, missing, slot);
@@ -143,7 +155,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
-void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
+Events Reactor::wait_for_foreign(int fd, Events events, const char* what) {
   Scheduler::count_wait();
   if (registry_->owns(fd)) {
     fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
@@ -156,39 +168,46 @@ void Reactor::wait_for_foreign(int fd, Direction direction, const char* what) {
     foreign_.erase(fd);
   };
   const std::unique_ptr<Foreign, decltype(leave)> stay(&foreign, leave);
-  const std::uint32_t events = direction == Direction::kRead ? kReadEvents : kWriteEvents;
   if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
-    if (error == EPERM) return;  // a file, say, which is always ready
+    if (error == EPERM) return events;  // a file, say, which is always ready
     fail(error, {what, " of descriptor ", decimal(fd)});
   }
-  WaitQueue& queue = foreign.queues[static_cast<unsigned>(direction)];
-  WaitQueue::Lock lock(queue);
-  queue.wait(lock, kForever, what);
+  ForeignWaiter waiter(events, what);
+  WaitQueue::Lock lock(foreign.queue);
+  foreign.queue.wait(lock, waiter, kForever);
+  return waiter.came;
 }
 
-// What those who are in the queues wait for.
-std::uint32_t Reactor::Foreign::wanted() noexcept {
-  std::uint32_t events = 0;
-  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
-    WaitQueue& queue = queues[static_cast<unsigned>(direction)];
-    const WaitQueue::Lock lock(queue);
-    if (!queue.empty(lock)) events |= direction == Direction::kRead ? kReadEvents : kWriteEvents;
+Events Reactor::Foreign::wanted() noexcept {
+  Events events = Events::kNone;
+  const WaitQueue::Lock lock(queue);
+  for (Waiter* waiter = queue.first(lock); waiter; waiter = queue.next(lock, *waiter)) {
+    events |= static_cast<ForeignWaiter*>(waiter)->wanted;
   }
   return events;
 }
 
-void Reactor::Foreign::wake(Direction direction) noexcept {
-  WaitQueue& queue = queues[static_cast<unsigned>(direction)];
+// Those that want one of these.
+void Reactor::Foreign::wake(Events came) noexcept {
+  Claimed claimed;
   WaitQueue::Lock lock(queue);
-  queue.wake_all(lock);
+  for (Waiter* next = queue.first(lock); next;) {
+    auto& waiter = static_cast<ForeignWaiter&>(*next);
+    next = queue.next(lock, waiter);
+    waiter.came = waiter.wanted & came;
+    if (waiter.came == Events::kNone) continue;
+    if (Waiter* woken = queue.claim(lock, waiter)) claimed.add(*woken);
+  }
+  lock.unlock();
+  claimed.resume();
 }
 
 // Asks for one event: 0, or -errno if the kernel does not take it.
-int Reactor::arm(int fd, Foreign& foreign, std::uint32_t epoll_events) noexcept {
+int Reactor::arm(int fd, Foreign& foreign, Events events) noexcept {
   serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
   // It may have been closed and opened anew since it was armed last, and so be registered or not.
   const int error =
-      registry_->watch(fd, epoll_events | EPOLLONESHOT,
+      registry_->watch(fd, to_epoll(events) | EPOLLONESHOT,
                        std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd));
   if (error == 0) foreign.serial = serial_;
   return error;
@@ -199,12 +218,10 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexce
   const auto found = foreign_.find(fd);
   if (found == foreign_.end() || found->second.serial != tag >> 32) return;
   Foreign& foreign = found->second;
-  if (epoll_events & (kReadEvents | kBoth)) foreign.wake(Direction::kRead);
-  if (epoll_events & (kWriteEvents | kBoth)) foreign.wake(Direction::kWrite);
-  if (const std::uint32_t left = foreign.wanted()) {
+  foreign.wake(from_epoll(epoll_events));
+  if (const Events left = foreign.wanted(); left != Events::kNone) {
     if (arm(fd, foreign, left) == 0) return;
-    foreign.wake(Direction::kRead);  // their own calls will tell them what is wrong
-    foreign.wake(Direction::kWrite);
+    foreign.wake(kBoth);  // their own calls will tell them what is wrong
   }
   disarm(fd, foreign);  // before a fiber can run, and close it
 }

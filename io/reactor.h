@@ -9,6 +9,7 @@
 #include "weft/fiber/process.h"
 #include "weft/fiber/wait_queue.h"
 #include "weft/io/fd.h"
+#include "weft/io/poll.h"
 #include "weft/io/readiness.h"
 
 namespace weft {
@@ -53,21 +54,28 @@ class Reactor final : public Port {
   // See Registry::add().
   int add(int fd, Direction missing, Readiness*& slot);
 
-  // wait_readable() and wait_writable().
-  void wait_for_foreign(int fd, Direction direction, const char* what);
+  // wait_ready(). REQUIRES: `events` is not empty.
+  Events wait_for_foreign(int fd, Events events, const char* what);
 
  private:
+  // One that waits for a descriptor of somebody else, and what it learns.
+  struct ForeignWaiter : Waiter {
+    ForeignWaiter(Events its_events, const char* what) : Waiter(what), wanted(its_events) {}
+    const Events wanted;
+    Events came = Events::kNone;
+  };
+
   // A descriptor of somebody else, while fibers wait for it.
   struct Foreign {
-    std::uint32_t wanted() noexcept;
-    void wake(Direction direction) noexcept;
+    Events wanted() noexcept;  // by all of them
+    void wake(Events came) noexcept;
 
-    WaitQueue queues[2];
+    WaitQueue queue;           // of ForeignWaiters
     unsigned waiting = 0;      // fibers that have not come back from it yet
     std::uint32_t serial = 0;  // of the last arming: what comes for an earlier one is stale
   };
 
-  int arm(int fd, Foreign& foreign, std::uint32_t epoll_events) noexcept;
+  int arm(int fd, Foreign& foreign, Events events) noexcept;
   void disarm(int fd, Foreign& foreign) noexcept;
   void note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 

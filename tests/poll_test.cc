@@ -33,6 +33,24 @@ Task<void> writer_of(int fd) {
   return spawn([fd] { wait_writable(fd); }, {.eager = true});
 }
 
+constexpr Events kEither = Events::kRead | Events::kWrite;
+
+// Writes until there is no room.
+void fill(int fd) {
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  const std::string text(4096, 'x');
+  while (write(fd, text.data(), text.size()) > 0) {
+  }
+}
+
+// Reads what there is.
+void drain(int fd) {
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  std::string text(65536, '?');
+  while (read(fd, text.data(), text.size()) > 0) {
+  }
+}
+
 }  // namespace
 
 // ---- What it waits for --------------------------------------------------------------------------
@@ -130,6 +148,87 @@ WEFT_TEST_CASE(a_timeout_on_virtual_time_is_one) {
   BOOST_TEST((now() == start + 1h));
 }
 
+// ---- Whichever comes first ----
+
+WEFT_REAL_TIME_TEST_CASE(it_waits_for_whichever_of_two_events_comes_first) {
+  const Ends ends;
+  const int fd = ends.first.get();
+  BOOST_TEST((wait_ready(fd, kEither) == Events::kWrite));
+  fill(fd);
+  auto waiter = spawn([&] { return wait_ready(fd, kEither); }, {.eager = true});
+  for (int turn = 0; turn < 10; ++turn) yield();
+  BOOST_TEST(!waiter.done());
+  BOOST_TEST(write(ends.second.get(), "x", 1) == 1);
+  BOOST_TEST((waiter.get() == Events::kRead));
+  BOOST_TEST((wait_ready(fd, kEither) == Events::kRead));
+  char byte = '?';
+  BOOST_TEST(read(fd, &byte, 1) == 1);
+  waiter = spawn([&] { return wait_ready(fd, kEither); }, {.eager = true});
+  drain(ends.second.get());
+  BOOST_TEST((waiter.get() == Events::kWrite));
+  BOOST_TEST(registrations(fd) == 0);
+}
+
+WEFT_REAL_TIME_TEST_CASE(it_tells_of_both_events_and_of_no_others_than_were_asked_for) {
+  const Ends ends;
+  const int fd = ends.first.get();
+  BOOST_TEST(write(ends.second.get(), "x", 1) == 1);
+  BOOST_TEST((wait_ready(fd, kEither) == kEither));
+  BOOST_TEST((wait_ready(fd, Events::kRead) == Events::kRead));
+  BOOST_TEST((wait_ready(fd, Events::kWrite) == Events::kWrite));
+}
+
+WEFT_REAL_TIME_TEST_CASE(an_end_or_an_error_is_whatever_was_asked_for) {
+  Pipe pipe(O_NONBLOCK);
+  pipe.fill();
+  auto writer = spawn([&] { return wait_ready(pipe.out(), kEither); }, {.eager = true});
+  pipe.read_end = Fd();
+  BOOST_TEST((writer.get() == kEither));
+  BOOST_TEST((wait_ready(pipe.out(), Events::kRead) == Events::kRead));
+  BOOST_TEST((wait_ready(pipe.out(), Events::kWrite) == Events::kWrite));
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_file_is_ready_for_whatever_was_asked_for) {
+  const Fd file(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  for (const Events events : {Events::kRead, Events::kWrite, kEither}) {
+    BOOST_TEST((wait_ready(file.get(), events) == events));
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(an_event_wakes_those_who_asked_for_it_and_no_others) {
+  const Ends ends;
+  const int fd = ends.first.get();
+  fill(fd);
+  auto wait_for = [&](Events events) {
+    return spawn([fd, events] { return wait_ready(fd, events); }, {.eager = true});
+  };
+  auto first = wait_for(kEither);
+  auto writer = wait_for(Events::kWrite);
+  auto reader = wait_for(Events::kRead);
+  auto last = wait_for(kEither);
+  BOOST_TEST(write(ends.second.get(), "x", 1) == 1);
+  for (auto* task : {&first, &reader, &last}) BOOST_TEST((task->get() == Events::kRead));
+  for (int turn = 0; turn < 10; ++turn) yield();
+  BOOST_TEST(!writer.done());
+  drain(ends.second.get());
+  BOOST_TEST((writer.get() == Events::kWrite));
+  BOOST_TEST(registrations(fd) == 0);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_wait_for_either_event_can_be_cancelled_beside_others) {
+  const Ends ends;
+  const int fd = ends.first.get();
+  fill(fd);
+  auto either = spawn([&] { wait_ready(fd, kEither); }, {.eager = true});
+  auto reader = reader_of(fd);
+  either.cancel();
+  BOOST_CHECK_THROW(either.get(), TaskCancelled);
+  BOOST_CHECK_THROW(with_timeout(1ms, [&] { wait_ready(fd, kEither); }), TimeoutError);
+  BOOST_TEST(write(ends.second.get(), "x", 1) == 1);
+  reader.get();
+  BOOST_TEST(registrations(fd) == 0);
+}
+
 // ---- Errors -------------------------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(what_is_no_descriptor_is_an_error_that_names_it) {
@@ -143,6 +242,7 @@ WEFT_REAL_TIME_TEST_CASE(what_is_no_descriptor_is_an_error_that_names_it) {
     const auto bad = is(std::errc::bad_file_descriptor, number);
     BOOST_CHECK_EXCEPTION(wait_readable(fd), std::system_error, bad);
     BOOST_CHECK_EXCEPTION(wait_writable(fd), std::system_error, bad);
+    BOOST_CHECK_EXCEPTION(wait_ready(fd, kEither), std::system_error, bad);
   }
 }
 
@@ -150,9 +250,17 @@ BOOST_AUTO_TEST_CASE(it_needs_a_fiber_of_a_runtime) {
   const Pipe pipe;
   BOOST_CHECK_THROW(wait_readable(pipe.in()), std::logic_error);
   BOOST_CHECK_THROW(wait_writable(pipe.out()), std::logic_error);
+  BOOST_CHECK_THROW(wait_ready(pipe.in(), kEither), std::logic_error);
   SchedulerThread other;
   auto task = spawn([&] { wait_readable(pipe.in()); }, {.on = other.get()});
   BOOST_CHECK_THROW(task.get(), std::logic_error);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_wait_for_nothing_is_refused) {
+  const Pipe pipe;
+  for (const Events none : {Events::kNone, static_cast<Events>(4)}) {
+    BOOST_CHECK_THROW(wait_ready(pipe.in(), none), std::invalid_argument);
+  }
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused) {
