@@ -1,5 +1,8 @@
 #include "weft/io/error.h"
 
+#include "weft/fiber/fiber.h"
+#include "weft/fiber/scheduler.h"
+
 namespace weft {
 
 void fail(std::error_code error, Words words) {
@@ -8,7 +11,16 @@ void fail(std::error_code error, Words words) {
   throw std::system_error(error, what);
 }
 
-void fail(int error, Words words) { fail({error, std::generic_category()}, words); }
+void fail(int error, Words words) {
+  if (error == EBADF || error == ECANCELED) unless_cancelled(error);
+  fail({error, std::generic_category()}, words);
+}
+
+int unless_cancelled(int error) {
+  const Fiber* const self = Scheduler::current_fiber();
+  if (self && cancellation_due(*self)) Scheduler::refuse_wait();
+  return error;
+}
 
 int checked(int result, Words words) {
   if (result < 0) fail(errno, words);

@@ -15,7 +15,13 @@ namespace weft {
 using Words = std::initializer_list<std::string_view>;
 
 [[noreturn]] void fail(std::error_code error, Words words);
-[[noreturn]] void fail(int error, Words words);  // one of errno's
+// One of errno's. If it says that something is closed, see unless_cancelled().
+[[noreturn]] void fail(int error, Words words);
+
+// Returns the error of a call that finds its descriptor closed. If the calling fiber is cancelled,
+// lets others run and throws Cancelled instead: the descriptor was probably closed for the same
+// reason, and a fiber that is cancelled is to end as one.
+int unless_cancelled(int error);
 
 // A system call's result; throws what errno says where that is negative.
 int checked(int result, Words words);

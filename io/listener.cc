@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "weft/io/error.h"
+
 namespace weft {
 namespace {
 
@@ -40,7 +42,7 @@ Fd Listener::accept(sockaddr* address, socklen_t size, std::error_code& error) {
       report(reason);
       back_off_.wait();
       if (is_open()) continue;
-      reason = ECANCELED;
+      reason = unless_cancelled(ECANCELED);
     }
     if (!passes(reason)) {
       error.assign(reason, std::generic_category());

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "weft/fiber/this_fiber.h"
+#include "weft/io/error.h"
 #include "weft/io/reactor.h"
 
 namespace weft {
@@ -28,14 +29,14 @@ void Socket::close() noexcept {
 }
 
 int Socket::begin_slowly() {
-  if (!is_open()) return -EBADF;
+  if (!is_open()) return unless_cancelled(-EBADF);
   if (streak_ < kLongestStreak) {
     Scheduler::let_loop_look();
   } else {
     streak_ = 0;
     yield();
   }
-  return is_open() ? 0 : -ECANCELED;
+  return is_open() ? 0 : unless_cancelled(-ECANCELED);
 }
 
 int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
@@ -44,8 +45,10 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
     if (const int error = register_here(direction, what)) return error;
   }
-  if (const int error = readiness_->wait(direction, deadline, what)) return error;
-  return is_open() ? 0 : -ECANCELED;  // by another fiber that ran first
+  const int error = readiness_->wait(direction, deadline, what);
+  if (error == -ETIMEDOUT) return error;
+  // Closed, now or by another fiber that ran first.
+  return error == 0 && is_open() ? 0 : unless_cancelled(-ECANCELED);
 }
 
 int Socket::prepare(Direction direction) {
@@ -56,7 +59,7 @@ int Socket::prepare(Direction direction) {
 // outlived one.
 [[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
   Reactor& reactor = Reactor::require(what);
-  if (!is_open()) return -ECANCELED;
+  if (!is_open()) return unless_cancelled(-ECANCELED);
   if (readiness_) std::exchange(readiness_, nullptr)->release(fd());
   return reactor.add(fd(), direction, readiness_);
 }

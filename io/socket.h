@@ -38,7 +38,8 @@ class Socket {
 
   // Runs call() until it succeeds, waiting while it would block, and returns its result; or an
   // error: that of the call; -ECANCELED if close() came meanwhile, -EBADF if it came before. A
-  // cancellation point where it waits, and now and then where it does not.
+  // cancellation point where it waits, where it finds the socket closed, and now and then where it
+  // does neither.
   //
   // `full`, if not zero, is what a stream's call at most transfers: one that transfers less has
   // used up what there was, so that the next one waits without a call in vain.
