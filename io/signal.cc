@@ -4,7 +4,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <ctime>
 #include <string>
 
 #include "weft/fiber/fiber.h"
@@ -81,10 +83,24 @@ SignalSet::~SignalSet() { unblock(set_); }
 
 int SignalSet::wait() {
   signalfd_siginfo info{};
-  const ssize_t result = source_.attempt(Direction::kRead, "weft::SignalSet::wait",
-                                         [&] { return read(source_.fd(), &info, sizeof(info)); });
+  const ssize_t result =
+      source_.attempt(Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
+        // The kernel gives the lowest number first, so the next ones after the last have a turn.
+        last_ = take_above(last_);
+        return last_ > 0 ? last_ : read(source_.fd(), &info, sizeof(info));
+      });
   if (result < 0) fail(static_cast<int>(-result), {"SignalSet::wait"});
-  return static_cast<int>(info.ssi_signo);
+  if (last_ == 0) last_ = static_cast<int>(info.ssi_signo);
+  return last_;
+}
+
+// A signal of the set with a higher number that has come; 0 if there is none, or no number given.
+int SignalSet::take_above(int signal) const noexcept {
+  if (signal == 0) return 0;
+  sigset_t above = set_;
+  for (int lower = 1; lower <= signal; ++lower) sigdelset(&above, lower);
+  constexpr timespec at_once{};
+  return std::max(sigtimedwait(&above, nullptr, &at_once), 0);
 }
 
 // ---- CancelOnSignal -----------------------------------------------------------------------------

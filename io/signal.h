@@ -35,12 +35,17 @@ class SignalSet {
   SignalSet(const SignalSet&) = delete;
   SignalSet& operator=(const SignalSet&) = delete;
 
-  // The next signal's number. A cancellation point. Throws std::logic_error outside fibers.
+  // The next signal's number. Of several that have come, the next higher one after the last that
+  // this returned, going around: none waits for ever. A cancellation point. Throws std::logic_error
+  // outside fibers.
   int wait();
 
  private:
+  int take_above(int signal) const noexcept;
+
   sigset_t set_;
   Socket source_;
+  int last_ = 0;  // that wait() has returned; 0: none yet
 };
 
 // For weft's own files: while it lives, SIGINT or SIGTERM cancels a fiber; a second one ends the

@@ -67,6 +67,27 @@ WEFT_REAL_TIME_TEST_CASE(several_signals_are_given_one_by_one) {
   BOOST_CHECK_THROW(with_timeout(5ms, [&] { signals.wait(); }), TimeoutError);
 }
 
+WEFT_REAL_TIME_TEST_CASE(of_signals_that_keep_coming_each_has_its_turn) {
+  SignalSet signals({SIGUSR2, SIGUSR1, SIGHUP, SIGRTMIN});
+  const int all[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGRTMIN};
+  for (int round = 0; round < 3; ++round) {
+    for (const int expected : all) {
+      for (const int signal : all) send(signal);
+      BOOST_TEST(signals.wait() == expected);
+    }
+  }
+  // One that has come alone waits for no turn.
+  BOOST_CHECK_THROW(with_timeout(1ms,
+                                 [&] {
+                                   for (;;) signals.wait();
+                                 }),
+                    TimeoutError);
+  for (const int signal : {SIGUSR2, SIGHUP, SIGHUP, SIGRTMIN, SIGUSR1}) {
+    send(signal);
+    BOOST_TEST(signals.wait() == signal);
+  }
+}
+
 WEFT_REAL_TIME_TEST_CASE(of_several_who_wait_one_gets_it) {
   SignalSet first({SIGUSR1}), second({SIGUSR1, SIGUSR2});
   int got = 0;
