@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <csignal>
+#include <initializer_list>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -431,5 +433,89 @@ BOOST_AUTO_TEST_CASE(a_child_that_is_no_other_program_yet_ends_by_the_signal) {
 }
 
 #endif
+
+// ---- Beside a SignalSet -------------------------------------------------------------------------
+
+// A thread that was there before the set, and blocks nothing.
+template <class F>
+void beside_a_stranger(F f) {
+  std::atomic<bool> stop{false};
+  std::thread stranger([&] {
+    while (!stop) std::this_thread::sleep_for(1ms);
+  });
+  f(stranger.native_handle());
+  stop = true;
+  stranger.join();
+}
+
+BOOST_AUTO_TEST_CASE(what_a_set_has_cancels_nobody_whichever_thread_takes_it) {
+  const ChildEnd end = in_child([] {
+    int exit_code = 8;
+    beside_a_stranger([&](pthread_t stranger) {
+      run([&] {
+        {
+          SignalSet signals({SIGTERM});
+          for (int i = 0; i < 10; ++i) {
+            pthread_kill(stranger, SIGTERM);
+            if (signals.wait() != SIGTERM) return;
+          }
+        }
+        exit_code = 7;
+      });
+    });
+    return exit_code;
+  });
+  BOOST_TEST(end.exit_code == 7, end.said);
+}
+
+BOOST_AUTO_TEST_CASE(when_the_set_is_gone_the_next_signal_cancels) {
+  for (const bool before_run : {false, true}) {
+    const ChildEnd end = in_child([&] {
+      int exit_code = 8;
+      beside_a_stranger([&](pthread_t stranger) {
+        std::optional<SignalSet> set;
+        if (before_run) set.emplace(std::initializer_list<int>{SIGTERM});
+        const bool cancelled = is_cancelled([&] {
+          if (!before_run) set.emplace(std::initializer_list<int>{SIGTERM});
+          set.reset();
+          pthread_kill(stranger, SIGTERM);
+          wait_for_ever();
+        });
+        if (cancelled && handler_of(SIGTERM) == SIG_DFL) exit_code = 7;
+      });
+      return exit_code;
+    });
+    BOOST_TEST(end.exit_code == 7, end.said);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(when_the_set_is_gone_a_second_signal_ends_the_program) {
+  const ChildEnd end = in_child([] {
+    is_cancelled([] {
+      std::optional<SignalSet> set;
+      set.emplace(std::initializer_list<int>{SIGTERM});
+      send(SIGINT);
+      try {
+        wait_for_ever();
+      } catch (const Cancelled&) {
+        set.reset();
+        send(SIGTERM);
+        throw;
+      }
+    });
+    return 7;
+  });
+  BOOST_TEST(end.signal == SIGTERM);
+}
+
+BOOST_AUTO_TEST_CASE(a_set_that_outlives_the_run_leaves_no_handler_of_its_own) {
+  const ChildEnd end = in_child([] {
+    std::optional<SignalSet> set;
+    run([&] { set.emplace(std::initializer_list<int>{SIGTERM}); });
+    set.reset();
+    return handler_of(SIGTERM) == SIG_DFL && handler_of(SIGINT) == SIG_DFL ? 7 : 8;
+  });
+  BOOST_TEST(end.exit_code == 7, end.said);
+}
 
 BOOST_AUTO_TEST_SUITE_END()

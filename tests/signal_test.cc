@@ -6,16 +6,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "tests/child_process.h"
 #include "tests/fixture.h"
+#include "weft/fiber/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(signal_set)
 
@@ -32,6 +37,30 @@ bool is_blocked(int signal) {
 }
 
 void send(int signal) { kill(getpid(), signal); }
+
+std::atomic<int> handled{0};
+
+// A thread that was started by somebody else, and blocks nothing.
+class Stranger {
+ public:
+  Stranger() = default;
+  ~Stranger() {
+    stop_ = true;
+    thread_.join();
+  }
+  Stranger(const Stranger&) = delete;
+  Stranger& operator=(const Stranger&) = delete;
+
+  void send(int signal) const {
+    pthread_kill(const_cast<std::thread&>(thread_).native_handle(), signal);
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_{[this] {
+    while (!stop_) std::this_thread::sleep_for(1ms);
+  }};
+};
 
 }  // namespace
 
@@ -221,6 +250,108 @@ WEFT_REAL_TIME_TEST_CASE(what_is_no_signal_is_refused_by_its_number) {
     BOOST_TEST(!is_blocked(SIGUSR1));
   }
   BOOST_TEST(open_descriptors() == before);
+}
+
+// ---- Threads that do not block the signals ----
+
+WEFT_REAL_TIME_TEST_CASE(what_another_thread_takes_goes_to_the_set) {
+  const Stranger stranger;
+  SignalSet signals({SIGUSR1, SIGRTMIN});
+  for (int i = 0; i < 10; ++i) {
+    for (const int signal : {SIGUSR1, SIGRTMIN}) {
+      auto waiter = spawn([&] { return signals.wait(); }, {.eager = true});
+      i % 2 ? stranger.send(signal) : send(signal);
+      BOOST_TEST(waiter.get() == signal);
+    }
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(while_a_set_lives_a_handler_of_the_program_is_out_of_use) {
+  const Stranger stranger;
+  handled = 0;
+  struct sigaction before {
+  }, mine{}, now{};
+  mine.sa_handler = [](int) { ++handled; };
+  sigaction(SIGUSR1, &mine, &before);
+  {
+    SignalSet first({SIGUSR1});
+    auto second = std::make_unique<SignalSet>(std::initializer_list<int>{SIGUSR1, SIGUSR2});
+    stranger.send(SIGUSR1);
+    BOOST_TEST(second->wait() == SIGUSR1);
+    second.reset();
+    stranger.send(SIGUSR1);
+    BOOST_TEST(first.wait() == SIGUSR1);
+    BOOST_TEST(handled == 0);
+  }
+  sigaction(SIGUSR1, nullptr, &now);
+  BOOST_TEST((now.sa_handler == mine.sa_handler));
+  stranger.send(SIGUSR1);
+  BOOST_TEST(eventually([] { return handled == 1; }));
+  sigaction(SIGUSR1, &before, nullptr);
+  sigaction(SIGUSR2, nullptr, &now);
+  BOOST_TEST((now.sa_handler == SIG_DFL));
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_that_is_installed_while_a_set_lives_stays) {
+  handled = 0;
+  {
+    const SignalSet signals({SIGUSR1});
+    std::signal(SIGUSR1, [](int) { ++handled; });
+  }
+  raise(SIGUSR1);
+  BOOST_TEST(handled == 1);
+  std::signal(SIGUSR1, SIG_DFL);
+}
+
+BOOST_AUTO_TEST_CASE(sets_of_two_threads_get_what_a_third_one_takes) {
+  const Stranger stranger;
+  std::atomic<bool> ready{false}, alone{false};
+  std::atomic<int> got{0};
+  std::thread other([&] {
+    run([&] {
+      SignalSet signals({SIGUSR1});
+      ready = true;
+      if (!eventually([&] { return alone.load(); })) return;
+      stranger.send(SIGUSR1);
+      got = signals.wait();
+    });
+  });
+  run([&] {
+    std::optional<SignalSet> signals;
+    signals.emplace(std::initializer_list<int>{SIGUSR1});  // the older one, or the younger
+    BOOST_TEST(eventually([&] { return ready.load(); }));
+    signals.reset();
+    alone = true;
+  });
+  other.join();
+  BOOST_TEST(got == SIGUSR1);
+}
+
+#if !defined(WEFT_TSAN)  // which gives a handler a copy of the mask
+
+WEFT_REAL_TIME_TEST_CASE(a_signal_that_the_own_thread_has_unblocked_goes_to_the_set) {
+  SignalSet signals({SIGUSR1});
+  sigset_t mine;
+  sigemptyset(&mine);
+  sigaddset(&mine, SIGUSR1);
+  pthread_sigmask(SIG_UNBLOCK, &mine, nullptr);
+  send(SIGUSR1);
+  BOOST_TEST(signals.wait() == SIGUSR1);
+  BOOST_TEST(is_blocked(SIGUSR1));
+}
+
+#endif
+
+BOOST_AUTO_TEST_CASE(children_that_the_kernel_shall_reap_are_reaped) {
+  std::signal(SIGCHLD, SIG_IGN);
+  {
+    const SignalSet signals({SIGCHLD});
+    const pid_t child = fork();
+    if (child == 0) _exit(7);
+    BOOST_TEST(waitpid(child, nullptr, 0) == -1);
+    BOOST_TEST(errno == ECHILD);
+  }
+  std::signal(SIGCHLD, SIG_DFL);
 }
 
 // ---- What is left -------------------------------------------------------------------------------

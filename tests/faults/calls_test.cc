@@ -27,6 +27,7 @@ const std::set<std::string> kHarmless{
     "htons",
     "inet_ntop",
     "inet_pton",
+    "kill",
     "memchr",
     "memcmp",
     "memcpy",
@@ -47,12 +48,14 @@ const std::set<std::string> kHarmless{
     "sigemptyset",
     "sigfillset",
     "sigismember",
+    "signal",
     "snprintf",
     "stderr",
     "strcmp",
     "strerror",
     "strlen",
     "sysconf",
+    "tgkill",
 };
 
 // Whose failure is an answer, or nobody's concern: an interface's name, a thread's name, clock,
