@@ -130,7 +130,7 @@ std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
 std::size_t File::write(ConstBuffer buffer) {
   std::error_code error;
   const std::size_t size = write(buffer, error);
-  if (error) fail(error, {"write ", path_});
+  if (error) fail(error.value(), {"write ", path_});
   return size;
 }
 
@@ -151,7 +151,7 @@ std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
   if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
     fail(error, {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
   }
-  if (error) fail(error, {"pwrite ", path_});
+  if (error) fail(error.value(), {"pwrite ", path_});
   return size;
 }
 

@@ -69,7 +69,7 @@ struct Shortage {
     BOOST_CHECK_THROW(UnixStream::connect(directory / "missing"), std::system_error);
     BackOff(1us).wait();
     getrlimit(RLIMIT_NOFILE, &usual);
-    const rlimit none{0, usual.rlim_max};
+    const rlimit none{1, usual.rlim_max};  // poll(2) takes no more descriptors than this
     setrlimit(RLIMIT_NOFILE, &none);
   }
   ~Shortage() { end(); }
