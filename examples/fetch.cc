@@ -233,8 +233,7 @@ int main(int argc, char** argv) try {
     weft::with_task_group([&](weft::TaskGroup& server) {  // if it fails, the requests end, too
       server.spawn([&] { serve(listener); });
       const std::chrono::duration<double> timeout(options["--timeout"]);
-      fetch_all(urls, static_cast<std::size_t>(options["--count"]),
-                std::chrono::duration_cast<weft::Duration>(timeout));
+      fetch_all(urls, static_cast<std::size_t>(options["--count"]), weft::AnyDuration(timeout));
       server.cancel();
     });
   });

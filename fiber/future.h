@@ -116,10 +116,10 @@ class Future {
   // Waits until done. wait_for returns whether it is; throws std::invalid_argument if the duration
   // is negative. Cancellation points, unless done.
   void wait() const { state().wait(kForever); }
-  bool wait_for(Duration time) const {
+  bool wait_for(AnyDuration time) const {
     return wait_until(deadline_after(now(), time, "weft::Future::wait_for"));
   }
-  bool wait_until(TimePoint deadline) const { return state().wait(deadline); }
+  bool wait_until(AnyTimePoint deadline) const { return state().wait(deadline); }
 
   // Whether it was set, or its promise is gone; and whether by an exception. Do not wait.
   bool done() const { return state().completion.done(); }

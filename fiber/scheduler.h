@@ -88,9 +88,9 @@ class Scheduler {
   template <class F>
   Handle call_soon(F&& f);
   template <class F>
-  Handle call_later(Duration wait, F&& f);
+  Handle call_later(AnyDuration wait, F&& f);
   template <class F>
-  Handle call_at(TimePoint time, F&& f);
+  Handle call_at(AnyTimePoint time, F&& f);
 
   // Sets the function for exceptions that no caller gets: those that leave detached fibers, and
   // those that a task, a group or a promise still has when it is destroyed.
@@ -403,13 +403,13 @@ Handle Scheduler::call_soon(F&& f) {
 }
 
 template <class F>
-Handle Scheduler::call_later(Duration wait, F&& f) {
+Handle Scheduler::call_later(AnyDuration wait, F&& f) {
   const TimePoint time = deadline_after(now(), wait, "weft::Scheduler::call_later");
   return schedule(make_call(std::forward<F>(f), "call_later"), time);
 }
 
 template <class F>
-Handle Scheduler::call_at(TimePoint time, F&& f) {
+Handle Scheduler::call_at(AnyTimePoint time, F&& f) {
   return schedule(make_call(std::forward<F>(f), "call_at"), time);
 }
 

@@ -6,7 +6,7 @@
 
 namespace weft {
 
-bool TaskBase::wait_for(Duration time) {
+bool TaskBase::wait_for(AnyDuration time) {
   return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
 }
 
@@ -46,7 +46,7 @@ Scheduler* TaskBase::left_to_caller(Fiber& target, bool with_others) noexcept {
   return runner->waits_for_caller() ? runner : nullptr;
 }
 
-bool TaskBase::wait_until(TimePoint deadline) { return wait_until_end(fiber(), deadline); }
+bool TaskBase::wait_until(AnyTimePoint deadline) { return wait_until_end(fiber(), deadline); }
 
 void TaskBase::join() {
   Fiber& target = fiber();

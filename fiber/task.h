@@ -41,8 +41,8 @@ class TaskBase {
 
   // The same, but not longer than this. Returns whether the task has ended.
   // wait_for throws std::invalid_argument if the duration is negative.
-  bool wait_for(Duration time);
-  bool wait_until(TimePoint deadline);
+  bool wait_for(AnyDuration time);
+  bool wait_until(AnyTimePoint deadline);
 
   // Whether it has ended: with a result, an exception or a cancellation. Does not wait.
   bool done() const { return fiber().done(); }

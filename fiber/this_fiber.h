@@ -19,14 +19,8 @@ inline void yield() { Scheduler::yield(); }
 
 // Waits. A cancellation point also where the time is over already; never returns early.
 // sleep_for throws std::invalid_argument if the duration is negative.
-void sleep_for(Duration wait);
-void sleep_until(TimePoint time);
-
-// Monotonic time: the scheduler's clock, which may be virtual; on a plain thread the machine's.
-TimePoint now() noexcept;
-
-// now() + time, for functions that only try for a while: a negative time is none.
-TimePoint deadline_within(Duration time) noexcept;
+void sleep_for(AnyDuration wait);
+void sleep_until(AnyTimePoint time);
 
 // The running fiber. Throws std::logic_error outside fibers.
 TaskInfo current_task();

@@ -34,7 +34,7 @@ namespace weft {
 // It also works inside a destructor that unwinding has called, which other cancellations do not
 // reach; there TimeoutError may not leave the destructor: see shield_for().
 template <class F>
-auto with_deadline(TimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
+auto with_deadline(AnyTimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
     -> std::invoke_result_t<F&> {
   checked_callable(f, "with_deadline");
   TimeoutScope scope(deadline, caller);
@@ -48,7 +48,7 @@ auto with_deadline(TimePoint deadline, F&& f, const char* caller = "weft::with_d
 }
 
 template <class F>
-auto with_timeout(Duration time, F&& f) -> std::invoke_result_t<F&> {
+auto with_timeout(AnyDuration time, F&& f) -> std::invoke_result_t<F&> {
   checked_callable(f, "with_timeout");
   return with_deadline(deadline_after(now(), time, "weft::with_timeout"), std::forward<F>(f),
                        "weft::with_timeout");

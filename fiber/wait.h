@@ -69,7 +69,8 @@ Completion& another(Completion& completion);
 // A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
 // duration is negative, and std::logic_error if the calling task is in the range itself.
 template <class Range>
-WaitResult wait(Range&& tasks, When when = When::all_completed, std::optional<Duration> time = {}) {
+WaitResult wait(Range&& tasks, When when = When::all_completed,
+                std::optional<AnyDuration> time = {}) {
   const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
   if (when == When::all_completed) {
     for (auto& task : tasks) {

@@ -49,7 +49,7 @@ constexpr Events from_epoll(std::uint32_t epoll_events) noexcept {
 // The time until a deadline, as system calls take it; nothing for ever.
 std::optional<timespec> time_until(TimePoint deadline) noexcept {
   if (deadline == kForever) return {};
-  if (deadline == kPast) return timespec{};
+  if (deadline <= TimePoint()) return timespec{};
   std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
   // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
   // early by that much, and the rest is waited for anew.

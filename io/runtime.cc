@@ -52,7 +52,7 @@ struct Runtime::Core {
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
-                   .spin = options.virtual_time ? Duration::zero() : options.spin,
+                   .spin = options.virtual_time ? AnyDuration() : options.spin,
                    .trim = !options.virtual_time}) {}
 
   Reactor reactor;

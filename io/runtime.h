@@ -38,7 +38,7 @@ struct RunOptions {
   // looks for more before it sleeps in the kernel; the latter at least for
   // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
   // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin.
-  Duration spin = {};
+  AnyDuration spin = {};
 
   // SIGINT and SIGTERM cancel the function that run() runs, which so ends in order; a second one
   // ends the program at once. Only where run() is called on the main thread, and not for a signal

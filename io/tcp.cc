@@ -102,7 +102,8 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
-    const TimePoint until = std::min(deadline, begin + std::max(share, kLeastShare));
+    const TimePoint until =
+        std::min(deadline, deadline_after(begin, std::max(share, kLeastShare), ""));
     TcpStream stream(new_socket(addresses[i]), addresses[i]);
     error = stream.connect_until(until, options.nodelay);
     if (error == 0) return stream;

@@ -16,7 +16,7 @@ namespace weft {
 struct ConnectOptions {
   // For everything together: look-up and all addresses. Each address may take an equal share of
   // what is left, but two seconds at least.
-  Duration timeout = std::chrono::seconds(30);
+  AnyDuration timeout = std::chrono::seconds(30);
   // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms where
   // the peer delays its acknowledgements.
   bool nodelay = true;

@@ -18,7 +18,7 @@ void ConditionVariable::notify_all() noexcept {
   queue_.wake_all(lock);
 }
 
-std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline) {
+std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline) {
   check(lock);
   Waiter waiter("ConditionVariable::wait");
   {

@@ -41,11 +41,11 @@ class ConditionVariable {
   // Waits until notified.
   void wait(std::unique_lock<Mutex>& lock) { wait_until(lock, kForever); }
 
-  // Waits, but not for longer than this. A negative duration is none.
-  std::cv_status wait_for(std::unique_lock<Mutex>& lock, Duration time) {
+  // Waits, but not for longer than this. A negative duration counts as zero.
+  std::cv_status wait_for(std::unique_lock<Mutex>& lock, AnyDuration time) {
     return wait_until(lock, deadline_within(time));
   }
-  std::cv_status wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline);
+  std::cv_status wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline);
 
   // The same until condition(), which is called with the mutex held, before each wait. If it holds
   // at once, this is no cancellation point, but other fibers may have run, while the caller held
@@ -57,11 +57,11 @@ class ConditionVariable {
     while (!condition()) wait(lock);
   }
   template <class Condition>
-  bool wait_for(std::unique_lock<Mutex>& lock, Duration time, Condition condition) {
+  bool wait_for(std::unique_lock<Mutex>& lock, AnyDuration time, Condition condition) {
     return wait_until(lock, deadline_within(time), std::move(condition));
   }
   template <class Condition>
-  bool wait_until(std::unique_lock<Mutex>& lock, TimePoint deadline, Condition condition) {
+  bool wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline, Condition condition) {
     check(lock);
     Scheduler::count_wait();
     while (!condition()) {

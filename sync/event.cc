@@ -1,7 +1,5 @@
 #include "weft/sync/event.h"
 
-#include "weft/fiber/this_fiber.h"
-
 namespace weft {
 
 void Event::set() noexcept {
@@ -28,7 +26,7 @@ void Event::clear() noexcept {
   replace(state_, set, State::kClear, std::memory_order_acquire);
 }
 
-bool Event::wait_for(Duration time) {
+bool Event::wait_for(AnyDuration time) {
   Scheduler::count_wait();
   return is_set() || wait_slowly(deadline_within(time));
 }

@@ -42,9 +42,9 @@ class Event {
   }
 
   // Wait, but not for longer than this. Return whether the flag was set meanwhile. A negative
-  // duration is none; others may run nevertheless. Cancellation points, unless it is set.
-  bool wait_for(Duration time);
-  bool wait_until(TimePoint deadline) {
+  // duration counts as zero; other fibers may still run. Cancellation points, unless it is set.
+  bool wait_for(AnyDuration time);
+  bool wait_until(AnyTimePoint deadline) {
     Scheduler::count_wait();
     return is_set() || wait_slowly(deadline);
   }

@@ -1,13 +1,12 @@
 #include "weft/sync/mutex.h"
 
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
 
 static_assert(alignof(Heir) >= 8);  // the word has three marks beside its address
 
-bool Mutex::try_lock_for(Duration time) {
+bool Mutex::try_lock_for(AnyDuration time) {
   return lock_free() || lock_slowly(deadline_within(time));
 }
 

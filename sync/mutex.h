@@ -51,11 +51,11 @@ class Mutex {
     return lock_free(word) || (word & kOffered && take_offer());
   }
 
-  // Wait, but not for longer than this. Return whether it is the caller's. A negative duration is
-  // none; others may run nevertheless. Cancellation points if they have to wait. REQUIRES: as
-  // lock().
-  bool try_lock_for(Duration time);
-  bool try_lock_until(TimePoint deadline) { return lock_free() || lock_slowly(deadline); }
+  // Wait, but not for longer than this. Return whether it is the caller's. A negative duration
+  // counts as zero; other fibers may still run. Cancellation points if they have to wait. REQUIRES:
+  // as lock().
+  bool try_lock_for(AnyDuration time);
+  bool try_lock_until(AnyTimePoint deadline) { return lock_free() || lock_slowly(deadline); }
 
   // Gives it to the waiter that waited longest. Does not wait. Throws std::logic_error, and does
   // nothing, if the caller does not hold it.

@@ -75,13 +75,14 @@ class BasicQueue {
   bool try_push(const T& item) { return try_push(T(item)); }
 
   // Waits, but not for longer than this. Return whether the item was added, else it is untouched.
-  // Cancellation points if they have to wait. A negative duration is none. Throw QueueClosed.
-  bool try_push_for(T&& item, Duration time) {
+  // Cancellation points if they have to wait. A negative duration counts as zero. Throw
+  // QueueClosed.
+  bool try_push_for(T&& item, AnyDuration time) {
     return try_push_until(std::move(item), deadline_within(time));
   }
-  bool try_push_for(const T& item, Duration time) { return try_push_for(T(item), time); }
-  bool try_push_until(T&& item, TimePoint deadline) { return push_until(item, deadline); }
-  bool try_push_until(const T& item, TimePoint deadline) {
+  bool try_push_for(const T& item, AnyDuration time) { return try_push_for(T(item), time); }
+  bool try_push_until(T&& item, AnyTimePoint deadline) { return push_until(item, deadline); }
+  bool try_push_until(const T& item, AnyTimePoint deadline) {
     return try_push_until(T(item), deadline);
   }
 
@@ -97,9 +98,9 @@ class BasicQueue {
   }
 
   // Waits, but not for longer than this. Empty when the time is over, or the queue closed and
-  // empty. Cancellation points if they have to wait. A negative duration is none.
-  std::optional<T> try_pop_for(Duration time) { return try_pop_until(deadline_within(time)); }
-  std::optional<T> try_pop_until(TimePoint deadline) {
+  // empty. Cancellation points if they have to wait. A negative duration counts as zero.
+  std::optional<T> try_pop_for(AnyDuration time) { return try_pop_until(deadline_within(time)); }
+  std::optional<T> try_pop_until(AnyTimePoint deadline) {
     std::optional<T> item;
     pop_into(item, deadline);
     return item;

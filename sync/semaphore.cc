@@ -3,7 +3,6 @@
 #include <limits>
 #include <stdexcept>
 
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -12,7 +11,7 @@ Semaphore::Semaphore(std::int64_t permits) : permits_(permits) {
   if (permits < 0) throw_invalid_argument("weft::Semaphore: negative permits");
 }
 
-bool Semaphore::try_acquire_for(Duration time) {
+bool Semaphore::try_acquire_for(AnyDuration time) {
   Scheduler::count_wait();
   return acquire_free() || acquire_slowly(deadline_within(time));
 }

@@ -48,8 +48,8 @@ class Semaphore {
 
   // Wait, but not for longer than this. Return whether the caller has a permit. A negative duration
   // counts as zero. Otherwise as acquire().
-  bool try_acquire_for(Duration time);
-  bool try_acquire_until(TimePoint deadline) {
+  bool try_acquire_for(AnyDuration time);
+  bool try_acquire_until(AnyTimePoint deadline) {
     Scheduler::count_wait();
     return acquire_free() || acquire_slowly(deadline);
   }

@@ -1,6 +1,5 @@
 #include "weft/sync/shared_mutex.h"
 
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
@@ -36,11 +35,11 @@ bool SharedMutex::lock_slowly(TimePoint deadline) {
 template bool SharedMutex::lock_slowly<false>(TimePoint);
 template bool SharedMutex::lock_slowly<true>(TimePoint);
 
-bool SharedMutex::try_lock_for(Duration time) {
+bool SharedMutex::try_lock_for(AnyDuration time) {
   return lock_free() || lock_slowly<false>(deadline_within(time));
 }
 
-bool SharedMutex::try_lock_shared_for(Duration time) {
+bool SharedMutex::try_lock_shared_for(AnyDuration time) {
   return lock_free_shared() || lock_slowly<true>(deadline_within(time));
 }
 

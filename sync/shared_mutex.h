@@ -39,8 +39,8 @@ class SharedMutex {
     Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free(word) || (word & kContended && take_offer<false>());
   }
-  bool try_lock_for(Duration time);
-  bool try_lock_until(TimePoint deadline) { return lock_free() || lock_slowly<false>(deadline); }
+  bool try_lock_for(AnyDuration time);
+  bool try_lock_until(AnyTimePoint deadline) { return lock_free() || lock_slowly<false>(deadline); }
   void unlock() {
     // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
     // what this one did.
@@ -60,8 +60,8 @@ class SharedMutex {
     Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
     return lock_free_shared(word) || (word & kContended && take_offer<true>());
   }
-  bool try_lock_shared_for(Duration time);
-  bool try_lock_shared_until(TimePoint deadline) {
+  bool try_lock_shared_for(AnyDuration time);
+  bool try_lock_shared_until(AnyTimePoint deadline) {
     return lock_free_shared() || lock_slowly<true>(deadline);
   }
   void unlock_shared() {

@@ -39,7 +39,7 @@ struct ThreadPoolOptions {
   // a system call and the job the wake-up. By default about what going to sleep and being woken
   // cost in processor time, so that it at most doubles that (Karlin et al.: Empirical studies of
   // competitive spinning, SOSP 1991); an idle pool uses none.
-  Duration spin = std::chrono::microseconds(2);
+  AnyDuration spin = std::chrono::microseconds(2);
 };
 
 // Threads for what blocks or computes, so that fibers' threads need not.
