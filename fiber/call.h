@@ -46,12 +46,21 @@ F&& checked_callable(F&& f, const char* caller) {
   return std::forward<F>(f);
 }
 
+// What F, called, gives to whoever asks for its result: `const T` counts as T, which can be moved.
+template <class F, class... Arguments>
+using ResultOf = std::remove_cv_t<std::invoke_result_t<F, Arguments...>>;
+
 // How a result of type T is kept: itself, where it is a reference by its address, void by nothing.
 struct NoResult {};
 template <class T>
-using Kept =
-    std::conditional_t<std::is_void_v<T>, NoResult,
-                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+using Kept = std::conditional_t<
+    std::is_void_v<T>, NoResult,
+    std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_cv_t<T>>>;
+
+// A result that is kept and cannot be moved could not be returned afterwards.
+template <class T>
+constexpr bool kCanBeReturned =
+    std::is_void_v<T> || std::is_reference_v<T> || std::is_move_constructible_v<Kept<T>>;
 
 // f()'s result, to be kept; and what is kept of it as a result again, once.
 template <class T, class F>
@@ -68,6 +77,7 @@ Kept<T> result_to_keep(F& f) {
 }
 template <class T>
 T take_kept(Kept<T>& kept) {
+  static_assert(kCanBeReturned<T>, "the result can be neither moved nor copied: return a pointer");
   if constexpr (std::is_reference_v<T>) {
     return static_cast<T>(*kept);
   } else if constexpr (!std::is_void_v<T>) {

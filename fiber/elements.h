@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <iterator>
 #include <memory>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,11 +16,12 @@ namespace weft {
 template <class Range>
 class Elements {
   using Reference = decltype(*std::begin(std::declval<Range&>()));
-  static constexpr bool kAreMade = !std::is_reference_v<Reference>;
 
  public:
+  static constexpr bool kAreMade = !std::is_reference_v<Reference>;
+
   explicit Elements(Range& range) {
-    if constexpr (std::ranges::sized_range<Range>) kept_.reserve(std::ranges::size(range));
+    if constexpr (requires { std::size(range); }) kept_.reserve(std::size(range));
     for (auto&& element : range) {
       if constexpr (kAreMade) {
         kept_.push_back(std::forward<decltype(element)>(element));

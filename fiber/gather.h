@@ -13,6 +13,7 @@
 
 #include "weft/fiber/call.h"
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/elements.h"
 #include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
 
@@ -21,6 +22,12 @@ namespace weft {
 template <class F>
 using GatheredResult = std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
                                           std::decay_t<std::invoke_result_t<F&>>>;
+
+// f()'s result, as it is gathered.
+template <class T, class F>
+T call_to_gather(F& f) {
+  return std::invoke(f);
+}
 
 // A child that was cancelled, by what it waited for and not with the group, has no result.
 template <class T>
@@ -43,10 +50,13 @@ concept CallableRange = requires(R& range) {
 // The first exception cancels the rest; when all have ended it is thrown, and what else they have
 // thrown, mostly consequences, is dropped: gather_all() keeps all. A cancellation of the caller
 // cancels all of them likewise; if one of them then fails, that is thrown. A cancellation point.
-// The callables are used in place, not copied. Throws std::invalid_argument if one is null, and as
-// spawn() does.
+// The callables are used in place, not copied. Results that are references are copied, those that
+// can be neither moved nor copied do not compile. Throws std::invalid_argument if one is null, and
+// as spawn() does.
 template <class... F>
 auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
+  static_assert((kCanBeReturned<GatheredResult<F>> && ...),
+                "a result can be neither moved nor copied: return a pointer");
   (checked_callable(fs, "gather"), ...);
   std::tuple<std::optional<GatheredResult<F>>...> results;
   with_task_group([&](TaskGroup& group) {
@@ -57,7 +67,7 @@ auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
               std::invoke(f);
               result.emplace();
             } else {
-              result.emplace(std::invoke(f));
+              result.emplace(call_to_gather<GatheredResult<decltype(f)>>(f));
             }
           }),
            ...);
@@ -72,22 +82,25 @@ auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
 // gather() of a range, with place(i) as the options of the i-th.
 template <class R, class Place>
 auto gather_placed(R& range, Place place) {
-  using Result = std::invoke_result_t<decltype(*std::begin(range))>;
+  Elements<R> fs(range);
+  using Result = std::invoke_result_t<decltype(fs[0])>;
   if constexpr (std::is_void_v<Result>) {
     with_task_group([&](TaskGroup& group) {
-      for (std::size_t i = 0; auto& f : range) {
-        group.spawn([&f = checked_callable(f, "gather")] { std::invoke(f); }, place(i++));
+      for (std::size_t i = 0; i < fs.size(); ++i) {
+        group.spawn([&f = checked_callable(fs[i], "gather")] { std::invoke(f); }, place(i));
       }
     });
   } else {
-    std::vector<std::optional<std::decay_t<Result>>> slots(
-        static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
+    static_assert(kCanBeReturned<std::decay_t<Result>>,
+                  "a result can be neither moved nor copied: return a pointer");
+    std::vector<std::optional<std::decay_t<Result>>> slots(fs.size());
     with_task_group([&](TaskGroup& group) {
-      for (std::size_t i = 0; auto& f : range) {
-        group.spawn([&f = checked_callable(f, "gather"),
-                     &result = slots[i]] { result.emplace(std::invoke(f)); },
-                    place(i));
-        ++i;
+      for (std::size_t i = 0; i < fs.size(); ++i) {
+        group.spawn(
+            [&f = checked_callable(fs[i], "gather"), &result = slots[i]] {
+              result.emplace(call_to_gather<std::decay_t<Result>>(f));
+            },
+            place(i));
       }
     });
     std::vector<std::decay_t<Result>> results;
@@ -97,7 +110,8 @@ auto gather_placed(R& range, Place place) {
   }
 }
 
-// The same for a range of callables: returns a vector, or nothing if they return nothing.
+// The same for a range of callables, also const, or a view, which is run through once: returns a
+// vector, or nothing if they return nothing.
 template <CallableRange R>
 auto gather(R&& range) {
   return gather_placed(range, [](std::size_t) { return SpawnOptions(); });
@@ -133,9 +147,11 @@ Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
 // A cancellation of the caller cancels all of them; when they have ended throws what the first of
 // them then failed with, or else Cancelled. Otherwise as gather().
 template <class... F>
-auto gather_all(F&&... fs) -> std::tuple<Outcome<std::invoke_result_t<F&>>...> {
+auto gather_all(F&&... fs) -> std::tuple<Outcome<ResultOf<F&>>...> {
+  static_assert((kCanBeReturned<std::invoke_result_t<F&>> && ...),
+                "a result can be neither moved nor copied: return a pointer");
   (checked_callable(fs, "gather_all"), ...);
-  std::tuple<std::optional<Outcome<std::invoke_result_t<F&>>>...> outcomes;
+  std::tuple<std::optional<Outcome<ResultOf<F&>>>...> outcomes;
   with_task_group([&](TaskGroup& group) {
     std::apply(
         [&](auto&... outcome) {
@@ -150,15 +166,15 @@ auto gather_all(F&&... fs) -> std::tuple<Outcome<std::invoke_result_t<F&>>...> {
 // gather_all() of a range, with place(i) as the options of the i-th.
 template <class R, class Place>
 auto gather_all_placed(R& range, Place place) {
-  using T = std::invoke_result_t<decltype(*std::begin(range))>;
-  std::vector<std::optional<Outcome<T>>> slots(
-      static_cast<std::size_t>(std::distance(std::begin(range), std::end(range))));
+  Elements<R> fs(range);
+  using T = ResultOf<decltype(fs[0])>;
+  static_assert(kCanBeReturned<T>, "a result can be neither moved nor copied: return a pointer");
+  std::vector<std::optional<Outcome<T>>> slots(fs.size());
   with_task_group([&](TaskGroup& group) {
-    for (std::size_t i = 0; auto& f : range) {
+    for (std::size_t i = 0; i < fs.size(); ++i) {
       group.spawn(
-          [&f = checked_callable(f, "gather_all"), &slot = slots[i]] { weft::settle(f, slot); },
+          [&f = checked_callable(fs[i], "gather_all"), &slot = slots[i]] { weft::settle(f, slot); },
           place(i));
-      ++i;
     }
   });
   std::vector<Outcome<T>> outcomes;

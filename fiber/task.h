@@ -121,6 +121,7 @@ class [[nodiscard]] Task : public TaskBase {
 
   // Waits until the task has ended, and returns its result, or throws its exception, or throws
   // TaskCancelled if it ended by cancellation. Once only. A cancellation point, unless done.
+  // A result that can be neither moved nor copied stays in the task, and get() does not compile.
   T get();
 
   explicit Task(Fiber& fiber) noexcept : TaskBase(fiber) {}  // for spawn
@@ -128,17 +129,17 @@ class [[nodiscard]] Task : public TaskBase {
 
 // Starts f() as a fiber, at the end of the ready ones, or as the options say. Does not wait.
 //
-// f is decay-copied onto the new fiber's stack; it and its result cost no allocation up to
-// Fiber::kPayloadSize bytes. f is destroyed on the fiber when the task ends. What errno is at the
-// start is not specified.
+// f is decay-copied onto the new fiber's stack, or moved; it need not be copyable. It and its
+// result cost no allocation up to Fiber::kPayloadSize bytes. f is destroyed on the fiber when the
+// task ends. A result of type `const T` is kept as a T, one of type T& as a reference. What errno
+// is at the start is not specified.
 //
 // Throws std::invalid_argument if f is null or the stack too small, std::bad_alloc or
 // std::system_error if there is no stack to be had, std::logic_error where no scheduler runs and
 // none is named, and what copying f throws; then nothing was started.
 // On another scheduler (SpawnOptions::on), from any thread: `eager` has no effect there.
 template <class F>
-[[nodiscard]] auto spawn(F&& f, SpawnOptions options = {})
-    -> Task<std::invoke_result_t<std::decay_t<F>&>>;
+[[nodiscard]] auto spawn(F&& f, SpawnOptions options = {}) -> Task<ResultOf<std::decay_t<F>&>>;
 
 // ---- Implementation -----------------------------------------------------------------------------
 
@@ -191,7 +192,9 @@ struct TaskState : TaskResult<T> {
 template <class F>
 Fiber& reserve_with(F&& f, const SpawnOptions& options) {
   using Function = std::decay_t<F>;
-  using State = TaskState<Function, std::invoke_result_t<Function&>>;
+  static_assert(std::is_constructible_v<Function, F>,
+                "the callable can only be moved: pass it by std::move(), or by std::ref()");
+  using State = TaskState<Function, ResultOf<Function&>>;
   Fiber& fiber = Scheduler::reserve(options);
   try {
     if constexpr (State::kInline) {
@@ -210,10 +213,10 @@ Fiber& reserve_with(F&& f, const SpawnOptions& options) {
 }
 
 template <class F>
-auto spawn(F&& f, SpawnOptions options) -> Task<std::invoke_result_t<std::decay_t<F>&>> {
+auto spawn(F&& f, SpawnOptions options) -> Task<ResultOf<std::decay_t<F>&>> {
   checked_callable(f, "spawn");
   Fiber& fiber = reserve_with(std::forward<F>(f), options);
-  Task<std::invoke_result_t<std::decay_t<F>&>> task(fiber);
+  Task<ResultOf<std::decay_t<F>&>> task(fiber);
   Scheduler::start(fiber, options);
   return task;
 }

@@ -45,7 +45,8 @@ class TaskGroup {
   // program with a sentence.
   ~TaskGroup();
 
-  // Starts f as a child; what it returns is dropped. Does not wait. Throws as weft::spawn does.
+  // Starts f as a child; what it returns is dropped, and may be anything. Does not wait. Throws as
+  // weft::spawn does.
   //
   // If a child or the body has failed, or the group was cancelled, it is shutting down: it starts
   // nothing until the next join(), or the body, is over. Until then this destroys f and throws:
@@ -142,6 +143,7 @@ auto with_task_group(F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
 template <class F>
 auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&> {
   using Result = std::invoke_result_t<F&, TaskGroup&>;
+  static_assert(kCanBeReturned<Result>, "the result can be neither moved nor copied");
   checked_callable(f, "with_task_group");
   const auto call = [&]() -> Result { return std::invoke(f, group); };
   std::optional<Kept<Result>> result;

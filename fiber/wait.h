@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <iterator>
 #include <optional>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "weft/fiber/completion.h"
+#include "weft/fiber/elements.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 
@@ -64,30 +67,32 @@ class CompletionSet {
 Completion& another(Completion& completion);
 
 // Waits for tasks or futures, for all of them or until the first, or until the time is over.
-// `tasks`: a forward range of Task or Future, which stays untouched: results are there to be taken,
-// and nothing is cancelled. An empty range is done at once.
+// `tasks`: a range of Task or Future, also const, or a view: it is run through once. The tasks stay
+// untouched: results are there to be taken, and nothing is cancelled. (What a view makes on the way
+// is destroyed at the end.) An empty range is done at once.
 // A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
 // duration is negative, and std::logic_error if the calling task is in the range itself.
 template <class Range>
 WaitResult wait(Range&& tasks, When when = When::all_completed,
                 std::optional<AnyDuration> time = {}) {
   const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
+  Elements<std::remove_reference_t<Range>> all(tasks);
   if (when == When::all_completed) {
-    for (auto& task : tasks) {
-      if (!another(task.completion()).wait(deadline, "wait")) break;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (!another(all[i].completion()).wait(deadline, "wait")) break;
     }
   } else {
-    CompletionSet set(static_cast<std::size_t>(std::ranges::distance(tasks)));
-    for (auto& task : tasks) set.add(another(task.completion()));
+    CompletionSet set(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) set.add(another(all[i].completion()));
     while (set.left() > 0) {
       const std::optional<std::size_t> index = set.next(deadline, "wait");
-      if (!index || when == When::first_completed) break;
-      if (std::next(std::begin(tasks), static_cast<std::ptrdiff_t>(*index))->failed()) break;
+      if (!index || when == When::first_completed || all[*index].failed()) break;
     }
   }
   WaitResult result;
-  std::size_t index = 0;
-  for (auto& task : tasks) (task.done() ? result.done : result.pending).push_back(index++);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    (all[i].done() ? result.done : result.pending).push_back(i);
+  }
   return result;
 }
 
@@ -95,9 +100,8 @@ WaitResult wait(Range&& tasks, When when = When::all_completed,
 class AsCompleted {
  public:
   template <class Range>
-  explicit AsCompleted(Range& tasks)
-      : set_(static_cast<std::size_t>(std::ranges::distance(tasks))) {
-    for (auto& task : tasks) set_.add(another(task.completion()));
+  explicit AsCompleted(Elements<Range>& tasks) : set_(tasks.size()) {
+    for (std::size_t i = 0; i < tasks.size(); ++i) set_.add(another(tasks[i].completion()));
   }
 
   class iterator {
@@ -130,15 +134,37 @@ class AsCompleted {
   CompletionSet set_;
 };
 
+// The same, with the range that it is of and what that makes on the way. `Range` is a reference
+// where the range is an lvalue.
+template <class Range>
+struct RangeKept {
+  explicit RangeKept(Range&& its_range) : range(std::forward<Range>(its_range)), elements(range) {}
+  Range range;
+  Elements<std::remove_reference_t<Range>> elements;
+};
+template <class Range>
+class AsCompletedOf : private RangeKept<Range>, public AsCompleted {
+ public:
+  explicit AsCompletedOf(Range&& tasks)
+      : RangeKept<Range>(std::forward<Range>(tasks)), AsCompleted(this->elements) {}
+};
+
 // The indices of tasks or futures in the order in which they end:
 //
 //   for (std::size_t i : as_completed(tasks)) use(tasks[i].get());
 //
-// Each step waits for the next one: a cancellation point, unless one is done. `tasks` must outlive
-// the loop and keep its handles meanwhile; leaving the loop early is fine.
+// Each step waits for the next one: a cancellation point, unless one is done. Takes the ranges that
+// wait() takes. A range that is named must outlive the loop and keep its handles meanwhile; a
+// temporary one, such as a view, is kept until the end of the loop. Leaving the loop early is fine.
 template <class Range>
-AsCompleted as_completed(Range& tasks) {
-  return AsCompleted(tasks);
+auto as_completed(Range&& tasks) {
+  using All = Elements<std::remove_reference_t<Range>>;
+  if constexpr (std::is_lvalue_reference_v<Range> && !All::kAreMade) {
+    All all(tasks);
+    return AsCompleted(all);
+  } else {
+    return AsCompletedOf<Range>(std::forward<Range>(tasks));
+  }
 }
 
 }  // namespace weft

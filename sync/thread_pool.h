@@ -250,6 +250,8 @@ class ExecutorJob : public AwaitedJob {
 
 template <class F>
 auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&> {
+  static_assert(kCanBeReturned<std::invoke_result_t<F&>>,
+                "the result can be neither moved nor copied: return a pointer");
   checked_callable(f, "run_in_executor");
   ExecutorJob<std::remove_reference_t<F>, std::invoke_result_t<F&>> job(f);
   job.run_in(pool);
