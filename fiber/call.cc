@@ -172,6 +172,8 @@ void Scheduler::run_call(Fiber& self, Call& call) noexcept {
   }
   if (self.locals) [[unlikely]]
     LocalTable::drop(self.locals);
+  if (self.locks_held != 0) [[unlikely]]
+    self.fail_holding();
 }
 
 }  // namespace weft

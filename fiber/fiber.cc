@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/unhandled.h"
 #include "weft/fiber/wait_queue.h"
 
 namespace weft {
@@ -59,6 +60,15 @@ void Fiber::end_by_cancelled() noexcept {
 
 void Fiber::tell_of_kept() noexcept {
   Scheduler::of(*this).tell_of_further(*this, std::exchange(kept, nullptr));
+}
+
+void Fiber::fail_holding() const noexcept {
+  char sentence[200];
+  std::snprintf(sentence, sizeof(sentence),
+                "%s has ended but still holds a Mutex or SharedMutex, which nobody else could "
+                "unlock",
+                FiberLabel(*this).text);
+  fail_misuse(sentence);
 }
 
 void Fiber::request(Request what) noexcept {

@@ -14,6 +14,7 @@
 #include "weft/fiber/context.h"
 #include "weft/fiber/inbox.h"
 #include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/lock_owner.h"
 
 namespace weft {
 
@@ -94,7 +95,10 @@ static_assert(sizeof(FiberHot) == 64);
 //
 // Threads: plain members belong to the home thread, but what a handle reads after done() was seen
 // true was published by it. `completion` has the lock for the rest.
-class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<TaskGroup> {
+class alignas(64) Fiber : public FiberHot,
+                          public InboxNode,
+                          public ListNode<TaskGroup>,
+                          public LockOwner {
  public:
   // Callables with their results up to this size live here, larger ones on the heap.
   static constexpr std::size_t kPayloadSize = 256;
@@ -142,6 +146,9 @@ class alignas(64) Fiber : public FiberHot, public InboxNode, public ListNode<Tas
 
   // Tells of the failure that was kept for the task, which ends otherwise.
   void tell_of_kept() noexcept;
+
+  // The task has ended, and holds a lock. Ends the program with a sentence.
+  [[noreturn, gnu::cold]] void fail_holding() const noexcept;
 
   // From any thread: asks the home thread for something. `completion`'s lock is held, or the
   // fiber cannot end meanwhile for another reason.

@@ -1,12 +1,15 @@
 #include "weft/fiber/parker.h"
 
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+
+#include "weft/fiber/unhandled.h"
 
 namespace weft {
 namespace {
@@ -86,8 +89,25 @@ bool Parker::posted() const noexcept {
   return word_.load(std::memory_order_relaxed) == kToken;
 }
 
+// By a key of pthreads: its destructor runs after those of all thread_local objects, which may
+// unlock, and not when exit() ends the program.
+static bool watch_end(LockOwner& thread) noexcept {
+  static const pthread_key_t key = [] {
+    pthread_key_t made{};
+    pthread_key_create(&made, [](void* owner) {
+      if (static_cast<LockOwner*>(owner)->locks_held == 0) return;
+      fail_misuse(
+          "a thread has ended but still holds a Mutex or SharedMutex, which nobody else could "
+          "unlock");
+    });
+    return made;
+  }();
+  return pthread_setspecific(key, &thread) == 0;
+}
+
 Parker& this_thread_parker() noexcept {
   thread_local Parker parker;
+  [[maybe_unused]] thread_local const bool watched = watch_end(parker);
   return parker;
 }
 

@@ -4,13 +4,14 @@
 #include <cstdint>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/lock_owner.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
 
 // One token that a thread waits for and others leave. The token stays until it is taken, so a
 // wake-up that comes before the wait is not lost. One thread waits; any thread posts.
-class alignas(8) Parker {
+class Parker : public LockOwner {
  public:
   // Takes the token; waits for it until `deadline` by the machine's clock.
   // Returns whether it was taken. Acquire: what was written before post() is seen.
@@ -30,7 +31,9 @@ class alignas(8) Parker {
   Atomic<std::uint32_t> word_{0};
 };
 
-// The calling thread's own. It lives until the thread ends.
+// The calling thread's own. It lives until the thread ends. If the thread then holds a lock, which
+// nobody else could unlock, the program ends with a sentence. (Not where the program is ending
+// anyway.)
 Parker& this_thread_parker() noexcept;
 
 }  // namespace weft

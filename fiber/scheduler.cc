@@ -243,6 +243,8 @@ void Scheduler::finish(Fiber& self) noexcept {
   if (self.locals) [[unlikely]] {
     if (self.ending != Ending::kException || self.ended) LocalTable::drop(self.locals);
   }
+  if (self.locks_held != 0) [[unlikely]]
+    self.fail_holding();
   if (self.ended) {
     self.ended(self);
   } else if (!unowned) {

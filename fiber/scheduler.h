@@ -148,10 +148,10 @@ class Scheduler {
   static unsigned uncaught_exceptions() noexcept {
     return current_scheduler->switch_.exceptions->uncaught;
   }
-  // Names the caller: its fiber, or else its thread. The address is a multiple of eight.
-  static const void* caller_id() noexcept {
-    if (const Fiber* fiber = current_fiber()) return fiber;
-    return &this_thread_parker();
+  // The caller: its fiber, or else its thread.
+  static LockOwner& caller() noexcept {
+    if (Fiber* fiber = current_fiber()) return *fiber;
+    return this_thread_parker();
   }
   // Relaxed: who asks is on its thread, or keeps it alive and was handed the fiber.
   static Scheduler& of(Fiber& fiber) noexcept {

@@ -37,6 +37,11 @@ inline void Waiter::wake() noexcept {
   }
 }
 
+const LockOwner& Waiter::who() const noexcept {
+  if (fiber_) return *fiber_;
+  return *thread_;
+}
+
 void Waiter::resume() noexcept { wake(); }
 
 [[gnu::always_inline]] inline bool Waiter::is_here() const noexcept {

@@ -13,6 +13,7 @@ namespace weft {
 class Fiber;
 class Parker;
 class WaitQueue;
+struct LockOwner;
 
 // One that waits, on its own stack: a fiber, or a plain thread. Derive from it to add what is to be
 // handed over, or what the waker has to know.
@@ -36,10 +37,8 @@ class Waiter : public ListNode<> {
   // REQUIRES: on the waiter's own thread, after WaitQueue::enqueue().
   bool park(TimePoint deadline);
 
-  // Who waits, as Scheduler::caller_id() named it. REQUIRES: it was enqueued.
-  const void* who() const noexcept {
-    return fiber_ ? static_cast<const void*>(fiber_) : static_cast<const void*>(thread_);
-  }
+  // Who waits, as Scheduler::caller() names it. REQUIRES: it was enqueued.
+  const LockOwner& who() const noexcept;
 
   // True if it is a fiber of the calling thread's scheduler: it does not run before the caller
   // waits. REQUIRES: it was enqueued.

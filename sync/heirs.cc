@@ -6,7 +6,7 @@ namespace weft {
 
 bool Heir::gives_way() noexcept {
   if (!is_firm()) return true;
-  const void* caller = Scheduler::caller_id();
+  const LockOwner* caller = &Scheduler::caller();
   const bool again = refused_ == caller && is_local();
   refused_ = again ? nullptr : caller;
   return again;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/lock_owner.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
 
@@ -31,7 +32,7 @@ class Heir : public Waiter {
 
  private:
   const int passed_over_;  // within one call of lock() or the like
-  const void* refused_ = nullptr;
+  const LockOwner* refused_ = nullptr;
 };
 
 // The waiters for a lock or for permits, in their order of arrival, and which of them were woken

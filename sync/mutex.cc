@@ -10,8 +10,16 @@ bool Mutex::try_lock_for(AnyDuration time) {
   return lock_free() || lock_slowly(deadline_within(time));
 }
 
+// Each that takes it counts that itself: lock_slowly(), lock_free() and take_offer().
 bool Mutex::lock_slowly(TimePoint deadline) {
-  const std::uintptr_t self = caller();
+  LockOwner& owner = Scheduler::caller();
+  if (!wait_for(owner, deadline)) return false;
+  ++owner.locks_held;
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Mutex::wait_for(const LockOwner& owner, TimePoint deadline) {
+  const std::uintptr_t self = name_of(owner);
   WaitQueue::Lock lock(queue_);
   // Relaxed, here and below: where the mutex is taken the exchange acquires.
   std::uintptr_t word = word_.load(std::memory_order_relaxed);
@@ -53,7 +61,7 @@ bool Mutex::accept(const WaitQueue::Lock&, const Heir& heir) noexcept {
     passed_over_ = nullptr;
     return false;
   }
-  word_.store(caller() | kContended, std::memory_order_relaxed);
+  word_.store(name_of(Scheduler::caller()) | kContended, std::memory_order_relaxed);
   return true;
 }
 
@@ -65,19 +73,23 @@ bool Mutex::take_offer() noexcept {
   if (word & kFirm && !heir->gives_way()) return false;
   // Acquire: pairs with the release in unlock_slowly(). It fails if the heir has accepted. If it
   // succeeds, the heir will need the lock to go on.
-  if (!replace(word_, word, caller() | kContended, std::memory_order_acquire)) return false;
+  LockOwner& self = Scheduler::caller();
+  if (!replace(word_, word, name_of(self) | kContended, std::memory_order_acquire)) return false;
+  ++self.locks_held;
   passed_over_ = heir;
   return true;
 }
 
 void Mutex::unlock_slowly() {
-  const std::uintptr_t self = caller();
-  for (;;) {
-    // Relaxed: see is_held().
-    std::uintptr_t word = word_.load(std::memory_order_relaxed);
-    if ((word & ~kContended) != self) {
-      throw_logic_error("weft::Mutex::unlock: the caller does not hold it");
-    }
+  LockOwner& owner = Scheduler::caller();
+  const std::uintptr_t self = name_of(owner);
+  // Relaxed, here and below: see is_held().
+  std::uintptr_t word = word_.load(std::memory_order_relaxed);
+  if ((word & ~kContended) != self) {
+    throw_logic_error("weft::Mutex::unlock: the caller does not hold it");
+  }
+  --owner.locks_held;
+  for (;; word = word_.load(std::memory_order_relaxed)) {
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
     WaitQueue::Lock lock(queue_);
@@ -100,6 +112,11 @@ void Mutex::unlock_slowly() {
     // All waiters have given up. Relaxed: see kContended.
     word_.store(self, std::memory_order_relaxed);
   }
+}
+
+// It is destroyed locked.
+void Mutex::forget() noexcept {
+  if (is_held()) --Scheduler::caller().locks_held;
 }
 
 }  // namespace weft

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/lock_owner.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/wait_queue.h"
@@ -12,7 +13,8 @@
 namespace weft {
 
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
-// std::scoped_lock. Not recursive. Its owner has to unlock it before it ends.
+// std::scoped_lock. Not recursive. Its owner has to unlock it before it ends, or the program ends
+// with a sentence; destroying it counts as unlocking.
 //
 //   const std::scoped_lock both(a, b);  // in any order, with locks of other libraries, too
 //
@@ -32,6 +34,10 @@ namespace weft {
 class Mutex {
  public:
   Mutex() = default;
+  ~Mutex() {
+    if (word_.load(std::memory_order_relaxed) != kFree) [[unlikely]]  // relaxed: see is_held()
+      forget();
+  }
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
@@ -39,7 +45,8 @@ class Mutex {
   // locking in a noexcept function. REQUIRES: the caller does not hold it already, or the program
   // ends with a sentence.
   void lock() {
-    if (!lock_free()) lock_slowly(kForever);
+    if (!lock_free()) [[unlikely]]
+      lock_slowly(kForever);
   }
 
   // Takes it if it is free, or if it was given to a waiter that has not run since. Does not wait.
@@ -61,16 +68,18 @@ class Mutex {
   // nothing, if the caller does not hold it.
   void unlock() {
     // Relaxed: see is_held(). Release: the next owner sees what this one did.
+    LockOwner& self = Scheduler::caller();
     std::uintptr_t mine = word_.load(std::memory_order_relaxed);
-    if (mine != caller() || !replace(word_, mine, kFree, std::memory_order_release)) {
-      unlock_slowly();
+    if (mine != name_of(self) || !replace(word_, mine, kFree, std::memory_order_release)) {
+      return unlock_slowly();
     }
+    --self.locks_held;
   }
 
   // Whether the caller holds it.
   bool is_held() const noexcept {
     // Relaxed: only the caller itself makes its own name come or go.
-    return (word_.load(std::memory_order_relaxed) & ~kContended) == caller();
+    return (word_.load(std::memory_order_relaxed) & ~kContended) == name_of(Scheduler::caller());
   }
 
  private:
@@ -79,8 +88,8 @@ class Mutex {
   static constexpr std::uintptr_t kOffered = 2;
   static constexpr std::uintptr_t kFirm = 4;
 
-  static std::uintptr_t caller() noexcept {
-    return reinterpret_cast<std::uintptr_t>(Scheduler::caller_id());
+  static std::uintptr_t name_of(const LockOwner& owner) noexcept {
+    return reinterpret_cast<std::uintptr_t>(&owner);
   }
 
   static std::uintptr_t offer_to(const Heir& heir, bool firm) noexcept {
@@ -95,14 +104,21 @@ class Mutex {
   // Where `word` was loaded a moment ago. If this fails it is newer. The load may be relaxed, and
   // spares an exchange that would fail. Acquire: pairs with the release in unlock().
   bool lock_free(std::uintptr_t& word) noexcept {
-    return word == kFree && replace(word_, word, caller(), std::memory_order_acquire);
+    if (word != kFree) [[unlikely]]
+      return false;
+    LockOwner& self = Scheduler::caller();
+    if (!replace(word_, word, name_of(self), std::memory_order_acquire)) return false;
+    ++self.locks_held;
+    return true;
   }
 
   bool lock_slowly(TimePoint deadline);
+  bool wait_for(const LockOwner& owner, TimePoint deadline);
   bool take_offer() noexcept;
   bool lock_passed_over(WaitQueue::Lock& lock, const Heir& first, TimePoint deadline);
   bool accept(const WaitQueue::Lock& lock, const Heir& heir) noexcept;
   void unlock_slowly();
+  void forget() noexcept;
 
   // One of
   //   kFree

@@ -9,9 +9,20 @@ namespace weft {
 // without that lock: they have to see what the last writer did. The rest is relaxed: the lock and
 // the wake-up order it.
 
+// A hold that is exclusive is counted by each that takes it: lock_slowly(), lock_free() and
+// take_offer(). Who holds it shared is not known.
 template <bool kForShared>
 bool SharedMutex::lock_slowly(TimePoint deadline) {
-  const Word self = caller();
+  LockOwner& owner = Scheduler::caller();
+  if (!wait_for<kForShared>(owner, deadline)) return false;
+  if (!kForShared) ++owner.locks_held;
+  return true;
+}
+
+template <bool kForShared>
+[[gnu::always_inline]] inline bool SharedMutex::wait_for(const LockOwner& owner,
+                                                         TimePoint deadline) {
+  const Word self = name_of(owner);
   Heirs::Lock lock = heirs_.lock();
   Word word = word_.load(std::memory_order_relaxed);
   for (;;) {
@@ -82,7 +93,10 @@ bool SharedMutex::take_offer() noexcept {
   }
   if (!untouched || !may_be_taken(lock)) return false;
   while (Heirs::Member* heir = heirs_.last_offered(lock)) heirs_.pass_over(lock, *heir);
-  word_.store((kForShared ? kShared | kOne : caller()) | kContended, std::memory_order_relaxed);
+  LockOwner& self = Scheduler::caller();
+  if (!kForShared) ++self.locks_held;
+  const Word taken = kForShared ? kShared | kOne : name_of(self);
+  word_.store(taken | kContended, std::memory_order_relaxed);
   return true;
 }
 
@@ -106,13 +120,24 @@ void SharedMutex::give_up() noexcept {
   if (word & kContended) hand_over(lock, word & ~kContended);
 }
 
+// Whether the caller holds it exclusively.
+bool SharedMutex::is_held() const noexcept {
+  const Word word = word_.load(std::memory_order_relaxed);  // relaxed: see unlock()
+  return (word & ~kContended) == name_of(Scheduler::caller());
+}
+
+// It is destroyed locked.
+void SharedMutex::forget() noexcept {
+  if (is_held()) --Scheduler::caller().locks_held;
+}
+
 void SharedMutex::unlock_slowly() {
-  const Word self = caller();
+  if (!is_held()) throw_logic_error("weft::SharedMutex::unlock: the caller does not hold it");
+  LockOwner& owner = Scheduler::caller();
+  --owner.locks_held;
+  const Word self = name_of(owner);
   for (;;) {
     Word word = word_.load(std::memory_order_relaxed);
-    if ((word & ~kContended) != self) {
-      throw_logic_error("weft::SharedMutex::unlock: the caller does not hold it");
-    }
     // The last access: as soon as it is free, somebody may take and destroy it.
     if (word == self && replace(word_, word, kFree, std::memory_order_release)) return;
     Heirs::Lock lock = heirs_.lock();
@@ -148,7 +173,7 @@ bool SharedMutex::hand_over(Heirs::Lock& lock, Word rest) noexcept {
     const bool fits = rest == kFree || (first->is_shared() && rest & kShared);
     if (!fits) break;
     if (!heirs_.offer(lock, *first, woken)) continue;
-    rest = first->is_shared() ? (rest | kShared) + kOne : reinterpret_cast<Word>(first->who());
+    rest = first->is_shared() ? (rest | kShared) + kOne : name_of(first->who());
   }
   if (rest == kFree) return false;
   word_.store(marked(lock, rest), std::memory_order_release);

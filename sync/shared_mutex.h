@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/atomic.h"
+#include "weft/fiber/lock_owner.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/heirs.h"
@@ -28,6 +29,10 @@ namespace weft {
 class SharedMutex {
  public:
   SharedMutex() = default;
+  ~SharedMutex() {
+    if (word_.load(std::memory_order_relaxed) != kFree) [[unlikely]]  // relaxed: see unlock()
+      forget();
+  }
   SharedMutex(const SharedMutex&) = delete;
   SharedMutex& operator=(const SharedMutex&) = delete;
 
@@ -44,10 +49,12 @@ class SharedMutex {
   void unlock() {
     // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
     // what this one did.
+    LockOwner& self = Scheduler::caller();
     Word mine = word_.load(std::memory_order_relaxed);
-    if (mine != caller() || !replace(word_, mine, kFree, std::memory_order_release)) {
-      unlock_slowly();
+    if (mine != name_of(self) || !replace(word_, mine, kFree, std::memory_order_release)) {
+      return unlock_slowly();
     }
+    --self.locks_held;
   }
 
   // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared; who they
@@ -81,7 +88,7 @@ class SharedMutex {
   static constexpr Word kShared = 2;
   static constexpr Word kOne = 4;
 
-  static Word caller() noexcept { return reinterpret_cast<Word>(Scheduler::caller_id()); }
+  static Word name_of(const LockOwner& owner) noexcept { return reinterpret_cast<Word>(&owner); }
 
   // Whether it is held shared, with nobody waiting.
   static bool is_open(Word word) noexcept { return (word & (kShared | kContended)) == kShared; }
@@ -102,17 +109,25 @@ class SharedMutex {
   // spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
   // unlock_shared().
   bool lock_free(Word& word) noexcept {
-    return word == kFree && replace(word_, word, caller(), std::memory_order_acquire);
+    if (word != kFree) return false;
+    LockOwner& self = Scheduler::caller();
+    if (!replace(word_, word, name_of(self), std::memory_order_acquire)) return false;
+    ++self.locks_held;
+    return true;
   }
   bool lock_free_shared(Word& word) noexcept;
   bool try_unlock_shared() noexcept;
   template <bool kForShared>
   bool lock_slowly(TimePoint deadline);
   template <bool kForShared>
+  bool wait_for(const LockOwner& owner, TimePoint deadline);
+  template <bool kForShared>
   bool take_offer() noexcept;
   bool may_be_taken(const Heirs::Lock& lock) noexcept;
   bool wait(Heirs::Lock& lock, TimePoint deadline, bool shared);
   void give_up() noexcept;
+  bool is_held() const noexcept;
+  void forget() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();
   bool hand_over(Heirs::Lock& lock, Word rest) noexcept;

@@ -497,6 +497,102 @@ BOOST_AUTO_TEST_CASE(locking_twice_ends_the_program_with_a_sentence) {
   }
 }
 
+// ---- Who ends with it
+// -----------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_fiber_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
+  const auto lock = [](Mutex& mutex) { mutex.lock(); };
+  const auto try_lock = [](Mutex& mutex) { (void)mutex.try_lock(); };
+  const auto wait_for_it = [](Mutex& mutex) {
+    auto holder = spawn([&] {
+      const std::lock_guard held(mutex);
+      sleep_for(1s);
+    });
+    yield();
+    mutex.lock();
+  };
+  const auto take_offer = [](Mutex& mutex) {
+    std::unique_lock lock(mutex);
+    auto heir = spawn([&] { const std::lock_guard its(mutex); });
+    yield();
+    lock.unlock();
+    (void)mutex.try_lock();
+    heir.detach();
+  };
+  const auto fail = [](Mutex& mutex) {
+    mutex.lock();
+    throw std::runtime_error("failed");
+  };
+  for (void (*how)(Mutex&) :
+       std::initializer_list<void (*)(Mutex&)>{lock, try_lock, wait_for_it, take_offer, fail}) {
+    const ChildEnd end = run_in_child([&] {
+      run_case([&] {
+        Mutex mutex;
+        spawn([&] { how(mutex); }, {.name = "forgetful"}).wait();
+      });
+      return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT);
+    BOOST_TEST(
+        end.said.find("\"forgetful\" has ended but still holds a Mutex") != std::string::npos,
+        end.said);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
+  const ChildEnd end = run_in_child([] {
+    Mutex mutex;
+    std::thread([&] { mutex.lock(); }).join();
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said.find("a thread has ended but still holds a Mutex") != std::string::npos,
+             end.said);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_may_unlock_when_its_variables_are_destroyed) {
+  Mutex mutex;
+  std::thread([&] {
+    thread_local std::unique_lock<Mutex> last;
+    last = std::unique_lock(mutex);
+  }).join();
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_TEST_CASE(what_a_task_owns_may_unlock_at_its_end) {
+  Mutex mutex;
+  struct Unlock {
+    explicit Unlock(Mutex& its) : mutex(its) {}
+    Unlock(const Unlock& other) = default;
+    ~Unlock() {
+      if (mutex.is_held()) mutex.unlock();
+    }
+    Mutex& mutex;
+  };
+  spawn([at_end = Unlock(mutex)] { at_end.mutex.lock(); }).get();
+  BOOST_TEST(is_free(mutex));
+  spawn([&] {
+    static FiberLocal<std::shared_ptr<Unlock>> local;
+    local.set(std::make_shared<Unlock>(mutex));
+    mutex.lock();
+  }).get();
+  BOOST_TEST(is_free(mutex));
+}
+
+WEFT_TEST_CASE(to_destroy_a_mutex_that_is_held_is_to_unlock_it) {
+  spawn([] {
+    Mutex mutex;
+    mutex.lock();
+    SharedMutex shared;
+    shared.lock();
+    // One that others have waited for.
+    auto contended = std::make_unique<Mutex>();
+    contended->lock();
+    BOOST_TEST(!spawn([&] { return contended->try_lock_for(1s); }).get());
+  }).get();
+  BOOST_TEST(current_task().name == "main");
+}
+
 // ---- Threads ------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_plain_thread_and_a_fiber_wait_for_each_other) {

@@ -592,6 +592,26 @@ WEFT_SHUFFLED_TEST_CASE(what_is_not_held_cannot_be_unlocked) {
   BOOST_TEST(is_free(mutex));
 }
 
+BOOST_AUTO_TEST_CASE(a_fiber_that_ends_with_it_exclusively_ends_the_program_with_a_sentence) {
+  for (const bool waits : {false, true}) {
+    const ChildEnd end = run_in_child([&] {
+      run_case([&] {
+        SharedMutex mutex;
+        if (waits) mutex.lock_shared();
+        auto task = spawn([&] { mutex.lock(); });
+        yield();
+        if (waits) mutex.unlock_shared();
+        task.wait();
+      });
+      return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT);
+    BOOST_TEST(
+        end.said.find("has ended but still holds a Mutex or SharedMutex") != std::string::npos,
+        end.said);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(who_holds_it_exclusively_and_locks_it_again_ends_the_program_with_a_sentence) {
   for (const bool shared : {false, true}) {
     const auto twice = [shared] {

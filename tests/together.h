@@ -202,10 +202,10 @@ Task<void> keep_trying(M& lock, int& taken) {
   return spawn(
       [&] {
         for (;;) {
-          const bool got = lock.try_lock();
-          taken += got;
+          const std::unique_lock held(lock, std::try_to_lock);
+          taken += held.owns_lock();
           yield();
-          if (got) lock.unlock();  // and then tries at once
+          // Unlocks, and tries again at once.
         }
       },
       {.eager = true});
