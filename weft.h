@@ -30,6 +30,7 @@
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/event.h"
 #include "weft/sync/mutex.h"
+#include "weft/sync/once.h"
 #include "weft/sync/queue.h"
 #include "weft/sync/semaphore.h"
 #include "weft/sync/shared_mutex.h"

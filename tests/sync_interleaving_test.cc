@@ -13,6 +13,7 @@
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/event.h"
 #include "weft/sync/mutex.h"
+#include "weft/sync/once.h"
 #include "weft/sync/semaphore.h"
 
 BOOST_AUTO_TEST_SUITE(sync_interleaving)
@@ -539,6 +540,50 @@ BOOST_AUTO_TEST_CASE(a_cancellation_and_the_last_arrival_agree) {
                 },
                 [](State& state) { state.first.fiber.cancel(); }},
                1);
+}
+
+// ---- Once ---------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_function_is_called_once_whoever_fails) {
+  struct State {
+    Once once;
+    Number number;
+    int failures = 0;
+    bool wrong = false;
+    void call(bool fail) {
+      try {
+        call_once(once, [&] {
+          if (fail) throw ++failures;
+          number.add();
+        });
+        wrong |= !once.done() || number.get() != 1;
+      } catch (int) {
+      }
+    }
+    bool holds() { return !wrong && once.done() && number.get() == 1 && failures <= 1; }
+  };
+  const auto call = [](State& state) { state.call(false); };
+  const auto fail = [](State& state) { state.call(true); };
+  check<State>({call, call, fail}, 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_that_is_cancelled_lets_others_call_the_function) {
+  struct State {
+    Once once;
+    Number number;
+    int calls = 0;
+    ExploredFiber fiber{[this] { call(); }};
+    void call() {
+      call_once(once, [&] {
+        number.add();
+        ++calls;
+      });
+    }
+    bool holds() { return once.done() && calls == 1 && number.get() == 1; }
+  };
+  check<State>({[](State& state) { state.fiber.run(); }, [](State& state) { state.call(); },
+                [](State& state) { state.fiber.cancel(); }},
+               2);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

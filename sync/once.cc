@@ -1,0 +1,35 @@
+#include "weft/sync/once.h"
+
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/time.h"
+#include "weft/fiber/unhandled.h"
+
+namespace weft {
+
+// Returns true if it is for the caller to do it, and false if it is done.
+bool Once::begin() {
+  const LockOwner& self = Scheduler::caller();
+  WaitQueue::Lock lock(queue_);
+  for (;;) {
+    if (done_.load(std::memory_order_relaxed)) return false;  // relaxed: the lock orders it
+    if (!runner_) {
+      runner_ = &self;
+      return true;
+    }
+    if (runner_ == &self) {
+      fail_misuse("call_once: the function calls it for the same Once; it would wait for itself");
+    }
+    queue_.wait(lock, kForever, "call_once");
+    lock.lock();
+  }
+}
+
+void Once::end(bool done) noexcept {
+  WaitQueue::Lock lock(queue_);
+  runner_ = nullptr;
+  // Release: pairs with the acquire of done().
+  if (done) done_.store(true, std::memory_order_release);
+  queue_.wake_all(lock);
+}
+
+}  // namespace weft

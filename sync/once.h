@@ -1,0 +1,82 @@
+#ifndef WEFT_SYNC_ONCE_H_
+#define WEFT_SYNC_ONCE_H_
+
+#include <functional>
+#include <utility>
+
+#include "weft/fiber/atomic.h"
+#include "weft/fiber/call.h"
+#include "weft/fiber/lock_owner.h"
+#include "weft/fiber/wait_queue.h"
+
+namespace weft {
+
+// Whether something that is to be done once has been done: see call_once().
+//
+//   weft::Once loaded;
+//   ...
+//   weft::call_once(loaded, [] { load(); });  // load() may wait
+//
+// It is for what std::call_once and the first initialisation of a function's static variable are
+// for elsewhere. Those block the whole thread of a fiber that comes while another one is at it, and
+// so may hang where the function waits.
+//
+// Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
+// Memory: what the function did is seen after every call_once(), and where done() is true.
+// Lifetime: must outlive all calls, also those that find it done.
+class Once {
+ public:
+  Once() = default;
+  Once(const Once&) = delete;
+  Once& operator=(const Once&) = delete;
+
+  // Whether a call's function has returned. Does not wait.
+  bool done() const noexcept {
+    return done_.load(std::memory_order_acquire);  // acquire: pairs with the release in end()
+  }
+
+ private:
+  template <class F, class... Arguments>
+  friend void call_once(Once& once, F&& f, Arguments&&... arguments);
+
+  // One call of the function.
+  class Attempt {
+   public:
+    explicit Attempt(Once& once) noexcept : once_(once) {}
+    ~Attempt() { once_.end(succeeded); }
+    Attempt(const Attempt&) = delete;
+    Attempt& operator=(const Attempt&) = delete;
+
+    bool succeeded = false;
+
+   private:
+    Once& once_;
+  };
+
+  bool begin();
+  void end(bool done) noexcept;
+
+  Atomic<bool> done_{false};
+  WaitQueue queue_;  // whose lock guards:
+  const LockOwner* runner_ = nullptr;
+};
+
+// Calls f(arguments...) unless a call for `once` has returned before. If another one is under way,
+// waits for its end. If that throws, which includes Cancelled, its own caller gets the exception,
+// and one of the waiters calls its function instead.
+//
+// A cancellation point if it has to wait. Once the function has returned, this costs one load.
+// Throws std::invalid_argument if f is null, and what f throws. f may not call it for the same
+// `once`: it would wait for itself, and the program ends with a sentence.
+template <class F, class... Arguments>
+void call_once(Once& once, F&& f, Arguments&&... arguments) {
+  checked_callable(f, "call_once");
+  if (once.done() || !once.begin()) return;
+  Once::Attempt attempt(once);
+  std::invoke(std::forward<F>(f), std::forward<Arguments>(arguments)...);
+  attempt.succeeded = true;
+}
+
+}  // namespace weft
+
+#endif  // WEFT_SYNC_ONCE_H_
