@@ -78,7 +78,7 @@ auto shield(F&& f) -> std::invoke_result_t<F&> {
 // group that f destroys on its way out has failed, that failure is thrown. Throws
 // std::invalid_argument if f is null.
 template <class F>
-bool shield_for(Duration time, F&& f) {
+bool shield_for(AnyDuration time, F&& f) {
   checked_callable(f, "shield_for");
   const ShieldScope unwatched;
   if (!Scheduler::current_fiber()) {
