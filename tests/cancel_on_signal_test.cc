@@ -194,6 +194,7 @@ BOOST_AUTO_TEST_CASE(a_job_that_has_begun_is_waited_for) {
         for (int i = 0; i < 1000; ++i) std::this_thread::yield();
         over = true;
       });
+      wait_for_ever();  // if the job was over before this thread heard of the signal
     });
     return cancelled && over ? 7 : 1;
   });
