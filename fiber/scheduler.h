@@ -277,8 +277,13 @@ class Scheduler {
   void forget(PendingCall& call) noexcept;
   void remember(PendingCall& call) noexcept { calls_.push_back(call); }
 
-  // Every fiber that has begun, and not ended or still has a handle, in no particular order.
-  std::vector<Fiber*> started() { return fibers_.started(); }
+  // Every fiber that has begun, and not ended or still has a handle, in no particular order. Not
+  // one that is to run calls, but has none yet.
+  std::vector<Fiber*> started() {
+    std::vector<Fiber*> fibers = fibers_.started();
+    std::erase(fibers, runner_);
+    return fibers;
+  }
 
   // Does on the home thread what requests ask for.
   void serve(Fiber& fiber) noexcept;

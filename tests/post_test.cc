@@ -190,6 +190,14 @@ WEFT_TEST_CASE(a_move_only_callable_will_do) {
   BOOST_TEST(seen == 7);
 }
 
+WEFT_TEST_CASE(a_call_that_has_not_begun_is_no_task) {
+  for (int i = 0; i < 100; ++i) here().post([] { BOOST_TEST(all_tasks().size() == 2u); });
+  BOOST_TEST(all_tasks().size() == 1u);
+  yield();  // after 64
+  BOOST_TEST(all_tasks().size() == 1u);
+  run_until_blocked();
+}
+
 // ---- Many ---------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(posts_that_do_not_wait_run_on_two_stacks) {

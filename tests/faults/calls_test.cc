@@ -62,9 +62,17 @@ const std::set<std::string> kHarmless{
 // Whose failure is an answer, or nobody's concern: an interface's name, a thread's name, clock,
 // signals and processors, a file that is gone.
 const std::set<std::string> kAnswers{
-    "if_indextoname",        "if_nametoindex",     "pthread_atfork",
-    "pthread_getcpuclockid", "pthread_setname_np", "pthread_sigmask",
-    "sched_setaffinity",     "sigtimedwait",       "unlink",
+    "if_indextoname",
+    "if_nametoindex",
+    "pthread_atfork",
+    "pthread_getcpuclockid",
+    "pthread_key_create",
+    "pthread_setname_np",
+    "pthread_setspecific",
+    "pthread_sigmask",
+    "sched_setaffinity",
+    "sigtimedwait",
+    "unlink",
 };
 
 // Boost.Context's, the compiler's with one underscore, and what ASan has to be told of a stack.
