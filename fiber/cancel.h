@@ -15,8 +15,8 @@ class Fiber;
 
 [[noreturn]] void throw_cancelled();
 
-// From now on std::terminate() says so where Cancelled has left a function that is noexcept, and
-// then does what the handler that was set before does.
+// From now on, if Cancelled leaves a noexcept function, std::terminate() says so on stderr. Then,
+// as in all other cases, it calls the handler that was set before.
 void explain_terminate() noexcept;
 
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
@@ -25,14 +25,15 @@ void explain_terminate() noexcept;
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
 // `catch (...)` may delay the end but cannot swallow it. A wait that throws at once lets others run
 // first. A fiber that catches Cancelled 1,000 times in a row and waits again is named on stderr,
-// once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(). It
-// is no std::exception, so that a handler for errors does not catch it by accident. Only weft
-// throws it.
+// once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(),
+// except for a timeout or a group's body that begins in there. Cancelled is no std::exception, so
+// that a handler for errors does not catch it by accident. Only weft throws it.
 //
-// A destructor may wait. Called by stack unwinding, its waits do not throw, but for a timeout or a
-// group's body that begins and ends in the destructor itself. Called otherwise, they do throw; and
-// as a destructor is noexcept, that ends the program, with a sentence. So a destructor that waits
-// does it in shield(), or in shield_for(), which also limits how long.
+// A destructor may wait. If stack unwinding has called it, its waits do not throw, except for a
+// timeout or a group's body that begins in the destructor itself. Otherwise the waits of a
+// cancelled fiber do throw there. As a destructor is noexcept, Cancelled that leaves it ends the
+// program, with a sentence. So a destructor waits in shield(), or in shield_for(), which also
+// limits how long.
 //
 //   try {
 //     serve(stream);

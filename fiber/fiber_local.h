@@ -63,20 +63,20 @@ class BorrowedLocals {
 // A variable of which each fiber has its own value (Python's contextvars). A fiber starts with the
 // values that its parent had at the moment of spawn(); what either sets later, the other does not
 // see. These count as children, too: calls of post(), call_soon() and its kin, done callbacks, and
-// jobs that a fiber gives to a ThreadPool, also by run_in_executor(). What a plain thread starts
-// begins with the initial values.
+// jobs that a fiber gives to a ThreadPool, also by run_in_executor(). A job in turn counts as the
+// parent of what it starts. What any other plain thread starts begins with the initial values.
 //
 //   weft::FiberLocal<std::string> request;  // a global
 //   request.set("GET /");                   // for this fiber, and what it starts from now on
 //   log(request.get());
 //
-// The values go with the last fiber or job that has them. Their destructors may wait, where the
-// last one is a fiber, and may use other variables. A task that fails keeps its own for the
-// exception handler, as long as nobody has taken the exception.
+// A value is destroyed with the last fiber or job that has it. Its destructor may use other
+// variables; it may wait if that last one is a fiber. A task that fails keeps its values for the
+// exception handler until its exception is taken.
 //
 // Threads: the object itself is immutable and may be used on all threads; make it a global or a
-// static. Neither get() nor set() waits. On a plain thread that runs no job,
-// get() gives the initial value, and set() throws std::logic_error.
+// static. Neither get() nor set() waits. On a plain thread that runs no job, get() gives the
+// initial value, and set() throws std::logic_error.
 // Cost: get() is a search among the fiber's few values; set() allocates.
 template <class T>
 class FiberLocal {

@@ -6,10 +6,10 @@
 namespace weft {
 
 // What may own a lock: a fiber, or a plain thread. Its address is its name in the locks that it
-// holds. The next fiber, or thread, may have the same address; so one that ends while it holds a
-// lock ends the program.
+// holds. A later fiber, or thread, may get the same address. So a fiber or thread that ends while
+// it holds a lock ends the program.
 struct alignas(8) LockOwner {
-  // Locks that it holds. Only itself changes this.
+  // How many locks it holds. Only the owner itself changes this.
   std::uint32_t locks_held = 0;
 };
 

@@ -68,23 +68,26 @@ class Scheduler {
   // The scheduler of the calling fiber. Throws std::logic_error outside fibers.
   static Scheduler& current();
 
-  // Runs f as a fiber of this scheduler, soon, first posted first started (asyncio's
-  // call_soon_threadsafe). From any thread, as long as the scheduler exists. f may wait; posted by
-  // a fiber, it starts with a copy of that one's locals. What f throws goes to the exception
-  // handler; what is posted during shutdown is dropped. Throws std::invalid_argument if f is null.
+  // Runs f as a fiber of this scheduler, soon (asyncio's call_soon_threadsafe). From any thread, as
+  // long as the scheduler exists. The posts of one thread start in their order; this scheduler's
+  // fibers post() and call_soon() into one order. f may wait. If a fiber or a job posts it, f
+  // starts with a copy of that one's locals. What f throws goes to the exception handler. Posts
+  // during shutdown, and those that have not begun by then, are dropped. Throws
+  // std::invalid_argument if f is null.
   //
-  // However many wait, timers, I/O and other fibers have their turn: see README.md, "Calls". One
-  // that has not begun takes the memory of f and 40 bytes; where there is no stack for it, it waits
-  // until a fiber ends. Fibers of this scheduler post and call_soon() into one order.
+  // However many posts are pending, timers, I/O and other fibers have their turn: see README.md,
+  // "Calls". A post that has not begun takes the memory of f and 40 bytes. If there is no stack for
+  // it, it waits until a fiber ends.
   template <class F>
   void post(F&& f);
 
   // Runs f as a fiber of this scheduler: soon, after a while, at a time. f may wait and starts with
   // a copy of the caller's fiber locals. Equal times start in the order of the calls. Calls, posts
-  // and done callbacks that are due start one after another; where one of them waits, the next one
-  // starts at once, before other fibers. Among these, call_soon() keeps no order. Pending calls
-  // are dropped at shutdown. Throws std::invalid_argument if f is null or the duration is negative,
-  // and std::logic_error anywhere but in this scheduler's fibers; elsewhere, post().
+  // and done callbacks that are due start one after another. If one of them waits, the next one
+  // starts at once, before other fibers. There is no order between calls and fibers that spawn()
+  // started. Pending calls are dropped at shutdown. A pending call takes the memory of f and some
+  // 136 bytes. Throws std::invalid_argument if f is null or the duration is negative, and
+  // std::logic_error anywhere but in this scheduler's fibers; elsewhere, post().
   template <class F>
   Handle call_soon(F&& f);
   template <class F>
@@ -99,9 +102,10 @@ class Scheduler {
   //     log(failure);  // the program goes on
   //   });
   //
-  // For a task it runs in the fiber that failed, with its name and its locals; for a group or a
-  // promise, in the fiber that destroyed it, which waits in both cases. It is shielded from
-  // cancellation, and may wait, but not throw. For a task that outlives its scheduler it runs where
+  // For a task it runs in the fiber that failed, with its name and its locals. A fiber that drops
+  // the task's handle waits for that. For a group or a promise it runs in the fiber that destroys
+  // it. It is shielded from cancellation. It may wait, but not throw. For a task that outlives its
+  // scheduler it runs where
   // the handle is dropped. The default, also for null, prints and terminates. Each scheduler has
   // its own: set it with spread().
   //

@@ -54,17 +54,16 @@ class AnyDuration : public Duration {
   constexpr AnyDuration(const T& time) : Duration(static_cast<Duration>(time)) {}
 };
 
-// When a time is due that another clock shows: its distance from what that clock shows now, counted
-// from now(). See AnyTimePoint.
+// Converts a time of another clock, which now shows `now_there`: now() and the distance between the
+// two. See AnyTimePoint.
 TimePoint when_due(Duration time, Duration now_there) noexcept;
 
 // The same for points in time: a TimePoint to which any time point converts whose clock can be
 // read.
 //
 // One of Clock is converted as a duration is: if it does not fit it becomes kForever or kPast. Any
-// other clock, such as std::chrono::system_clock, is read once, at the call: the wait lasts as long
-// as that clock then was from the time, by weft's clock. So a clock that is set meanwhile does not
-// change the wait.
+// other clock, such as std::chrono::system_clock, is read once, at the call. The distance to the
+// time is then waited for by weft's clock: setting the other clock does not change the wait.
 //
 //   weft::sleep_until(std::chrono::system_clock::now() + 1h);
 class AnyTimePoint : public TimePoint {

@@ -32,7 +32,7 @@ namespace weft {
 // Throws std::invalid_argument if the duration is negative or f null, and std::logic_error outside
 // fibers, where nobody could end a wait.
 // It also works inside a destructor that unwinding has called, which other cancellations do not
-// reach; there TimeoutError may not leave the destructor: see shield_for().
+// reach. TimeoutError may not leave that destructor: catch it there, or use shield_for().
 template <class F>
 auto with_deadline(AnyTimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
     -> std::invoke_result_t<F&> {
@@ -64,18 +64,18 @@ auto shield(F&& f) -> std::invoke_result_t<F&> {
   return std::invoke(f);
 }
 
-// The same for no longer than this: the way in which a destructor waits. When the time is over, the
-// wait in which f is then, and each later one, throws Cancelled, which ends here. Returns whether f
-// came to its end instead.
+// The same with a time limit: for destructors that wait. When the time is over, the wait that f is
+// in, and each later one, throws Cancelled, which shield_for() catches. Returns false then, and
+// true if f has returned.
 //
 //   ~Session() {
-//     std::error_code ignored;  // exceptions of f's own come through
+//     std::error_code ignored;  // without it a failure would throw, and leave the destructor
 //     weft::shield_for(1s, [&] { stream_.write_all("QUIT\r\n", ignored); });
 //   }
 //
-// The limit holds also while the stack unwinds. A negative time is zero: f ends at its first wait
-// that is not over at once. On a plain thread there is no limit: it just calls f. If a task or a
-// group that f destroys on its way out has failed, that failure is thrown. Throws
+// The limit also holds while the stack unwinds. A negative time counts as zero: f ends at its first
+// wait that is not over at once. On a plain thread there is no limit: it just calls f. If a task or
+// a group that f destroys on its way out has failed, that failure is thrown. Throws
 // std::invalid_argument if f is null.
 template <class F>
 bool shield_for(AnyDuration time, F&& f) {
