@@ -34,7 +34,7 @@ template <class R>
 concept NoTextRange =
     ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<typename SpanOf<R>::value_type>);
 
-// The most bytes that one call gathers in memory, where nothing else is said: 1 GiB.
+// The default limit of what read_all(), and read_exactly() of a size, gather in memory: 1 GiB.
 inline constexpr std::size_t kReadLimit = std::size_t{1} << 30;
 
 // Where something is read to: a view of memory, which must live as long as the call. Made

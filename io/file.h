@@ -63,7 +63,8 @@ class File {
 
   // From the file's position to its end. Throws file_too_large, naming path and sizes, if that is
   // more than `limit` bytes: before anything is read if the file says so itself; else, such as of a
-  // pipe, what was read is lost. Memory grows with what is read, in steps that double.
+  // pipe, what was read is lost. Memory grows with what is read, in steps that double, from 16 MiB
+  // at most.
   std::string read_all(std::size_t limit = kReadLimit);
 
   // In bytes, as it is now.

@@ -3,7 +3,7 @@
 
 namespace weft {
 
-// What a descriptor can be ready for; also both, or neither.
+// What a descriptor can be ready for: reading, writing, both or neither.
 enum class Events : unsigned char { kNone = 0, kRead = 1, kWrite = 2 };
 
 constexpr Events operator|(Events a, Events b) noexcept {
@@ -15,11 +15,11 @@ constexpr Events operator&(Events a, Events b) noexcept {
 constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 
 // Waits until a descriptor that belongs to another library or to the program is ready for one of
-// these, and returns what it is ready for, of these. For client libraries that say what they need,
-// such as libpq, curl and OpenSSL, for pipes, and for standard input:
+// these events, and returns those of them that have come. For client libraries that say what they
+// need, such as libpq, curl and OpenSSL, for pipes, and for standard input:
 //
 //   while (PQflush(database) == 1) {  // libpq has more to send, and may have to read first
-//     const Events came = weft::wait_ready(PQsocket(database), Events::kRead | Events::kWrite);
+//     const Events came = wait_ready(PQsocket(database), Events::kRead | Events::kWrite);
 //     if ((came & Events::kRead) != Events::kNone) PQconsumeInput(database);
 //   }
 //

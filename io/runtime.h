@@ -68,12 +68,14 @@ struct RunOptions {
 // in a fiber.
 //
 // fork(): a process may fork while no run is under way; the child then makes a runtime of its own.
-// One that was made before stays the parent's. Its end in the child runs no fiber and waits for
-// nothing; what its fibers own is not destroyed there. In a fiber, fork only to exec or _exit.
+// A runtime that was made before the fork stays the parent's. Destroying it in the child runs no
+// fiber and waits for nothing; what its fibers own is not destroyed. In a fiber, fork only to exec
+// or _exit.
 //
 // Standard descriptors: those of 0, 1 and 2 that are closed, as in some daemons, are opened as
-// /dev/null first, so that no socket or file gets such a number, and what is printed to stderr with
-// it. They stay open. What is made before any runtime, such as a listener, does the same.
+// /dev/null first. Otherwise a socket or file could get such a number, and then what is printed to
+// stderr. They stay open. A socket, a listener or a SignalSet made before any runtime does the
+// same.
 //
 // Threads: stop() and schedulers() from any, the rest from the thread that made it. The threads of
 // its own block the signals that are not for themselves, so that the program's threads get them.

@@ -73,7 +73,8 @@ class BufferedReader {
   std::size_t read_some(MutableBuffer buffer);
 
   // All up to the end. Throws std::system_error (message_size) if that is more than `limit` bytes,
-  // which is this call's own. Memory grows to three times what has come.
+  // which is this call's own; what was read then stays in the reader. Memory grows to at most three
+  // times what has come.
   std::string read_all(std::size_t limit = kReadLimit);
 
   // Whether nothing more comes: waits for the next byte or the end.
