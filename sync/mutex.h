@@ -13,8 +13,9 @@
 namespace weft {
 
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
-// std::scoped_lock. Not recursive. Its owner has to unlock it before it ends, or the program ends
-// with a sentence; destroying it counts as unlocking.
+// std::scoped_lock. Not recursive. A fiber or thread that ends while it owns a Mutex ends the
+// program with a sentence; destroying the Mutex counts as unlocking. In a job of a
+// ThreadPool the owner is the pool's thread.
 //
 //   const std::scoped_lock both(a, b);  // in any order, with locks of other libraries, too
 //

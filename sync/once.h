@@ -17,9 +17,9 @@ namespace weft {
 //   ...
 //   weft::call_once(loaded, [] { load(); });  // load() may wait
 //
-// It is for what std::call_once and the first initialisation of a function's static variable are
-// for elsewhere. Those block the whole thread of a fiber that comes while another one is at it, and
-// so may hang where the function waits.
+// If the function may wait, use it instead of std::call_once, and instead of the first
+// initialisation of a function's static variable. There a second fiber of the same thread would
+// block the thread, and so the first fiber, for ever.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
 // Memory: what the function did is seen after every call_once(), and where done() is true.
@@ -61,13 +61,13 @@ class Once {
   const LockOwner* runner_ = nullptr;
 };
 
-// Calls f(arguments...) unless a call for `once` has returned before. If another one is under way,
-// waits for its end. If that throws, which includes Cancelled, its own caller gets the exception,
-// and one of the waiters calls its function instead.
+// Calls f(arguments...), unless a function called for `once` has returned before. If another one is
+// under way, waits for its end. If that one throws, Cancelled included, its own caller gets the
+// exception, and one of the waiters calls its function instead.
 //
 // A cancellation point if it has to wait. Once the function has returned, this costs one load.
-// Throws std::invalid_argument if f is null, and what f throws. f may not call it for the same
-// `once`: it would wait for itself, and the program ends with a sentence.
+// Throws std::invalid_argument if f is null, and what f throws. If f calls it for the same `once`,
+// it would wait for itself: the program ends with a sentence.
 template <class F, class... Arguments>
 void call_once(Once& once, F&& f, Arguments&&... arguments) {
   checked_callable(f, "call_once");
