@@ -46,7 +46,7 @@ F&& checked_callable(F&& f, const char* caller) {
   return std::forward<F>(f);
 }
 
-// What F, called, gives to whoever asks for its result: `const T` counts as T, which can be moved.
+// The type of F's result as a caller gets it: `const T` counts as T, which can be moved.
 template <class F, class... Arguments>
 using ResultOf = std::remove_cv_t<std::invoke_result_t<F, Arguments...>>;
 

@@ -85,9 +85,9 @@ class CancelScope {
   // Interrupts those bodies of the fiber that were asked to be. On the fiber's home thread.
   static void serve_interrupts(Fiber& fiber) noexcept;
 
-  // Whether what a fiber does is cancelled, while so many exceptions are in flight. Scopes that
-  // were entered while fewer were do not count: Cancelled would have to leave the destructor that
-  // one of the exceptions has called.
+  // Whether what a fiber does is cancelled, while `uncaught` exceptions are in flight. A scope that
+  // was entered while fewer were in flight does not count: its Cancelled would have to leave the
+  // destructor that one of the exceptions has called.
   static bool reaches(const Fiber& fiber, unsigned uncaught) noexcept;
 
   // The innermost scope that tells its caller how it ended, which a shield does not; null: the

@@ -37,7 +37,7 @@ class Waiter : public ListNode<> {
   // REQUIRES: on the waiter's own thread, after WaitQueue::enqueue().
   bool park(TimePoint deadline);
 
-  // Who waits, as Scheduler::caller() names it. REQUIRES: it was enqueued.
+  // The fiber or thread that waits, as Scheduler::caller() names it. REQUIRES: it was enqueued.
   const LockOwner& who() const noexcept;
 
   // True if it is a fiber of the calling thread's scheduler: it does not run before the caller

@@ -44,7 +44,7 @@ class Listener {
   Socket socket_;
   std::string name_;
   TimePoint last_shortage_{};  // of descriptors or memory
-  // Until the next try. The listener stays readable, and nothing tells that some other part of the
+  // Until the next try. The listener stays readable, and no event reports that another part of the
   // process has closed a descriptor.
   BackOff back_off_{std::chrono::milliseconds(10)};
 };

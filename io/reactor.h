@@ -58,7 +58,7 @@ class Reactor final : public Port {
   Events wait_for_foreign(int fd, Events events, const char* what);
 
  private:
-  // One that waits for a descriptor of somebody else, and what it learns.
+  // A fiber that waits for a descriptor of another owner, and the events that came for it.
   struct ForeignWaiter : Waiter {
     ForeignWaiter(Events its_events, const char* what) : Waiter(what), wanted(its_events) {}
     const Events wanted;

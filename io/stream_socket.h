@@ -131,8 +131,8 @@ class StreamSocket {
   }
 
   // Tells the peer that nothing more will be written: its reads end. Does not wait. Throws
-  // device_or_resource_busy while another fiber is in a call that writes: the peer would take what
-  // that has written for all. Cancel that fiber first, or close().
+  // device_or_resource_busy while another fiber is in a call that writes: the peer would take the
+  // part that has been written for the whole. Cancel that fiber first, or close().
   void shutdown_write();
 
   // Wakes whoever waits in a call, with operation_canceled, and closes. No effect twice. What was
