@@ -73,7 +73,8 @@ class Scheduler {
   // fibers post() and call_soon() into one order. f may wait. If a fiber or a job posts it, f
   // starts with a copy of that one's locals. What f throws goes to the exception handler. Posts
   // during shutdown, and those that have not begun by then, are dropped. Throws
-  // std::invalid_argument if f is null.
+  // std::invalid_argument if f is null, and std::logic_error in a child of the process that made
+  // the scheduler.
   //
   // However many posts are pending, timers, I/O and other fibers have their turn: see README.md,
   // "Calls". A post that has not begun takes the memory of f and 40 bytes. If there is no stack for
@@ -105,9 +106,8 @@ class Scheduler {
   // For a task it runs in the fiber that failed, with its name and its locals. A fiber that drops
   // the task's handle waits for that. For a group or a promise it runs in the fiber that destroys
   // it. It is shielded from cancellation. It may wait, but not throw. For a task that outlives its
-  // scheduler it runs where
-  // the handle is dropped. The default, also for null, prints and terminates. Each scheduler has
-  // its own: set it with spread().
+  // scheduler it runs where the handle is dropped. The default, also for null, prints and
+  // terminates. Each scheduler has its own: set it with spread().
   //
   // A destructor may find a failure while the stack unwinds. It is kept until the innermost scope,
   // such as with_timeout(), or else the task, ends. If that ends by Cancelled, it ends by the
@@ -398,6 +398,7 @@ PendingCall& Scheduler::make_call(F&& f, const char* caller) {
 
 template <class F>
 void Scheduler::post(F&& f) {
+  require_this_process();
   Call& call = *new PostOf<std::decay_t<F>>(checked_callable(std::forward<F>(f), "post"));
   if (current_scheduler == this) {
     launch(call);

@@ -49,7 +49,7 @@ Result attempt(const std::function<ssize_t()>& call) {
 // The same with the file's descriptor.
 Result attempt(const File& file, const std::function<ssize_t(int fd)>& call) {
   const std::shared_ptr<const Fd> fd = file.descriptor();
-  if (!fd) return {-1, EBADF};
+  if (!fd) return {-1, unless_cancelled(EBADF)};
   return attempt([&] { return call(fd->get()); });
 }
 

@@ -121,9 +121,9 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
   // While a thread sends from it, the number of a descriptor that another fiber closes must not
   // become another's.
   const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
-  if (own.get() < 0) return {0, -errno};
+  if (own.get() < 0) return {0, errno == EBADF ? unless_cancelled(-EBADF) : -errno};
   const std::shared_ptr<const Fd> source = file.descriptor();
-  if (!source) return {0, -EBADF};
+  if (!source) return {0, unless_cancelled(-EBADF)};
   bool cancelled = false;
   const auto send_chunk = [&](std::size_t done) -> ssize_t {
     if (!socket_.is_open()) return -ECANCELED;

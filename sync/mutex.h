@@ -13,9 +13,8 @@
 namespace weft {
 
 // Mutual exclusion among fibers and threads. Works with std::lock_guard, std::unique_lock and
-// std::scoped_lock. Not recursive. A fiber or thread that ends while it owns a Mutex ends the
-// program with a sentence; destroying the Mutex counts as unlocking. In a job of a
-// ThreadPool the owner is the pool's thread.
+// std::scoped_lock. Not recursive. A fiber, a thread or a job of a ThreadPool that ends
+// while it owns a Mutex ends the program with a sentence; destroying the Mutex counts as unlocking.
 //
 //   const std::scoped_lock both(a, b);  // in any order, with locks of other libraries, too
 //

@@ -197,6 +197,7 @@ void ThreadPool::not_started(bool as_standby) noexcept {
 
 // `searching`: this thread is counted as one that looks for a job.
 void ThreadPool::work(Worker& self, bool searching) noexcept {
+  const LockOwner& thread = this_thread_parker();
   std::unique_lock lock(lock_);
   for (;;) {
     if (Job* job = jobs_.pop_front()) {
@@ -208,6 +209,11 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
       lock.unlock();
       follow(helper);
       job->run_(*job);
+      if (thread.locks_held != 0) [[unlikely]] {
+        fail_misuse(
+            "a job has ended but still holds a Mutex or SharedMutex, which nobody else could "
+            "unlock");
+      }
       lock.lock();
     } else if (closed_) {
       break;

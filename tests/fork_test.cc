@@ -231,6 +231,7 @@ BOOST_AUTO_TEST_CASE(a_runtime_is_that_of_the_process_that_made_it) {
                      is_refused([&] { group->join(); });
       for (Scheduler* scheduler : schedulers) {
         refused &= is_refused([&] { spawn([] {}, {.on = scheduler}).detach(); });
+        refused &= is_refused([&] { scheduler->post([] {}); });
       }
       for (Task<void>& task : sleepers) {
         task.cancel();

@@ -539,6 +539,19 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_ends_with_a_mutex_ends_the_program_with_a_sent
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_job_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
+  const ChildEnd end = run_in_child([] {
+    Mutex mutex;
+    ThreadPool pool(1);
+    run_in_executor(pool, [&] { mutex.lock(); });
+    run_in_executor(pool, [&] { mutex.unlock(); });
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said.find("a job has ended but still holds a Mutex") != std::string::npos,
+             end.said);
+}
+
 BOOST_AUTO_TEST_CASE(a_thread_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
   const ChildEnd end = run_in_child([] {
     Mutex mutex;

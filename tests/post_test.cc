@@ -170,6 +170,7 @@ WEFT_TEST_CASE(a_callable_goes_before_the_next_call_starts) {
 
 WEFT_SHUFFLED_TEST_CASE(a_callable_whose_end_waits_holds_up_nobody) {
   struct Slow {
+    explicit Slow(bool& its_gone) : gone(its_gone) {}
     ~Slow() { sleep_for(1s), gone = true; }
     bool& gone;
   };
@@ -360,6 +361,7 @@ BOOST_AUTO_TEST_CASE(posts_for_which_there_is_no_stack_are_dropped_at_the_end) {
 
 BOOST_AUTO_TEST_CASE(calls_that_are_due_at_the_shutdown_are_dropped_on_a_fiber) {
   struct Slow {
+    explicit Slow(int& its_gone) : gone(its_gone) {}
     ~Slow() { sleep_for(1s), ++gone; }
     int& gone;
   };
