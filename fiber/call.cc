@@ -11,12 +11,6 @@
 #include "weft/fiber/unhandled.h"
 
 namespace weft {
-namespace {
-
-// After so many calls in a row fibers that are ready have their turn.
-constexpr int kMostInARow = 64;
-
-}  // namespace
 
 void fail_null_callable(const char* caller) {
   char who[100];
@@ -106,10 +100,11 @@ Handle Scheduler::schedule(PendingCall& call, std::optional<TimePoint> time) {
 
 // ---- Running them -------------------------------------------------------------------------------
 
-// The call's turn comes after those that came before.
+// The call's turn comes after those that came before. Where another call makes it due, it starts as
+// soon as that one ends or waits.
 void Scheduler::launch(Call& call) noexcept {
   due_.push_back(call);
-  if (!runner_) start_runner(false);
+  if (!runner_) start_runner(current_ && current_->work == &Scheduler::run_calls);
 }
 
 // If there is no stack for it, turn() tries again.
@@ -125,6 +120,7 @@ void Scheduler::start_runner(bool in_front) noexcept {
   // Relaxed: nobody else knows it yet.
   fiber->handle.store(Ownership::kGone, std::memory_order_relaxed);
   runner_ = fiber;
+  runner_in_front_ = in_front;
   start_here(*fiber, in_front);
 }
 
@@ -132,15 +128,23 @@ void Scheduler::start_runner(bool in_front) noexcept {
 void Scheduler::run_calls(Fiber& self) noexcept {
   Scheduler& here = of(self);
   here.runner_ = nullptr;
-  if (here.in_a_row_ >= kMostInARow) here.rest_between_calls(self, false);
+  if (!here.runner_in_front_) {
+    here.in_a_row_ = 0;  // others had their turn
+  } else if (here.in_a_row_ >= kMostInARow) {
+    here.rest_between_calls(self, false);
+  }
   while (InboxNode* const node = here.due_.pop_front()) {
+    ++here.in_a_row_;  // now, as it may wait
     if (!here.due_.empty() && !here.runner_) here.start_runner(true);
     here.run_call(self, static_cast<Call&>(*node));
     if (here.due_.empty()) break;
     const bool turn_over = here.turn_.count() && here.turn_.is_over();
-    if (++here.in_a_row_ < kMostInARow && !turn_over) continue;
-    if (here.runner_) break;  // that one goes on
-    here.rest_between_calls(self, turn_over);
+    if (here.runner_) {
+      // That one goes on: at its place in the queue, or when the loop has looked.
+      if (!here.runner_in_front_ || here.in_a_row_ >= kMostInARow || turn_over) break;
+    } else if (here.in_a_row_ >= kMostInARow || turn_over) {
+      here.rest_between_calls(self, turn_over);
+    }
   }
   if (here.due_.empty()) here.in_a_row_ = 0;
   self.end_work();
@@ -148,14 +152,15 @@ void Scheduler::run_calls(Fiber& self) noexcept {
 
 // Lets others run, or the loop look.
 void Scheduler::rest_between_calls(Fiber& self, bool turn_over) noexcept {
-  in_a_row_ = 0;
   runner_ = &self;
+  runner_in_front_ = false;
   if (turn_over) {
     go_to_loop();
   } else {
     rotate();
   }
   runner_ = nullptr;
+  in_a_row_ = 0;
 }
 
 // Each call is a fiber of its own, as far as it can see, although it has the stack of the last one.

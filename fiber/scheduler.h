@@ -319,6 +319,9 @@ class Scheduler {
   }
   void take_ids() noexcept;
 
+  // After so many calls in a row fibers that are ready have their turn.
+  static constexpr int kMostInARow = 64;
+
   void start_runner(bool in_front) noexcept;
   static void run_calls(Fiber& runner) noexcept;
   void run_call(Fiber& self, Call& call) noexcept;
@@ -381,8 +384,9 @@ class Scheduler {
   // for a moment; where something is, the running fiber is about to look for it, or there was no
   // stack.
   Fiber* runner_ = nullptr;
-  int in_a_row_ = 0;            // calls that ran since others had their turn
-  bool shortage_told_ = false;  // on stderr
+  bool runner_in_front_ = false;  // when it was made ready: before all other fibers
+  int in_a_row_ = 0;              // calls that began since others had their turn
+  bool shortage_told_ = false;    // on stderr
 
   // What other threads touch.
   alignas(64) Inbox inbox_;

@@ -107,6 +107,7 @@ void Scheduler::turn() {
     now = spent ? turn_.read_clock() : port_.now();
     while (Timer* timer = timers_.pop_expired(now)) timer->expire();
   }
+  if (spent) in_a_row_ = kMostInARow;  // a runner in front lets others go first
   if (!due_.empty() && !runner_) [[unlikely]]
     start_runner(false);
   if (ready_.empty()) {

@@ -111,6 +111,55 @@ WEFT_TEST_CASE(of_many_calls_no_more_than_64_run_between_two_fibers) {
   BOOST_TEST(turns >= 10'000 / 64);
 }
 
+WEFT_TEST_CASE(of_many_calls_that_wait_no_more_than_64_start_between_two_fibers) {
+  int started = 0;
+  std::function<void()> call = [&] {
+    if (++started < 1000) here().post(call);
+    sleep_for(1s);
+  };
+  for (int i = 0; i < 2; ++i) here().post(call);  // while one starts the other is due
+  while (started < 1000) {
+    const int before = started;
+    yield();
+    BOOST_TEST(started - before <= 64);
+  }
+  sleep_for(1h);
+}
+
+WEFT_TEST_CASE(where_a_call_that_another_has_posted_waits_the_next_starts_too) {
+  std::string order;
+  here().post([&] {
+    order += 'a';
+    here().post([&] {
+      order += 'b';
+      sleep_for(1s);
+    });
+    here().post([&] { order += 'c'; });
+  });
+  auto other = spawn([&] { order += 'f'; });
+  other.wait();
+  run_until_blocked();
+  BOOST_TEST(order == "abcf");
+  sleep_for(1h);
+}
+
+WEFT_REAL_TIME_TEST_CASE(calls_that_compute_let_fibers_have_their_turn_when_a_turn_is_over) {
+  int ran = 0;
+  for (int i = 0; i < 200; ++i) {
+    here().post([&] {
+      const TimePoint end = now() + 500us;
+      while (now() < end) {
+      }
+      ++ran;
+    });
+  }
+  while (ran < 200) {
+    const int before = ran;
+    yield();
+    BOOST_TEST(ran - before < 40);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_stop_ends_the_turn_between_two_calls_and_the_next_run_goes_on) {
   VirtualClock clock;
   ThreadPort thread;
