@@ -70,6 +70,20 @@ WEFT_CORES_TEST_CASE(so_it_does_for_a_task_of_another_scheduler) {
                         Failure, says("rollback failed"));
 }
 
+WEFT_SHUFFLED_TEST_CASE(so_it_does_where_a_handler_of_cancelled_waits_once_more) {
+  const Unhandled told;
+  const auto wait_twice = [] {
+    try {
+      const auto task = spawn(failing_cleanup("rollback failed"));
+      sleep_for(1h);
+    } catch (const Cancelled&) {
+      sleep_for(1s);
+    }
+  };
+  BOOST_CHECK_EXCEPTION(with_timeout(1s, wait_twice), Failure, says("rollback failed"));
+  BOOST_TEST(told.said == "");
+}
+
 WEFT_SHUFFLED_TEST_CASE(the_owner_of_a_cancelled_owner_is_told) {
   auto of_task = spawn([] {
     const auto task = spawn(failing_cleanup("of a task"));

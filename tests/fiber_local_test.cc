@@ -200,6 +200,16 @@ WEFT_TEST_CASE(what_a_job_sets_its_poster_and_the_next_job_do_not_see) {
   BOOST_TEST(user.get() == "parent");
 }
 
+WEFT_TEST_CASE(a_job_keeps_its_own_when_it_drops_those_of_another) {
+  ThreadPool pool(1), closed(1);
+  closed.close();
+  run_in_executor(pool, [&] {
+    user.set("job");
+    BOOST_CHECK_THROW(closed.post([] {}), std::logic_error);
+    BOOST_TEST(user.get() == "job");
+  });
+}
+
 WEFT_TEST_CASE(what_a_job_starts_counts_as_its_child) {
   Scheduler& here = Scheduler::current();
   user.set("parent");
@@ -353,6 +363,39 @@ BOOST_AUTO_TEST_CASE(the_handler_has_the_locals_of_a_task_that_outlives_its_sche
   });
   left = {};
   BOOST_TEST(found == "failed");
+}
+
+BOOST_AUTO_TEST_CASE(so_it_has_where_the_scheduler_has_run_for_the_last_time_but_is_there) {
+  std::string found;
+  {
+    Task<void> left;
+    ThreadPort port;
+    Scheduler scheduler(port, {});
+    scheduler.post([&] {
+      scheduler.set_exception_handler([&](std::exception_ptr) { found = user.get(); });
+      left = spawn([] { user.set("failed"), throw std::runtime_error("test"); });
+      left.wait();
+      scheduler.stop();
+    });
+    scheduler.run();
+    scheduler.shutdown();
+    left = {};
+    BOOST_TEST(found == "");
+  }
+  BOOST_TEST(found == "failed");
+}
+
+WEFT_SHUFFLED_TEST_CASE(those_of_a_call_go_before_the_next_one_starts) {
+  std::weak_ptr<const int> first;
+  bool gone = false;
+  Scheduler::current().post([&] {
+    const auto its = std::make_shared<const int>(1);
+    first = its;
+    value.set(its);
+  });
+  Scheduler::current().post([&] { gone = first.expired(); });
+  run_until_blocked();
+  BOOST_TEST(gone);
 }
 
 WEFT_SHUFFLED_TEST_CASE(locals_of_a_call_that_is_dropped_go_on_a_fiber) {

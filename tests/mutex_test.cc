@@ -552,6 +552,21 @@ BOOST_AUTO_TEST_CASE(a_job_that_ends_with_a_mutex_ends_the_program_with_a_senten
              end.said);
 }
 
+// The next one on the same stack would have the same name.
+BOOST_AUTO_TEST_CASE(a_call_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
+  const ChildEnd end = run_in_child([] {
+    run_case([] {
+      Mutex mutex;
+      Scheduler::current().post([&] { mutex.lock(); });
+      Scheduler::current().post([&] { (void)mutex.is_held(); });
+      run_until_blocked();
+    });
+    return 0;
+  });
+  BOOST_TEST(end.signal == SIGABRT);
+  BOOST_TEST(end.said.find("has ended but still holds a Mutex") != std::string::npos, end.said);
+}
+
 BOOST_AUTO_TEST_CASE(a_thread_that_ends_with_a_mutex_ends_the_program_with_a_sentence) {
   const ChildEnd end = run_in_child([] {
     Mutex mutex;

@@ -271,8 +271,12 @@ BOOST_AUTO_TEST_CASE(posts_that_do_not_wait_run_on_two_stacks) {
 WEFT_REAL_TIME_TEST_CASE(a_thread_that_posts_without_end_keeps_no_sleeper) {
   std::atomic<bool> over{false};
   std::int64_t ran = 0;
+  Promise<void> last;
   std::thread poster([&, &its = here()] {
-    while (!over) its.post([&] { ++ran; });
+    do {
+      its.post([&] { ++ran; });
+    } while (!over);
+    its.post([&] { last.set_value(); });
   });
   for (int i = 0; i < 20; ++i) {
     const TimePoint begin = now();
@@ -282,8 +286,6 @@ WEFT_REAL_TIME_TEST_CASE(a_thread_that_posts_without_end_keeps_no_sleeper) {
   }
   over = true;
   poster.join();
-  Promise<void> last;
-  here().post([&] { last.set_value(); });
   last.future().wait();
   BOOST_TEST(ran > 0);
 }
@@ -440,6 +442,21 @@ BOOST_AUTO_TEST_CASE(a_call_that_waits_at_the_shutdown_is_cancelled_and_starts_n
       },
       {.virtual_time = true});
   BOOST_TEST(order == "ab");
+}
+
+BOOST_AUTO_TEST_CASE(so_is_one_that_has_the_stack_of_another_call) {
+  std::string order;
+  run(
+      [&] {
+        here().post([&] { order += 'a'; });
+        here().post([&] {
+          order += 'b';
+          if (throws_cancelled([] { sleep_for(1h); })) order += 'c';
+        });
+        run_until_blocked();
+      },
+      {.virtual_time = true});
+  BOOST_TEST(order == "abc");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
