@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <optional>
 
 #include "weft/fiber/unhandled.h"
 
@@ -92,17 +93,18 @@ bool Parker::posted() const noexcept {
 // By a key of pthreads: its destructor runs after those of all thread_local objects, which may
 // unlock, and not when exit() ends the program.
 static bool watch_end(LockOwner& thread) noexcept {
-  static const pthread_key_t key = [] {
+  static const std::optional<pthread_key_t> key = []() -> std::optional<pthread_key_t> {
     pthread_key_t made{};
-    pthread_key_create(&made, [](void* owner) {
+    const auto check = [](void* owner) {
       if (static_cast<LockOwner*>(owner)->locks_held == 0) return;
       fail_misuse(
           "a thread has ended but still holds a Mutex or SharedMutex, which nobody else could "
           "unlock");
-    });
+    };
+    if (pthread_key_create(&made, check) != 0) return std::nullopt;  // the program has used up all
     return made;
   }();
-  return pthread_setspecific(key, &thread) == 0;
+  return key && pthread_setspecific(*key, &thread) == 0;
 }
 
 Parker& this_thread_parker() noexcept {
