@@ -143,6 +143,18 @@ WEFT_TEST_CASE(where_a_call_that_another_has_posted_waits_the_next_starts_too) {
   sleep_for(1h);
 }
 
+WEFT_TEST_CASE(a_call_that_has_waited_leaves_what_fibers_have_posted_to_its_turn) {
+  std::string order;
+  here().post([&] { yield(), order += 'a'; });
+  yield();
+  auto other = spawn([&] { order += 'f'; });
+  here().post([&] { order += 'b', yield(); });
+  here().post([&] { order += 'c'; });
+  other.wait();
+  run_until_blocked();
+  BOOST_TEST(order == "afbc");
+}
+
 WEFT_REAL_TIME_TEST_CASE(calls_that_compute_let_fibers_have_their_turn_when_a_turn_is_over) {
   int ran = 0;
   for (int i = 0; i < 200; ++i) {
