@@ -73,11 +73,12 @@ void Handle::cancel() noexcept {
 
 void Scheduler::forget(PendingCall& call) noexcept {
   call.over_ = true;  // on its way or in the queue it is found to be
-  if (!call.linked()) return;
-  if (call.pending()) timers_.remove(call);
-  calls_.erase(call);
-  call.ref();  // what is cleared may wait, and the call arrive meanwhile
-  if (call.forget()) call.unref();
+  call.ref();         // what is cleared may wait, and the call have its turn meanwhile
+  if (call.linked()) {
+    if (call.pending()) timers_.remove(call);
+    calls_.erase(call);
+    if (call.forget()) call.unref();
+  }
   call.clear();
   call.unref();
 }

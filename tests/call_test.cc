@@ -167,8 +167,24 @@ WEFT_TEST_CASE(cancelling_leaves_nothing_of_the_callable) {
   BOOST_TEST(held.use_count() == 1);
   Handle soon = here().call_soon([held] {});
   soon.cancel();
-  run_until_blocked();
   BOOST_TEST(held.use_count() == 1);
+  run_until_blocked();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_call_whose_turn_comes_while_it_is_cancelled_does_not_start) {
+  struct Slow {
+    explicit Slow(bool& its_gone) : gone(its_gone) {}
+    ~Slow() { sleep_for(1s), gone = true; }
+    bool& gone;
+  };
+  bool ran = false, gone = false;
+  here().call_soon([&, slow = std::make_shared<const Slow>(gone)] { ran = true; }).cancel();
+  BOOST_TEST(gone);
+  Handle soon = here().call_soon([] {});
+  soon.cancel();
+  soon = {};
+  run_until_blocked();
+  BOOST_TEST(!ran);
 }
 
 WEFT_TEST_CASE(a_call_that_is_over_keeps_nothing_for_its_handle) {
