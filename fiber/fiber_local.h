@@ -26,7 +26,7 @@ class LocalTable {
 
   // Where the running fiber, or the job of a thread pool, keeps its table; null elsewhere.
   static LocalTable** of_caller() noexcept;
-  // A further reference to that table; null if there is none.
+  // Adds a reference to the table of the caller and returns it; null if the caller has no table.
   static LocalTable* inherit() noexcept {
     LocalTable** const table = of_caller();
     return table ? share(*table) : nullptr;

@@ -380,9 +380,8 @@ class Scheduler {
 
   IntrusiveList<PendingCall, PendingCall> calls_;     // those that wait for a time or a future
   IntrusiveQueue<InboxNode, &InboxNode::next_> due_;  // Calls whose turn it is, in order
-  // A fiber on the ready queue that will run what is due, or null: never where nothing is due, but
-  // for a moment; where something is, the running fiber is about to look for it, or there was no
-  // stack.
+  // The runner that is on the ready queue and has no call yet. It may find that nothing is due any
+  // more. Null while calls are due: a running runner is about to take them, or no stack was left.
   Fiber* runner_ = nullptr;
   bool runner_in_front_ = false;  // when it was made ready: before all other fibers
   int in_a_row_ = 0;              // calls that began since others had their turn

@@ -131,7 +131,7 @@ void Scheduler::turn() {
 void Scheduler::sleep() {
   TimePoint deadline = timers_.next_deadline();
   if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
-  // They wait for a stack. What another scheduler or thread gives back is not told.
+  // Calls wait for a stack. Nothing reports that another scheduler or thread has given one back.
   if (!due_.empty() && !port_.is_virtual()) deadline = std::min(deadline, port_.now() + kRetry);
   if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
   if (options_.spin > Duration::zero()) {

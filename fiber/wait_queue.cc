@@ -37,7 +37,7 @@ inline void Waiter::wake() noexcept {
   }
 }
 
-const LockOwner& Waiter::who() const noexcept {
+const LockOwner& Waiter::owner() const noexcept {
   if (fiber_) return *fiber_;
   return *thread_;
 }

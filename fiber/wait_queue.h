@@ -38,7 +38,7 @@ class Waiter : public ListNode<> {
   bool park(TimePoint deadline);
 
   // The fiber or thread that waits, as Scheduler::caller() names it. REQUIRES: it was enqueued.
-  const LockOwner& who() const noexcept;
+  const LockOwner& owner() const noexcept;
 
   // True if it is a fiber of the calling thread's scheduler: it does not run before the caller
   // waits. REQUIRES: it was enqueued.

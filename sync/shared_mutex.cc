@@ -173,7 +173,7 @@ bool SharedMutex::hand_over(Heirs::Lock& lock, Word rest) noexcept {
     const bool fits = rest == kFree || (first->is_shared() && rest & kShared);
     if (!fits) break;
     if (!heirs_.offer(lock, *first, woken)) continue;
-    rest = first->is_shared() ? (rest | kShared) + kOne : name_of(first->who());
+    rest = first->is_shared() ? (rest | kShared) + kOne : name_of(first->owner());
   }
   if (rest == kFree) return false;
   word_.store(marked(lock, rest), std::memory_order_release);

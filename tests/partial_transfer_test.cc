@@ -30,13 +30,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// `size` bytes in which each place can be told from its neighbours.
-std::string pattern(std::size_t size) {
-  std::string text(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 + i / 251);
-  return text;
-}
-
 constexpr std::size_t kMuch = 16'000'000;  // more than buffers take
 
 // One end that writes much, and one that may read it.

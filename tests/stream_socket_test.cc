@@ -23,13 +23,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// `size` bytes in which each place can be told from its neighbours.
-std::string pattern(std::size_t size) {
-  std::string text(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 + i / 251);
-  return text;
-}
-
 int unread(const TcpStream& stream) {
   int size = -1;
   ioctl(stream.native_handle(), FIONREAD, &size);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <boost/test/unit_test.hpp>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -11,6 +12,13 @@
 #include "tests/fixture.h"
 
 namespace weft::test {
+
+// `size` bytes in which each place can be told from its neighbours.
+inline std::string pattern(std::size_t size) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 + i / 251);
+  return text;
+}
 
 // A connection within this process, both ends of it.
 struct TcpPair {
