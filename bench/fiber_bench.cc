@@ -10,7 +10,7 @@
 
 #include "bench/harness.h"
 #include "bench/raw.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/weft.h"
 
 namespace weft::bench {

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "bench/harness.h"
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 
 namespace weft::bench {
 namespace {

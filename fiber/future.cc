@@ -2,8 +2,8 @@
 
 #include <future>
 
-#include "weft/fiber/cancel.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -9,9 +9,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/atomic.h"
-#include "weft/fiber/call.h"
-#include "weft/fiber/completion.h"
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/completion.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"

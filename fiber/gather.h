@@ -11,9 +11,9 @@
 #include <variant>
 #include <vector>
 
-#include "weft/fiber/call.h"
-#include "weft/fiber/cancel.h"
-#include "weft/fiber/elements.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/elements.h"
 #include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
 

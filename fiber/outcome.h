@@ -6,8 +6,8 @@
 #include <utility>
 #include <variant>
 
-#include "weft/fiber/call.h"
-#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/cancel_scope.h"
 
 namespace weft {
 

@@ -2,10 +2,10 @@
 
 #include <atomic>
 
-#include "weft/fiber/cancel.h"
-#include "weft/fiber/fiber_local.h"
-#include "weft/fiber/scheduler_switch.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/local_table.h"
+#include "weft/fiber/core/scheduler_switch.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 namespace {

@@ -12,24 +12,27 @@
 #include <utility>
 #include <vector>
 
-#include "weft/fiber/atomic.h"
-#include "weft/fiber/call.h"
-#include "weft/fiber/fiber.h"
-#include "weft/fiber/fiber_pool.h"
-#include "weft/fiber/inbox.h"
-#include "weft/fiber/intrusive_list.h"
-#include "weft/fiber/parker.h"
-#include "weft/fiber/port.h"
-#include "weft/fiber/process.h"
-#include "weft/fiber/stack.h"
-#include "weft/fiber/timer_queue.h"
-#include "weft/fiber/turn.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/fiber_pool.h"
+#include "weft/fiber/core/inbox.h"
+#include "weft/fiber/core/intrusive_list.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/port.h"
+#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/stack.h"
+#include "weft/fiber/core/timer_queue.h"
+#include "weft/fiber/core/turn.h"
+#include "weft/fiber/core/unhandled.h"
+
+namespace weft::internal {
+class Shutdown;
+}
 
 namespace weft {
 
 class Runtime;
-class Shutdown;
 class ThreadPool;
 
 // How to start a fiber.
@@ -38,6 +41,35 @@ struct SpawnOptions {
   std::size_t stack_size = 0;  // address space, guard included, 4 pages or more; 0: the default
   Scheduler* on = nullptr;     // null: the scheduler of the calling thread
   bool eager = false;          // start it at once; the caller goes on when it first waits or ends
+};
+
+// What call_soon, call_later and call_at give: the right to change one's mind. Copyable.
+// Dropping it does not cancel.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(const Handle& other) noexcept : call_(other.call_) {
+    if (call_) call_->ref();
+  }
+  Handle(Handle&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  Handle& operator=(Handle other) noexcept {
+    std::swap(call_, other.call_);
+    return *this;
+  }
+  ~Handle() {
+    if (call_) call_->unref();
+  }
+
+  // The call does not start, if it has not started yet; nothing of it stays behind. No effect
+  // afterwards, or twice. Waits only if the callable's destructor does. Only from fibers of the
+  // same scheduler, or after its end.
+  void cancel() noexcept;
+
+ private:
+  friend class weft::Scheduler;
+  explicit Handle(PendingCall& call) noexcept : call_(&call) { call.ref(); }
+
+  PendingCall* call_ = nullptr;
 };
 
 // The scheduler that runs on this thread, or null.
@@ -293,7 +325,7 @@ class Scheduler {
   void serve(Fiber& fiber) noexcept;
 
  private:
-  friend class PendingCall;
+  friend class internal::PendingCall;
 
   template <class F>
   PendingCall& make_call(F&& f, const char* caller);

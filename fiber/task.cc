@@ -1,8 +1,8 @@
 #include "weft/fiber/task.h"
 
-#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/this_fiber.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/call.h"
-#include "weft/fiber/fiber.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 

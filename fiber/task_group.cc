@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "weft/fiber/call.h"
-#include "weft/fiber/cancel.h"
-#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/task.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 

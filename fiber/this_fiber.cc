@@ -1,6 +1,6 @@
 #include "weft/fiber/this_fiber.h"
 
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "weft/fiber/fiber.h"
+#include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 

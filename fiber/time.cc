@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

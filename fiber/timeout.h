@@ -5,8 +5,8 @@
 #include <functional>
 #include <utility>
 
-#include "weft/fiber/call.h"
-#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 

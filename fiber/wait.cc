@@ -1,8 +1,8 @@
 #include "weft/fiber/wait.h"
 
-#include "weft/fiber/fiber.h"
+#include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "weft/fiber/completion.h"
-#include "weft/fiber/elements.h"
+#include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/elements.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 

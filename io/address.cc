@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-#include "weft/io/error.h"
+#include "weft/io/core/error.h"
 
 namespace weft {
 namespace {

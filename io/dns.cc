@@ -12,9 +12,9 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/future.h"
-#include "weft/fiber/process.h"
+#include "weft/fiber/core/process.h"
 #include "weft/fiber/this_fiber.h"
-#include "weft/io/error.h"
+#include "weft/io/core/error.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
-#include "weft/io/error.h"
+#include "weft/io/core/error.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {

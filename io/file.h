@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "weft/io/buffer.h"
-#include "weft/io/fd.h"
+#include "weft/io/core/fd.h"
 
 namespace weft {
 

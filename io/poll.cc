@@ -1,7 +1,7 @@
 #include "weft/io/poll.h"
 
-#include "weft/fiber/unhandled.h"
-#include "weft/io/reactor.h"
+#include "weft/fiber/core/unhandled.h"
+#include "weft/io/core/reactor.h"
 
 namespace weft {
 

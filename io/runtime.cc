@@ -8,12 +8,12 @@
 #include <thread>
 #include <vector>
 
-#include "weft/fiber/shutdown.h"
-#include "weft/fiber/thread.h"
-#include "weft/fiber/virtual_port.h"
-#include "weft/io/error.h"
-#include "weft/io/fd.h"
-#include "weft/io/reactor.h"
+#include "weft/fiber/core/shutdown.h"
+#include "weft/fiber/core/thread.h"
+#include "weft/fiber/core/virtual_port.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/fd.h"
+#include "weft/io/core/reactor.h"
 #include "weft/io/signal.h"
 #include "weft/sync/thread_pool.h"
 

@@ -13,9 +13,9 @@
 #include <string>
 #include <utility>
 
-#include "weft/fiber/fiber.h"
-#include "weft/io/error.h"
-#include "weft/io/reactor.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/reactor.h"
 
 namespace weft {
 

@@ -6,12 +6,14 @@
 #include <csignal>
 #include <initializer_list>
 
-#include "weft/fiber/intrusive_list.h"
-#include "weft/io/socket.h"
+#include "weft/fiber/core/intrusive_list.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 
+namespace internal {
 class Fiber;
+}
 
 // For weft's own files: while it lives, signals come to the thread that made it, and wait there.
 // The thread blocks them. One that another thread takes, because it does not block it, is forwarded

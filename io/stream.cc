@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "weft/io/error.h"
+#include "weft/io/core/error.h"
 
 namespace weft {
 namespace {

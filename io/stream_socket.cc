@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "weft/fiber/cancel.h"
-#include "weft/io/error.h"
+#include "weft/io/core/error.h"
 #include "weft/io/file.h"
 #include "weft/sync/thread_pool.h"
 

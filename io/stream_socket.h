@@ -12,10 +12,10 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/io/asio_buffers.h"
+#include "weft/io/core/asio_buffers.h"
 #include "weft/io/buffer.h"
-#include "weft/io/error.h"
-#include "weft/io/socket.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 

@@ -9,8 +9,8 @@
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
 #include "weft/io/dns.h"
-#include "weft/io/error.h"
-#include "weft/io/inet_socket.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/inet_socket.h"
 #include "weft/io/runtime.h"
 
 namespace weft {

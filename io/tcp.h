@@ -8,7 +8,7 @@
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
-#include "weft/io/listener.h"
+#include "weft/io/core/listener.h"
 #include "weft/io/stream_socket.h"
 
 namespace weft {

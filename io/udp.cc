@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "weft/io/error.h"
-#include "weft/io/inet_socket.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/inet_socket.h"
 
 namespace weft {
 

@@ -8,7 +8,7 @@
 
 #include "weft/io/address.h"
 #include "weft/io/buffer.h"
-#include "weft/io/socket.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 

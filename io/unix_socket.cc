@@ -9,9 +9,9 @@
 #include <cstring>
 
 #include "weft/fiber/scheduler.h"
-#include "weft/io/back_off.h"
-#include "weft/io/error.h"
-#include "weft/io/reactor.h"
+#include "weft/io/core/back_off.h"
+#include "weft/io/core/error.h"
+#include "weft/io/core/reactor.h"
 
 namespace weft {
 namespace {

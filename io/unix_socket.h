@@ -8,8 +8,8 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/fiber/process.h"
-#include "weft/io/listener.h"
+#include "weft/fiber/core/process.h"
+#include "weft/io/core/listener.h"
 #include "weft/io/stream_socket.h"
 
 namespace weft {

@@ -1,7 +1,7 @@
 #include "weft/sync/barrier.h"
 
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 

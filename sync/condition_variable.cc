@@ -1,7 +1,7 @@
 #include "weft/sync/condition_variable.h"
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -7,7 +7,7 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/sync/mutex.h"
 
 namespace weft {

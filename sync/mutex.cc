@@ -1,6 +1,6 @@
 #include "weft/sync/mutex.h"
 
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 
-#include "weft/fiber/atomic.h"
-#include "weft/fiber/lock_owner.h"
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/lock_owner.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/wait_queue.h"
-#include "weft/sync/heirs.h"
+#include "weft/fiber/core/wait_queue.h"
+#include "weft/sync/core/heirs.h"
 
 namespace weft {
 

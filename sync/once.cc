@@ -2,7 +2,7 @@
 
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 

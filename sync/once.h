@@ -4,10 +4,10 @@
 #include <functional>
 #include <utility>
 
-#include "weft/fiber/atomic.h"
-#include "weft/fiber/call.h"
-#include "weft/fiber/lock_owner.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 

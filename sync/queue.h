@@ -16,9 +16,9 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/unhandled.h"
-#include "weft/fiber/wait_queue.h"
-#include "weft/sync/queue_store.h"
+#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/wait_queue.h"
+#include "weft/sync/core/queue_store.h"
 
 namespace weft {
 

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/sync/heirs.h"
+#include "weft/sync/core/heirs.h"
 
 namespace weft {
 

@@ -10,8 +10,8 @@
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
-#include "weft/fiber/thread.h"
-#include "weft/fiber/unhandled.h"
+#include "weft/fiber/core/thread.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 namespace {

@@ -11,16 +11,16 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/atomic.h"
-#include "weft/fiber/call.h"
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/call.h"
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/fiber_local.h"
-#include "weft/fiber/intrusive_list.h"
-#include "weft/fiber/parker.h"
-#include "weft/fiber/process.h"
-#include "weft/fiber/spin_lock.h"
+#include "weft/fiber/core/intrusive_list.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/spin_lock.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/sync/event.h"
 
 namespace weft {

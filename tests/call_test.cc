@@ -1,4 +1,4 @@
-#include "weft/fiber/call.h"
+#include "weft/fiber/core/call.h"
 
 #include <functional>
 #include <memory>
@@ -11,6 +11,7 @@
 BOOST_AUTO_TEST_SUITE(call)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

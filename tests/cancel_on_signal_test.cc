@@ -13,11 +13,12 @@
 
 #include "tests/child_process.h"
 #include "tests/fixture.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(cancel_on_signal)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -10,7 +10,7 @@
 
 #include "tests/program.h"
 #include "tests/temporary_directory.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(compare)
 

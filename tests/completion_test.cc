@@ -1,4 +1,4 @@
-#include "weft/fiber/completion.h"
+#include "weft/fiber/core/completion.h"
 
 #include <memory>
 #include <string>
@@ -8,11 +8,12 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/context.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(completion)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

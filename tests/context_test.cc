@@ -1,5 +1,5 @@
 // The switch, as fibers see it.
-#include "weft/fiber/context.h"
+#include "weft/fiber/core/context.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +20,7 @@
 BOOST_AUTO_TEST_SUITE(context)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

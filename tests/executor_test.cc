@@ -14,13 +14,14 @@
 #include "tests/fixture.h"
 #include "tests/occupied.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/parker.h"
-#include "weft/fiber/port.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/port.h"
 #include "weft/sync/thread_pool.h"
 
 BOOST_AUTO_TEST_SUITE(executor)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

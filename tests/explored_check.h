@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tests/explorer.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/time.h"
 
 namespace weft::test {

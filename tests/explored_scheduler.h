@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
-#include "weft/fiber/completion.h"
-#include "weft/fiber/parker.h"
-#include "weft/fiber/port.h"
+#include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/port.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 
 namespace weft::test {
 namespace {
@@ -269,7 +269,7 @@ Exploration explore(const std::function<Scenario()>& make, int preemptions) {
 
 // ---- What fiber/atomic.h calls ------------------------------------------------------------------
 
-namespace weft::explored {
+namespace weft::internal::explored {
 
 using test::current_run;
 using test::explores;
@@ -299,4 +299,4 @@ void wake(const std::atomic<std::uint32_t>& word) noexcept {
   if (self) current_run->wake(word);
 }
 
-}  // namespace weft::explored
+}  // namespace weft::internal::explored

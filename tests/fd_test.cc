@@ -1,4 +1,4 @@
-#include "weft/io/fd.h"
+#include "weft/io/core/fd.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 BOOST_AUTO_TEST_SUITE(fd)
 
 using namespace weft;
+using namespace weft::internal;
 
 namespace {
 

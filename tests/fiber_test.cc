@@ -1,4 +1,4 @@
-#include "weft/fiber/fiber.h"
+#include "weft/fiber/core/fiber.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -17,11 +17,12 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/context.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(fiber)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

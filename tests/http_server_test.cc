@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "tests/program.h"
-#include "weft/io/fd.h"
+#include "weft/io/core/fd.h"
 
 BOOST_AUTO_TEST_SUITE(http_server)
 

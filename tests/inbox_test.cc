@@ -1,4 +1,4 @@
-#include "weft/fiber/inbox.h"
+#include "weft/fiber/core/inbox.h"
 
 #include <array>
 #include <atomic>
@@ -9,11 +9,12 @@
 #include <thread>
 #include <vector>
 
-#include "weft/fiber/parker.h"
+#include "weft/fiber/core/parker.h"
 
 BOOST_AUTO_TEST_SUITE(inbox)
 
 using namespace weft;
+using namespace weft::internal;
 
 namespace {
 

@@ -10,19 +10,20 @@
 #include "tests/explored_scheduler.h"
 #include "tests/explorer.h"
 #include "tests/permits.h"
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 #include "weft/fiber/future.h"
-#include "weft/fiber/inbox.h"
-#include "weft/fiber/parker.h"
+#include "weft/fiber/core/inbox.h"
+#include "weft/fiber/core/parker.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 BOOST_AUTO_TEST_SUITE(interleaving)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/fiber/intrusive_list.h"
+#include "weft/fiber/core/intrusive_list.h"
 
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
@@ -11,6 +11,7 @@
 BOOST_AUTO_TEST_SUITE(intrusive_list)
 
 using namespace weft;
+using namespace weft::internal;
 
 namespace {
 

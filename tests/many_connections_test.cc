@@ -18,11 +18,12 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(many_connections)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -10,11 +10,12 @@
 #include <string>
 
 #include "tests/fixture.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(million_fibers)
 
 using namespace weft;
+using namespace weft::internal;
 
 namespace {
 

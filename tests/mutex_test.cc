@@ -13,12 +13,13 @@
 #include "tests/fixture.h"
 #include "tests/together.h"
 #include "weft/sync/condition_variable.h"
-#include "weft/sync/heirs.h"
+#include "weft/sync/core/heirs.h"
 #include "weft/sync/shared_mutex.h"
 
 BOOST_AUTO_TEST_SUITE(mutex)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

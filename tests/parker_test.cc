@@ -1,4 +1,4 @@
-#include "weft/fiber/parker.h"
+#include "weft/fiber/core/parker.h"
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
@@ -11,6 +11,7 @@
 BOOST_AUTO_TEST_SUITE(parker)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace std::chrono_literals;
 
 BOOST_AUTO_TEST_CASE(a_token_stays_until_it_is_taken) {

@@ -1,7 +1,7 @@
 #ifndef WEFT_TESTS_PERMITS_H_
 #define WEFT_TESTS_PERMITS_H_
 
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft::test {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "weft/io/fd.h"
+#include "weft/io/core/fd.h"
 
 namespace weft::test {
 

@@ -15,12 +15,13 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/sanitizers.h"
-#include "weft/fiber/virtual_port.h"
+#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/virtual_port.h"
 
 BOOST_AUTO_TEST_SUITE(post)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

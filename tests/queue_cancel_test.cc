@@ -12,12 +12,13 @@
 #include "tests/fixture.h"
 #include "tests/queue_kinds.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/context.h"
+#include "weft/fiber/core/context.h"
 #include "weft/sync/queue.h"
 
 BOOST_AUTO_TEST_SUITE(queue_cancel)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

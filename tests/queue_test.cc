@@ -13,11 +13,12 @@
 #include "tests/fixture.h"
 #include "tests/queue_kinds.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/context.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(queue)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/io/reactor.h"
+#include "weft/io/core/reactor.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -19,6 +19,7 @@
 BOOST_AUTO_TEST_SUITE(reactor)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/io/readiness.h"
+#include "weft/io/core/readiness.h"
 
 #include <sys/epoll.h>
 
@@ -12,6 +12,7 @@
 BOOST_AUTO_TEST_SUITE(readiness)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 
 namespace {

@@ -19,12 +19,13 @@
 
 #include "tests/child_process.h"
 #include "tests/fixture.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 #include "weft/io/runtime.h"
 
 BOOST_AUTO_TEST_SUITE(runtime_cores)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "tests/fixture.h"
-#include "weft/fiber/parker.h"
-#include "weft/fiber/port.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/port.h"
 #include "weft/fiber/scheduler.h"
 
 BOOST_AUTO_TEST_SUITE(scheduler_cores)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

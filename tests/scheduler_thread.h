@@ -3,10 +3,10 @@
 
 #include <thread>
 
-#include "weft/fiber/port.h"
+#include "weft/fiber/core/port.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/thread_port.h"
 
 namespace weft::test {
 

@@ -9,16 +9,17 @@
 
 #include "tests/explored_check.h"
 #include "tests/explorer.h"
-#include "weft/fiber/parker.h"
+#include "weft/fiber/core/parker.h"
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/shutdown.h"
+#include "weft/fiber/core/shutdown.h"
 #include "weft/fiber/task.h"
-#include "weft/fiber/thread_port.h"
-#include "weft/fiber/virtual_port.h"
+#include "weft/fiber/core/thread_port.h"
+#include "weft/fiber/core/virtual_port.h"
 
 BOOST_AUTO_TEST_SUITE(schedulers_interleaving)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -22,11 +22,12 @@
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
 #include "tests/temporary_directory.h"
-#include "weft/io/fd.h"
+#include "weft/io/core/fd.h"
 
 BOOST_AUTO_TEST_SUITE(self_move)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -7,12 +7,13 @@
 
 #include "tests/explored_check.h"
 #include "tests/explored_scheduler.h"
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 #include "weft/sync/shared_mutex.h"
 
 BOOST_AUTO_TEST_SUITE(shared_mutex_interleaving)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 
 namespace {

@@ -15,11 +15,12 @@
 #include "tests/crowd.h"
 #include "tests/fixture.h"
 #include "tests/together.h"
-#include "weft/sync/heirs.h"
+#include "weft/sync/core/heirs.h"
 
 BOOST_AUTO_TEST_SUITE(shared_mutex)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

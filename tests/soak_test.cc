@@ -36,7 +36,7 @@
 #include <vector>
 
 #include "tests/program.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 #include "weft/weft.h"
 
 BOOST_AUTO_TEST_SUITE(soak)

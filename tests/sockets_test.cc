@@ -12,7 +12,7 @@
 
 #include "tests/fixture.h"
 #include "tests/tcp_pair.h"
-#include "weft/io/socket.h"
+#include "weft/io/core/socket.h"
 
 // System calls of this program, counted on their way: a definition in the program itself comes
 // before libc's.
@@ -51,6 +51,7 @@ extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) n
 BOOST_AUTO_TEST_SUITE(sockets)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

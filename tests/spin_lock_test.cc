@@ -1,4 +1,4 @@
-#include "weft/fiber/spin_lock.h"
+#include "weft/fiber/core/spin_lock.h"
 
 #include <boost/test/unit_test.hpp>
 #include <chrono>
@@ -9,6 +9,7 @@
 BOOST_AUTO_TEST_SUITE(spin_lock)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace std::chrono_literals;
 
 BOOST_AUTO_TEST_CASE(one_thread_at_a_time_holds_it) {

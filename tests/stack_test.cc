@@ -1,4 +1,4 @@
-#include "weft/fiber/stack.h"
+#include "weft/fiber/core/stack.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -23,12 +23,13 @@
 
 #include "tests/child_process.h"
 #include "tests/fixture.h"
-#include "weft/fiber/context.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/context.h"
+#include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(stack)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

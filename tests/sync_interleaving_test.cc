@@ -7,7 +7,7 @@
 #include "tests/explored_check.h"
 #include "tests/explored_scheduler.h"
 #include "tests/permits.h"
-#include "weft/fiber/atomic.h"
+#include "weft/fiber/core/atomic.h"
 #include "weft/fiber/cancel.h"
 #include "weft/sync/barrier.h"
 #include "weft/sync/condition_variable.h"
@@ -19,6 +19,7 @@
 BOOST_AUTO_TEST_SUITE(sync_interleaving)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 
 namespace {

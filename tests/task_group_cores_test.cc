@@ -11,12 +11,13 @@
 
 #include "tests/failure.h"
 #include "tests/fixture.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/task_group.h"
 
 BOOST_AUTO_TEST_SUITE(task_group_cores)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/thread_port.h"
 
 #include <boost/test/unit_test.hpp>
 #include <thread>
@@ -6,6 +6,7 @@
 BOOST_AUTO_TEST_SUITE(thread_port)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace std::chrono_literals;
 
 BOOST_AUTO_TEST_CASE(its_clock_is_the_machines) {

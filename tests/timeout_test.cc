@@ -8,12 +8,13 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/sanitizers.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(timeout)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/fiber/timer_queue.h"
+#include "weft/fiber/core/timer_queue.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
@@ -13,6 +13,7 @@
 BOOST_AUTO_TEST_SUITE(timer_queue)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace std::chrono_literals;
 namespace utf = boost::unit_test;
 

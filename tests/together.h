@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "tests/fixture.h"
-#include "weft/sync/heirs.h"
+#include "weft/sync/core/heirs.h"
 #include "weft/sync/semaphore.h"
 
 namespace weft::test {

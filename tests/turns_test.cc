@@ -14,11 +14,12 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(turns)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

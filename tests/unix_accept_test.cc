@@ -20,11 +20,12 @@
 #include "tests/error_names.h"
 #include "tests/fixture.h"
 #include "tests/temporary_directory.h"
-#include "weft/io/back_off.h"
+#include "weft/io/core/back_off.h"
 
 BOOST_AUTO_TEST_SUITE(unix_accept)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

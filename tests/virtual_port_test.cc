@@ -1,4 +1,4 @@
-#include "weft/fiber/virtual_port.h"
+#include "weft/fiber/core/virtual_port.h"
 
 #include <boost/test/unit_test.hpp>
 #include <thread>
@@ -9,11 +9,12 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(virtual_port)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -1,4 +1,4 @@
-#include "weft/fiber/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 #include <atomic>
 #include <cstdint>
@@ -11,12 +11,13 @@
 #include "tests/fixture.h"
 #include "tests/permits.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/context.h"
-#include "weft/fiber/parker.h"
+#include "weft/fiber/core/context.h"
+#include "weft/fiber/core/parker.h"
 
 BOOST_AUTO_TEST_SUITE(wait_queue)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -11,11 +11,12 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(wait)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

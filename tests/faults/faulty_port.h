@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <random>
 
-#include "weft/fiber/port.h"
-#include "weft/fiber/thread_port.h"
+#include "weft/fiber/core/port.h"
+#include "weft/fiber/core/thread_port.h"
 #include "weft/fiber/time.h"
 
 namespace weft::faults {

@@ -17,7 +17,7 @@
 #include "weft/fiber/task_group.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
-#include "weft/fiber/virtual_port.h"
+#include "weft/fiber/core/virtual_port.h"
 
 BOOST_AUTO_TEST_SUITE(port)
 

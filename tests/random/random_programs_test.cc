@@ -20,7 +20,7 @@
 #include "tests/fixture.h"
 #include "tests/random/examine.h"
 #include "tests/random/generator.h"
-#include "weft/fiber/sanitizers.h"
+#include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(random_programs)
 

@@ -1,0 +1,101 @@
+#include "weft/fiber/core/virtual_port.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "weft/fiber/scheduler.h"
+
+namespace weft::internal {
+
+// ---- VirtualPort --------------------------------------------------------------------------------
+
+VirtualPort::VirtualPort(Port& outside, VirtualClock& clock)
+    : outside_(outside), clock_(clock), next_(std::exchange(clock.ports_, this)) {
+  clock.busy_.fetch_add(1, std::memory_order_relaxed);  // relaxed: nobody waits yet
+}
+
+bool VirtualPort::wait(TimePoint deadline) {
+  return deadline <= now() ? outside_.wait(kPast) : clock_.wait(*this, deadline);
+}
+
+void VirtualPort::expect(int events) noexcept {
+  const std::lock_guard lock(clock_.lock_);
+  clock_.expected_ += events;
+  if (events > 0) clock_.patient_.store(true, std::memory_order_relaxed);
+}
+
+// May be called by a handler for signals, and so takes no lock.
+void VirtualPort::wake() noexcept {
+  // One that no scheduler does is an event from outside.
+  if (!Scheduler::current_or_null()) clock_.patient_.store(true, std::memory_order_relaxed);
+  set_busy();
+  outside_.wake();
+}
+
+// Relaxed, here and elsewhere: if a scheduler does this, it counts as busy itself, and the clock's
+// lock, which it takes before it stops to do so, orders this before whoever counts. Others may be
+// overlooked, like any event that comes a moment later; but no port runs that is not counted.
+void VirtualPort::set_busy() noexcept {
+  clock_.busy_.fetch_add(1, std::memory_order_relaxed);
+  // Release: pairs with the acquire in wait(); who finds itself not idle, and goes on, is counted.
+  if (!idle_.exchange(false, std::memory_order_release)) {
+    clock_.busy_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+// ---- VirtualClock -------------------------------------------------------------------------------
+
+// What comes is taken from outside only when the port is counted as busy: between the two nobody
+// could see that something has come.
+bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
+  std::unique_lock lock(lock_);
+  port.deadline_ = deadline;
+  port.idle_.store(true, std::memory_order_relaxed);
+  busy_.fetch_sub(1, std::memory_order_relaxed);
+  TimePoint grace = kForever;  // its end; pending() may return early
+  while (port.idle_.load(std::memory_order_acquire)) {
+    TimePoint until = kForever;
+    if (busy_.load(std::memory_order_relaxed) == 0 && !anything_pending()) {
+      if (expected_ > 0 && patient_.load(std::memory_order_relaxed)) {
+        until = grace = std::min(grace, port.outside_.now() + kGrace);
+      } else {
+        grace = kForever;
+        if (jump(port)) return false;
+      }
+    }
+    lock.unlock();
+    const bool came = port.outside_.pending(until);
+    lock.lock();
+    if (came && port.idle_.load(std::memory_order_relaxed)) {
+      patient_.store(true, std::memory_order_relaxed);
+      port.set_busy();
+    } else if (port.outside_.now() >= until && busy_.load(std::memory_order_relaxed) == 0) {
+      patient_.store(false, std::memory_order_relaxed);
+    }
+  }
+  lock.unlock();
+  return port.outside_.wait(kPast);
+}
+
+bool VirtualClock::anything_pending() const {
+  VirtualPort* port = ports_;
+  while (port && !port->outside_.pending(kPast)) port = port->next_;
+  return port != nullptr;
+}
+
+// To the first deadline, if there is one; whose it is goes on. Returns whether `self` does.
+bool VirtualClock::jump(VirtualPort& self) {
+  TimePoint next = kForever;
+  for (VirtualPort* port = ports_; port; port = port->next_) next = std::min(next, port->deadline_);
+  if (next == kForever) return false;
+  now_ = next;
+  for (VirtualPort* port = ports_; port; port = port->next_) {
+    if (port->deadline_ != next) continue;
+    port->set_busy();
+    if (port != &self) port->outside_.wake();
+  }
+  return self.deadline_ == next;
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,227 @@
+#include "weft/fiber/core/wait_queue.h"
+
+#include <cstdio>
+#include <exception>
+
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/scheduler_switch.h"
+
+namespace weft::internal {
+
+// Returns false if the wait is to throw Cancelled.
+inline bool Waiter::adopt_caller() noexcept {
+  fiber_ = Scheduler::current_fiber();
+  if (fiber_) [[likely]]
+    return !fiber_->cancelled || !cancellation_due(*fiber_);
+  adopt_thread();
+  return true;
+}
+
+void Waiter::adopt_thread() noexcept {
+  if (Scheduler::current_or_null()) {
+    std::fprintf(
+        stderr, "weft: %s in the scheduler's loop, e.g. in a destructor of what it drops\n", what_);
+    std::terminate();  // the loop would wait for itself
+  }
+  thread_ = &this_thread_parker();
+}
+
+inline void Waiter::wake() noexcept {
+  if (fiber_) {
+    Scheduler::make_ready(*fiber_);
+  } else {
+    thread_->post();
+  }
+}
+
+const LockOwner& Waiter::owner() const noexcept {
+  if (fiber_) return *fiber_;
+  return *thread_;
+}
+
+void Waiter::resume() noexcept { wake(); }
+
+[[gnu::always_inline]] inline bool Waiter::is_here() const noexcept {
+  return fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null();
+}
+
+bool Waiter::is_local() const noexcept { return is_here(); }
+
+// REQUIRES: the queue's lock is held, and this waiter is on it.
+inline bool Waiter::claim_to_wake() noexcept {
+  // Relaxed, here and below: what a waker hands over is published by the inbox or the parker,
+  // through which the waiter learns of the claim.
+  if (is_here()) {
+    // On the fiber's own thread the lock is enough: an abort runs here too, and takes the waiter
+    // off the queue before anybody else has a turn.
+    state_.store(State::kWoken, std::memory_order_relaxed);
+    return true;
+  }
+  State waiting = State::kWaiting;
+  return state_.compare_exchange_strong(waiting, State::kWoken, std::memory_order_relaxed);
+}
+
+// REQUIRES: this is the waiter's own thread.
+bool Waiter::claim_to_abort(State reason) noexcept {
+  State waiting = State::kWaiting;
+  if (queue_) {
+    return state_.compare_exchange_strong(waiting, reason, std::memory_order_relaxed);
+  }
+  // Nobody can wake it, and other aborts run on this thread.
+  if (state_.load(std::memory_order_relaxed) != State::kWaiting) return false;
+  state_.store(reason, std::memory_order_relaxed);
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Waiter::outcome() const {
+  // Relaxed: see claim_to_wake().
+  const State state = state_.load(std::memory_order_relaxed);
+  if (state == State::kCancelled) throw_cancelled();
+  return state == State::kWoken;
+}
+
+// Returns true if it was woken, false if the time is over.
+[[gnu::always_inline]] inline bool Waiter::park_here(TimePoint deadline) {
+  if (!fiber_) return park_thread(deadline);
+  fiber_->waiter = this;
+  if (deadline != kForever) return park_until(deadline);
+  Scheduler::of(*fiber_).suspend();
+  return outcome();
+}
+
+bool Waiter::park(TimePoint deadline) { return park_here(deadline); }
+
+bool Waiter::park_until(TimePoint deadline) {
+  struct Alarm : Timer {
+    explicit Alarm(Waiter& sleeper)
+        : Timer([](Timer& timer) noexcept {
+            static_cast<Alarm&>(timer).waiter.abort(State::kTimedOut);
+          }),
+          waiter(sleeper) {}
+    Waiter& waiter;
+  } alarm(*this);
+  Scheduler& scheduler = Scheduler::of(*fiber_);
+  scheduler.timers().add(alarm, deadline);
+  scheduler.suspend();
+  if (alarm.pending()) scheduler.timers().remove(alarm);
+  return outcome();
+}
+
+bool Waiter::park_thread(TimePoint deadline) {
+  if (thread_->wait(deadline)) return true;
+  if (claim_to_abort(State::kTimedOut)) {
+    leave_queue();
+    return false;
+  }
+  thread_->wait();  // the token is on its way: it must not be left for a later wait
+  return true;
+}
+
+// Ends the wait from the waiter's own thread, unless a waker was first.
+void Waiter::abort(State reason) noexcept {
+  if (!claim_to_abort(reason)) return;
+  leave_queue();
+  Scheduler::make_ready(*fiber_);
+}
+
+void Waiter::leave_queue() noexcept {
+  if (!queue_) return;
+  // A waker that lost the claim may have taken it off already.
+  const WaitQueue::Lock lock(*queue_);
+  if (linked()) queue_->waiters_.erase(*this);
+}
+
+[[gnu::always_inline]] inline void WaitQueue::add(Lock& lock, Waiter* next, Waiter& waiter) {
+  if (!waiter.adopt_caller()) [[unlikely]] {
+    lock.unlock();
+    Scheduler::refuse_wait();
+  }
+  waiter.queue_ = this;
+  waiters_.insert(next, waiter);
+  lock.unlock();
+}
+
+void WaitQueue::enqueue(Lock& lock, Waiter& waiter) { add(lock, nullptr, waiter); }
+
+bool WaitQueue::wait(Lock& lock, Waiter& waiter, TimePoint deadline) {
+  add(lock, nullptr, waiter);
+  return waiter.park_here(deadline);
+}
+
+bool WaitQueue::wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint deadline) {
+  add(lock, next, waiter);
+  return waiter.park_here(deadline);
+}
+
+void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
+  Waiter waiter(what);
+  if (!waiter.adopt_caller()) Scheduler::refuse_wait();
+  waiter.park_here(deadline);
+}
+
+inline Waiter* WaitQueue::take_first() noexcept {
+  Waiter& waiter = *waiters_.pop_front();
+  if (!waiter.notify_) return waiter.claim_to_wake() ? &waiter : nullptr;
+  waiter.notify_(waiter);
+  return nullptr;
+}
+
+Waiter* WaitQueue::claim_first(Lock&) noexcept { return take_first(); }
+
+Waiter* WaitQueue::claim(Lock&) noexcept {
+  while (!waiters_.empty()) {
+    if (Waiter* waiter = take_first()) return waiter;
+  }
+  return nullptr;
+}
+
+Waiter* WaitQueue::claim(Lock&, Waiter& waiter) noexcept {
+  waiters_.erase(waiter);
+  return waiter.claim_to_wake() ? &waiter : nullptr;
+}
+
+void WaitQueue::wake_all(Lock& lock) noexcept {
+  Waiter* const first = waiters_.empty() ? nullptr : take_first();
+  if (!waiters_.empty()) [[unlikely]]
+    return wake_all(lock, first);
+  lock.unlock();
+  if (first) first->wake();
+}
+
+// Where there are several. `first` may be null.
+[[gnu::noinline]] void WaitQueue::wake_all(Lock& lock, Waiter* first) noexcept {
+  Claimed claimed;
+  if (first) claimed.add(*first);
+  claim_all(lock, claimed);
+  lock.unlock();
+  claimed.resume();
+}
+
+void WaitQueue::claim_all(Lock& lock, Claimed& claimed) noexcept {
+  while (Waiter* waiter = claim(lock)) claimed.add(*waiter);
+}
+
+void Claimed::add(Waiter& waiter) noexcept {
+  (last_ ? last_->next_claimed_ : first_) = &waiter;
+  last_ = &waiter;
+}
+
+void Claimed::resume() noexcept {
+  for (Waiter* waiter = first_; waiter;) {
+    Waiter* next = waiter->next_claimed_;  // read first: the waiter may be gone once woken
+    waiter->wake();
+    waiter = next;
+  }
+}
+
+bool WaitQueue::unwatch(Waiter& watcher) noexcept {
+  const Lock lock(*this);
+  if (!watcher.linked()) return false;
+  waiters_.erase(watcher);
+  return true;
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,215 @@
+#ifndef WEFT_FIBER_CORE_WAIT_QUEUE_H_
+#define WEFT_FIBER_CORE_WAIT_QUEUE_H_
+
+#include <cstdint>
+
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/intrusive_list.h"
+#include "weft/fiber/core/spin_lock.h"
+#include "weft/fiber/time.h"
+
+namespace weft::internal {
+
+class Fiber;
+class Parker;
+class WaitQueue;
+struct LockOwner;
+
+// One that waits, on its own stack: a fiber, or a plain thread. Derive from it to add what is to be
+// handed over, or what the waker has to know.
+// Or one that watches: a function to be called instead of somebody to be woken.
+class Waiter : public ListNode<> {
+ public:
+  // Whoever enqueues it: a fiber of this thread's scheduler, or the thread itself.
+  // `what` names the call, for diagnostics; it must live as long as the program.
+  explicit Waiter(const char* what) noexcept : what_(what) {}
+
+  // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
+  // throw or touch the queue. It is off the queue by then.
+  explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
+
+  // To be called by whoever claimed it, after the queue's lock was released: makes its fiber ready
+  // or wakes its thread. The waiter may be gone when this returns, and the queue with it.
+  void resume() noexcept;
+
+  // Parks until claimed: true, or until `deadline`: false. Throws Cancelled, and then was not
+  // claimed. On a plain thread the deadline counts on the machine's clock.
+  // REQUIRES: on the waiter's own thread, after WaitQueue::enqueue().
+  bool park(TimePoint deadline);
+
+  // The fiber or thread that waits, as Scheduler::caller() names it. REQUIRES: it was enqueued.
+  const LockOwner& owner() const noexcept;
+
+  // True if it is a fiber of the calling thread's scheduler: it does not run before the caller
+  // waits. REQUIRES: it was enqueued.
+  bool is_local() const noexcept;
+
+  const char* what() const noexcept { return what_; }
+
+ private:
+  friend class CancelScope;
+  friend class Claimed;
+  friend class WaitQueue;
+
+  // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the
+  // waiter's own thread only; a waker on any thread, under the queue's lock.
+  enum class State : std::uint8_t { kWaiting, kWoken, kTimedOut, kCancelled };
+
+  bool adopt_caller() noexcept;
+  void adopt_thread() noexcept;
+
+  bool is_here() const noexcept;  // is_local(), to be inlined
+  void wake() noexcept;
+  bool claim_to_wake() noexcept;
+  bool claim_to_abort(State reason) noexcept;
+  bool park_here(TimePoint deadline);  // park(), to be inlined
+  bool park_until(TimePoint deadline);
+  bool park_thread(TimePoint deadline);
+  bool outcome() const;
+  void abort(State reason) noexcept;
+  void leave_queue() noexcept;
+
+  Atomic<State> state_{State::kWaiting};
+  WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait
+  Fiber* fiber_ = nullptr;
+  Parker* thread_ = nullptr;
+  Waiter* next_claimed_ = nullptr;
+  const char* what_ = nullptr;
+  void (*notify_)(Waiter&) noexcept = nullptr;
+};
+
+// Waiters that were claimed, in the order of the claims, to be resumed after the queue's lock was
+// released. REQUIRES: resume() is called before the end.
+class Claimed {
+ public:
+  void add(Waiter& waiter) noexcept;
+  void resume() noexcept;
+
+ private:
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+};
+
+// The one way to block. A list of those who wait for something, first come, first served, and the
+// lock that also guards whatever they wait for:
+//
+//   void Semaphore::acquire() {                    void Semaphore::release() {
+//     WaitQueue::Lock lock(queue_);                  WaitQueue::Lock lock(queue_);
+//     if (permits_ > 0) { --permits_; return; }      if (Waiter* next = queue_.claim(lock)) {
+//     queue_.wait(lock, kForever, "acquire");          lock.unlock();
+//   }                                                  next->resume();
+//                                                    } else { ++permits_; }
+//                                                  }
+//
+// (sync/semaphore.h does a little more.) What is handed over by a claim belongs to the claimed: a
+// timeout or a cancellation that comes later finds the waiter taken, so nothing is lost, no waiter
+// is overtaken, and nothing needs repair.
+//
+// Threads: fibers of any scheduler and plain threads, at once. The queue may be destroyed as soon
+// as all waits have returned, also by one who was just woken from it while the waker still is on
+// its way out: after the lock is released the waker touches only the waiter, and nothing after
+// resume().
+class WaitQueue {
+ public:
+  // std::unique_lock, less what it does about misuse.
+  class Lock {
+   public:
+    explicit Lock(WaitQueue& queue) noexcept : queue_(queue) { lock(); }
+    ~Lock() {
+      if (held_) unlock();
+    }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+    void lock() noexcept {
+      queue_.lock_.lock();
+      held_ = true;
+    }
+    void unlock() noexcept {
+      held_ = false;
+      queue_.lock_.unlock();
+    }
+
+    bool owns_lock() const noexcept { return held_; }
+
+   private:
+    WaitQueue& queue_;
+    bool held_;
+  };
+
+  WaitQueue() = default;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+
+  // Waits at the end of the queue until claimed: true, or until `deadline`: false.
+  // Releases the lock, and comes back without it. Throws Cancelled, before the wait, when others
+  // have run, or during it, and then was not claimed. On a plain thread the deadline counts on the
+  // machine's clock.
+  bool wait(Lock& lock, Waiter& waiter, TimePoint deadline);
+  bool wait(Lock& lock, TimePoint deadline, const char* what) {
+    Waiter waiter(what);
+    return wait(lock, waiter, deadline);
+  }
+
+  // The same, not at the end but in front of `next`, which is on the queue; at the end if that is
+  // null.
+  bool wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint deadline);
+
+  // The two halves of it, for one who has something to do in between: enqueue() releases the lock,
+  // and throws Cancelled where that is due; then waiter.park().
+  void enqueue(Lock& lock, Waiter& waiter);
+
+  // The same for one who was woken by nobody and has no place to wait: until `deadline`.
+  static void wait_nowhere(TimePoint deadline, const char* what);
+
+  // Takes the first waiter off the queue for the caller to resume() after unlocking; null if
+  // nobody waits. What the caller did before is seen by the one it wakes.
+  Waiter* claim(Lock&) noexcept;
+
+  // The same for all, in their order. Those that only watch are called.
+  void claim_all(Lock&, Claimed& claimed) noexcept;
+
+  // claim_all(), unlock and resume: for those who wait to look again. Releases the lock; the queue
+  // may be gone when this returns.
+  void wake_all(Lock& lock) noexcept;
+
+  // For those whose turn depends on who they are: the first waiter, or null; and the claim of that
+  // one and no other, null if its wait has just ended. It is off the queue then, too.
+  Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
+  Waiter* claim_first(Lock&) noexcept;
+
+  // The same for one that is not the first. REQUIRES: it is on the queue, and waits to be woken.
+  Waiter* claim(Lock&, Waiter& waiter) noexcept;
+
+  // The waiter behind that one, or null.
+  Waiter* next(const Lock&, const Waiter& waiter) const noexcept { return waiters_.next(waiter); }
+
+  bool empty(const Lock&) const noexcept { return waiters_.empty(); }
+
+  // Adds a watcher. REQUIRES: it is removed, or was notified, before it is destroyed.
+  void watch(Lock&, Waiter& watcher) noexcept { waiters_.push_back(watcher); }
+  // Returns false if it was notified already.
+  bool unwatch(Waiter& watcher) noexcept;
+
+  // Calls visit(watcher) for those that have this function.
+  template <class Visit>
+  void for_each_watcher(const Lock&, void (*notify)(Waiter&) noexcept, Visit visit) {
+    for (Waiter* waiter = waiters_.front(); waiter; waiter = waiters_.next(*waiter)) {
+      if (waiter->notify_ == notify) visit(*waiter);
+    }
+  }
+
+ private:
+  friend class Waiter;
+
+  void add(Lock& lock, Waiter* next, Waiter& waiter);  // enqueue(), to be inlined
+  Waiter* take_first() noexcept;                       // claim_first(), to be inlined
+  void wake_all(Lock& lock, Waiter* first) noexcept;
+
+  SpinLock lock_;
+  IntrusiveList<Waiter> waiters_;
+};
+
+}  // namespace weft::internal
+
+#endif  // WEFT_FIBER_CORE_WAIT_QUEUE_H_

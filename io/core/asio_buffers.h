@@ -1,0 +1,109 @@
+#ifndef WEFT_IO_CORE_ASIO_BUFFERS_H_
+#define WEFT_IO_CORE_ASIO_BUFFERS_H_
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <concepts>
+#include <cstddef>
+#include <system_error>
+#include <utility>
+
+#include "weft/io/buffer.h"
+
+// What it takes for a stream to be driven by Boost.Asio's and Beast's synchronous functions:
+// templates that know the shape of their buffers, without a dependency on either.
+
+namespace boost::system {
+class error_category;
+}
+
+namespace boost::asio::error {
+// Of <boost/asio/error.hpp>, where it is defined: who instantiates what uses it has that header.
+const boost::system::error_category& get_misc_category();
+}  // namespace boost::asio::error
+
+namespace weft::internal {
+
+// asio::mutable_buffer, asio::const_buffer.
+template <class B, class Pointer>
+concept AsioBuffer = requires(const B& buffer) {
+  { buffer.data() } -> std::same_as<Pointer>;
+  { buffer.size() } -> std::same_as<std::size_t>;
+};
+
+template <class R, class Pointer>
+concept AsioBufferRange = requires(const R& range) {
+  { *range.begin() } -> AsioBuffer<Pointer>;
+  { *range.end() } -> AsioBuffer<Pointer>;
+};
+
+template <class B>
+concept AsioMutableBuffers = AsioBuffer<B, void*> || AsioBufferRange<B, void*>;
+
+template <class B>
+concept AsioConstBuffers =
+    AsioMutableBuffers<B> || AsioBuffer<B, const void*> || AsioBufferRange<B, const void*>;
+
+// The first buffers of a sequence, asio's or weft's, that are not empty, less its first `skip`
+// bytes: as system calls take them.
+class Parts {
+ public:
+  template <class Buffers>
+  explicit Parts(const Buffers& buffers, std::size_t skip = 0) {
+    if constexpr (AsioBuffer<Buffers, void*> || AsioBuffer<Buffers, const void*>) {
+      add({buffers.data(), buffers.size()}, skip);
+    } else {
+      for (auto it = buffers.begin(); it != buffers.end() && count_ < kMost; ++it) {
+        const auto& buffer = *it;
+        add({buffer.data(), buffer.size()}, skip);
+      }
+    }
+  }
+
+  // In bytes.
+  std::size_t size() const noexcept { return size_; }
+
+  // Refers to this.
+  msghdr message() const noexcept {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts_);
+    message.msg_iovlen = count_;
+    return message;
+  }
+
+ private:
+  void add(ConstBuffer buffer, std::size_t& skip) noexcept {
+    if (buffer.size() <= skip) {
+      skip -= buffer.size();
+      return;
+    }
+    const ConstBuffer rest = buffer.drop_front(std::exchange(skip, 0));
+    parts_[count_++] = {const_cast<std::byte*>(rest.data()), rest.size()};
+    size_ += rest.size();
+  }
+
+  static constexpr std::size_t kMost = 16;
+
+  iovec parts_[kMost];
+  std::size_t count_ = 0;
+  std::size_t size_ = 0;
+};
+
+// An error of the system's as asio has it: asio::error::connection_reset and so on are not equal to
+// the same in std::generic_category(). ErrorCode is boost::system::error_code, whose own category
+// without an error is system_category().
+template <class ErrorCode>
+ErrorCode asio_error(std::error_code error) {
+  return ErrorCode(error.value(), ErrorCode().category());
+}
+
+// asio::error::eof.
+template <class ErrorCode>
+ErrorCode asio_eof() {
+  return ErrorCode(2, boost::asio::error::get_misc_category());
+}
+
+}  // namespace weft::internal
+
+#endif  // WEFT_IO_CORE_ASIO_BUFFERS_H_

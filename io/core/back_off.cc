@@ -1,0 +1,46 @@
+#include "weft/io/core/back_off.h"
+
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "weft/fiber/scheduler.h"
+#include "weft/fiber/this_fiber.h"
+#include "weft/sync/event.h"
+#include "weft/sync/thread_pool.h"
+
+namespace weft::internal {
+namespace {
+
+// Set when the machine's time has gone on by so much; null where no thread can wait for that.
+std::shared_ptr<Event> event_after(Duration pause) {
+  try {
+    auto event = std::make_shared<Event>();
+    default_thread_pool().post([event, pause] {
+      std::this_thread::sleep_for(pause);
+      event->set();
+    });
+    return event;
+  } catch (const std::system_error&) {  // none can be started
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+void BackOff::wait() {
+  Scheduler* const here = Scheduler::current_or_null();
+  if (!here || !here->port().is_virtual()) return sleep_for(pause_);
+  const std::shared_ptr<Event> over = event_after(pause_);
+  if (!over) return sleep_for(pause_);
+  const TimePoint now = here->now();
+  if (std::exchange(paused_at_, now) != now) {
+    const ExpectedEvent end;
+    over->wait();
+  } else {
+    over->wait_until(here->timers().next_deadline());
+  }
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,28 @@
+#include "weft/io/core/fd.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "weft/io/core/error.h"
+
+namespace weft::internal {
+
+Fd::~Fd() {
+  // Linux closes the descriptor whatever close() returns: a second try would hit a stranger's.
+  if (fd_ >= 0) close(fd_);
+}
+
+void fill_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest number that is free. Not O_CLOEXEC: programs that are started need them, too.
+    int opened = open("/dev/null", O_RDWR);
+    if (opened < 0) opened = open("/", O_PATH);
+    checked(opened, {"open of /dev/null, as descriptor ", decimal(fd), " is closed"});
+    if (opened != fd) close(opened);  // another thread has just opened something
+  }
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,33 @@
+#include "weft/io/core/inet_socket.h"
+
+#include <sys/socket.h>
+
+#include "weft/io/core/error.h"
+#include "weft/io/core/reactor.h"
+
+namespace weft::internal {
+
+void set_option(int fd, int level, int option, int value, std::string_view object) {
+  checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
+}
+
+Fd bound_socket(int type, const Address& address, const BindOptions& options) {
+  if (!current_reactor) fill_standard_descriptors();
+  const std::string name = address.to_string();
+  Fd fd(checked(socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                {"socket for ", name}));
+  set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, options.reuse_address, name);
+  set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, options.reuse_port, name);
+  if (options.both_families) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0, name);
+  checked(bind(fd.get(), address.data(), address.size()), {"bind to ", name});
+  return fd;
+}
+
+Address local_address_of(int fd) {
+  Address address;
+  socklen_t size = Address::kMaxSize;
+  checked(getsockname(fd, address.data(), &size), {"local_address of a closed socket"});
+  return address;
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,236 @@
+#include "weft/io/core/reactor.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <ctime>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/scheduler.h"
+#include "weft/io/core/error.h"
+
+namespace weft::internal {
+namespace {
+
+constexpr int kEvents = 256;
+constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; below, a thousandth is noise
+
+// What an event is tagged with: the eventfd; or a descriptor of somebody else, marked by this bit,
+// and above it the serial number of its arming; or else a slot and its generation.
+constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
+constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
+
+// What makes a descriptor of somebody else ready for each; errors and ends for both.
+constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
+constexpr std::uint32_t kWriteEvents = EPOLLOUT;
+constexpr std::uint32_t kBothEvents = EPOLLERR | EPOLLHUP;
+constexpr Events kBoth = Events::kRead | Events::kWrite;
+
+constexpr bool has(Events set, Events event) noexcept { return (set & event) != Events::kNone; }
+
+constexpr std::uint32_t to_epoll(Events events) noexcept {
+  return (has(events, Events::kRead) ? kReadEvents : 0) |
+         (has(events, Events::kWrite) ? kWriteEvents : 0);
+}
+
+constexpr Events from_epoll(std::uint32_t epoll_events) noexcept {
+  return (epoll_events & (kReadEvents | kBothEvents) ? Events::kRead : Events::kNone) |
+         (epoll_events & (kWriteEvents | kBothEvents) ? Events::kWrite : Events::kNone);
+}
+
+// The time until a deadline, as system calls take it; nothing for ever.
+std::optional<timespec> time_until(TimePoint deadline) noexcept {
+  if (deadline == kForever) return {};
+  if (deadline <= TimePoint()) return timespec{};
+  std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
+  // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
+  // early by that much, and the rest is waited for anew.
+  if (left > kLong) left -= left / 1000;
+  return timespec{.tv_sec = static_cast<time_t>(left / 1'000'000'000),
+                  .tv_nsec = static_cast<long>(left % 1'000'000'000)};
+}
+
+// epoll_wait with a timeout in nanoseconds.
+int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
+  // TSan and valgrind do not know it: the former runs the handler of a signal when a call returns
+  // that it knows, the latter warns of it.
+#if defined(WEFT_TSAN) || defined(WEFT_VALGRIND)
+  static std::atomic<bool> has_pwait2{false};
+#else
+  static std::atomic<bool> has_pwait2{true};
+#endif
+  // Relaxed: both ways are right.
+  if (has_pwait2.load(std::memory_order_relaxed)) {
+    const int count = epoll_pwait2(epoll, events, kEvents, timeout, nullptr);
+    // Too old a kernel says ENOSYS, and sandboxes that are older than the call say EPERM.
+    if (count >= 0 || errno == EINTR) return count;
+    has_pwait2.store(false, std::memory_order_relaxed);
+  }
+  int milliseconds = -1;
+  if (timeout) {
+    constexpr std::int64_t kHour = 3'600'000;  // waking early is allowed, overflowing is not
+    const std::int64_t seconds = std::min<std::int64_t>(timeout->tv_sec, kHour / 1000);
+    milliseconds = static_cast<int>(seconds * 1000 + (timeout->tv_nsec + 999'999) / 1'000'000);
+  }
+  return epoll_wait(epoll, events, kEvents, milliseconds);
+}
+
+}  // namespace
+
+Reactor::Reactor()
+    : registry_(new Registry),
+      wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), {"eventfd"})) {
+  checked(registry_->watch(wakeup_.get(), EPOLLIN | EPOLLET, kWakeup),
+          {"epoll_ctl of the eventfd"});
+}
+
+Reactor::~Reactor() {
+  // The epoll instance may be kept by a socket.
+  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, wakeup_.get(), nullptr);
+}
+
+void Reactor::leave_to_parent() noexcept {
+  wakeup_ = Fd();
+  registry_->leave_to_parent();
+}
+
+Reactor& Reactor::require(const char* caller) {
+  if (!current_reactor) {
+    throw std::logic_error(std::string(caller) + " has to wait; call it inside weft::run");
+  }
+  return *current_reactor;
+}
+
+bool Reactor::pending(TimePoint deadline) {
+  const std::optional<timespec> timeout = time_until(deadline);
+  pollfd epoll{registry_->epoll(), POLLIN, 0};
+  return ppoll(&epoll, 1, timeout ? &*timeout : nullptr, nullptr) > 0;
+}
+
+bool Reactor::wait(TimePoint deadline) {
+  const std::optional<timespec> timeout = time_until(deadline);
+  epoll_event events[kEvents];
+  const int count = wait_for_events(registry_->epoll(), events, timeout ? &*timeout : nullptr);
+  // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t tag = events[i].data.u64;
+    if (tag == kWakeup) continue;
+    if (tag & kForeign) [[unlikely]] {
+      note_foreign(tag, events[i].events);
+    } else {
+      registry_->note(tag, events[i].events);
+    }
+  }
+  return count > 0;
+}
+
+void Reactor::wake() noexcept {
+  if (!process_.is_this()) return;  // the eventfd is the parent's, too
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  // Fails only where the counter is full, and then the reactor has an event already.
+  [[maybe_unused]] const ssize_t written = write(wakeup_.get(), &one, sizeof(one));
+  errno = saved;
+}
+
+int Reactor::add(int fd, Direction missing, Readiness*& slot) {
+  if (!foreign_.empty()) [[unlikely]] {
+    // Whoever took it for a descriptor of somebody else would wait in vain from now on.
+    const auto found = foreign_.find(fd);
+    if (found != foreign_.end()) {
+      found->second.serial = 0;
+      found->second.wake(kBoth);
+    }
+  }
+  return registry_->add(fd, missing, slot);
+}
+
+// ---- Descriptors of others ----------------------------------------------------------------------
+
+Events Reactor::wait_for_foreign(int fd, Events events, const char* what) {
+  Scheduler::count_wait();
+  if (registry_->owns(fd)) {
+    fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
+  }
+  Foreign& foreign = foreign_[fd];
+  ++foreign.waiting;
+  const auto leave = [&](Foreign* left) noexcept {
+    if (--left->waiting > 0) return;
+    disarm(fd, *left);
+    foreign_.erase(fd);
+  };
+  const std::unique_ptr<Foreign, decltype(leave)> stay(&foreign, leave);
+  if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
+    if (error == EPERM) return events;  // a file, say, which is always ready
+    fail(error, {what, " of descriptor ", decimal(fd)});
+  }
+  ForeignWaiter waiter(events, what);
+  WaitQueue::Lock lock(foreign.queue);
+  foreign.queue.wait(lock, waiter, kForever);
+  return waiter.came;
+}
+
+Events Reactor::Foreign::wanted() noexcept {
+  Events events = Events::kNone;
+  const WaitQueue::Lock lock(queue);
+  for (Waiter* waiter = queue.first(lock); waiter; waiter = queue.next(lock, *waiter)) {
+    events |= static_cast<ForeignWaiter*>(waiter)->wanted;
+  }
+  return events;
+}
+
+// Those that want one of these.
+void Reactor::Foreign::wake(Events came) noexcept {
+  Claimed claimed;
+  WaitQueue::Lock lock(queue);
+  for (Waiter* next = queue.first(lock); next;) {
+    auto& waiter = static_cast<ForeignWaiter&>(*next);
+    next = queue.next(lock, waiter);
+    waiter.came = waiter.wanted & came;
+    if (waiter.came == Events::kNone) continue;
+    if (Waiter* woken = queue.claim(lock, waiter)) claimed.add(*woken);
+  }
+  lock.unlock();
+  claimed.resume();
+}
+
+// Asks for one event: 0, or -errno if the kernel does not take it.
+int Reactor::arm(int fd, Foreign& foreign, Events events) noexcept {
+  serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
+  // It may have been closed and opened anew since it was armed last, and so be registered or not.
+  const int error =
+      registry_->watch(fd, to_epoll(events) | EPOLLONESHOT,
+                       std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd));
+  if (error == 0) foreign.serial = serial_;
+  return error;
+}
+
+void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+  const int fd = static_cast<int>(tag & (kForeign - 1));
+  const auto found = foreign_.find(fd);
+  if (found == foreign_.end() || found->second.serial != tag >> 32) return;
+  Foreign& foreign = found->second;
+  foreign.wake(from_epoll(epoll_events));
+  if (const Events left = foreign.wanted(); left != Events::kNone) {
+    if (arm(fd, foreign, left) == 0) return;
+    foreign.wake(kBoth);  // their own calls will tell them what is wrong
+  }
+  disarm(fd, foreign);  // before a fiber can run, and close it
+}
+
+// Its owner may have closed it meanwhile, and the number may even be that of one of ours.
+void Reactor::disarm(int fd, Foreign& foreign) noexcept {
+  if (foreign.serial == 0) return;
+  foreign.serial = 0;
+  if (!registry_->owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+}  // namespace weft::internal

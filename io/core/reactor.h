@@ -1,0 +1,95 @@
+#ifndef WEFT_IO_CORE_REACTOR_H_
+#define WEFT_IO_CORE_REACTOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "weft/fiber/core/port.h"
+#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/wait_queue.h"
+#include "weft/io/core/fd.h"
+#include "weft/io/poll.h"
+#include "weft/io/core/readiness.h"
+
+namespace weft::internal {
+
+class Reactor;
+
+// The reactor of the scheduler that runs on this thread, or null.
+inline constinit thread_local Reactor* current_reactor = nullptr;
+
+// The Port of a scheduler that does I/O: sleeps in epoll, and is woken through an eventfd.
+//
+// Sockets that weft owns are registered once, edge-triggered, when first a call on them has to
+// wait. Descriptors of others are armed for one event, for as long as somebody waits.
+//
+// Threads: wake() from any, the rest from the scheduler's.
+class Reactor final : public Port {
+ public:
+  // Throws std::system_error, naming the call, where the process is out of descriptors.
+  Reactor();
+  ~Reactor() override;
+
+  // That of the calling fiber. Throws std::logic_error, saying that `caller` needs a fiber.
+  static Reactor& require(const char* caller);
+
+  TimePoint now() const noexcept override { return Clock::now(); }
+
+  // To the nanosecond, as far as the kernel's timers go (epoll_pwait2, Linux 5.11; before that to
+  // the millisecond, rounded up).
+  bool wait(TimePoint deadline) override;
+  bool pending(TimePoint deadline) override;
+
+  void enter() noexcept override { current_reactor = this; }
+  void leave() noexcept override { current_reactor = nullptr; }
+  void wake() noexcept override;
+
+  // In a child of the process that made this: closes its descriptors, and leaves what they refer to
+  // as it is. Nothing else may be called from then on but wake(), which does nothing there.
+  void leave_to_parent() noexcept;
+
+  const Registry& registry() const noexcept { return *registry_; }
+
+  // See Registry::add().
+  int add(int fd, Direction missing, Readiness*& slot);
+
+  // wait_ready(). REQUIRES: `events` is not empty.
+  Events wait_for_foreign(int fd, Events events, const char* what);
+
+ private:
+  // A fiber that waits for a descriptor of another owner, and the events that came for it.
+  struct ForeignWaiter : Waiter {
+    ForeignWaiter(Events its_events, const char* what) : Waiter(what), wanted(its_events) {}
+    const Events wanted;
+    Events came = Events::kNone;
+  };
+
+  // A descriptor of somebody else, while fibers wait for it.
+  struct Foreign {
+    Events wanted() noexcept;  // by all of them
+    void wake(Events came) noexcept;
+
+    WaitQueue queue;           // of ForeignWaiters
+    unsigned waiting = 0;      // fibers that have not come back from it yet
+    std::uint32_t serial = 0;  // of the last arming: what comes for an earlier one is stale
+  };
+
+  int arm(int fd, Foreign& foreign, Events events) noexcept;
+  void disarm(int fd, Foreign& foreign) noexcept;
+  void note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
+
+  struct CloseRegistry {
+    void operator()(Registry* registry) const noexcept { registry->close(); }
+  };
+
+  const HomeProcess process_;
+  const std::unique_ptr<Registry, CloseRegistry> registry_;
+  Fd wakeup_;  // registered edge-triggered: each write is one event, and nobody has to read it
+  std::unordered_map<int, Foreign> foreign_;
+  std::uint32_t serial_ = 0;
+};
+
+}  // namespace weft::internal
+
+#endif  // WEFT_IO_CORE_REACTOR_H_

@@ -1,0 +1,131 @@
+#include "weft/io/core/readiness.h"
+
+#include <mutex>
+#include <utility>
+
+#include "weft/io/core/error.h"
+
+namespace weft::internal {
+
+// ---- Readiness ----------------------------------------------------------------------------------
+
+inline void Readiness::wake(Direction direction) noexcept {
+  WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
+  WaitQueue::Lock lock(queue);
+  queue.wake_all(lock);
+}
+
+inline void Readiness::note(std::uint32_t epoll_events) noexcept {
+  std::uint32_t now = epoll_events & (kReadable | kWritable);
+  if (epoll_events & ~std::uint32_t{EPOLLIN | EPOLLOUT}) [[unlikely]] {
+    // Urgent data stops a read early, as the end does, though more may follow.
+    now |= kReadEnded | kReadable;
+    if (epoll_events & (EPOLLHUP | EPOLLERR)) now |= kWriteEnded | kWritable;
+  }
+  const std::uint32_t before = flags();
+  set_flags(before | now);
+  // Where a bit was set before, nobody waits.
+  const std::uint32_t fresh = now & ~before;
+  if (fresh & kReadable) wake(Direction::kRead);
+  if (fresh & kWritable) wake(Direction::kWrite);
+}
+
+void Readiness::release(int fd) noexcept {
+  // Nor is the lock taken, which another thread may have held at the fork.
+  if (!registry_->process_.is_this()) return registry_->drop();
+  // The descriptor may have a duplicate in a child process, and then close() would not do it. What
+  // has been fetched already finds nobody who waits, or another generation.
+  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+  for (WaitQueue& queue : queues_) {
+    WaitQueue::Lock lock(queue);
+    Claimed claimed;
+    while (Waiter* waiter = queue.claim(lock)) {
+      static_cast<SocketWaiter*>(waiter)->closed = true;
+      claimed.add(*waiter);
+    }
+    lock.unlock();
+    claimed.resume();
+  }
+  registry_->put(*this, fd);
+}
+
+// ---- Registry -----------------------------------------------------------------------------------
+
+Registry::Registry() : epoll_(checked(epoll_create1(EPOLL_CLOEXEC), {"epoll_create1"})) {}
+
+void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+  const auto index = static_cast<std::uint32_t>(tag);
+  Readiness& slot = chunks_[index / kChunk][index % kChunk];
+  if (slot.generation_ == tag >> 32) slot.note(epoll_events);
+}
+
+Readiness& Registry::take() {
+  if (const std::lock_guard lock(lock_); free_) return *std::exchange(free_, free_->next_free_);
+  const auto first = static_cast<std::uint32_t>(chunks_.size()) * kChunk;
+  chunks_.push_back(std::make_unique<Readiness[]>(kChunk));
+  Readiness* const slots = chunks_.back().get();
+  const std::lock_guard lock(lock_);
+  for (std::uint32_t i = kChunk; i-- > 0;) {
+    slots[i].index_ = first + i;
+    slots[i].registry_ = this;
+    slots[i].next_free_ = std::exchange(free_, &slots[i]);
+  }
+  return *std::exchange(free_, free_->next_free_);
+}
+
+int Registry::add(int fd, Direction missing, Readiness*& result) {
+  {
+    const std::lock_guard lock(lock_);
+    const auto place = static_cast<std::size_t>(fd);
+    if (owned_.size() <= place) owned_.resize(2 * place + 1);
+  }
+  Readiness& slot = take();
+  // From here on nothing throws. Relaxed: the reactor itself is a user.
+  users_.fetch_add(1, std::memory_order_relaxed);
+  ++slot.generation_;
+  slot.set_flags(missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable);
+  {
+    const std::lock_guard lock(lock_);
+    owned_[static_cast<std::size_t>(fd)] = true;
+  }
+  // It may be there already, by wait_readable().
+  const int error = watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                          std::uint64_t{slot.generation_} << 32 | slot.index_);
+  if (error == 0) {
+    result = &slot;
+  } else {
+    put(slot, fd);
+  }
+  return error;
+}
+
+int Registry::watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexcept {
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.u64 = tag;
+  if (epoll_ctl(epoll(), EPOLL_CTL_ADD, fd, &event) == 0) return 0;
+  if (errno == EEXIST && epoll_ctl(epoll(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
+  return -errno;
+}
+
+void Registry::put(Readiness& slot, int fd) noexcept {
+  {
+    const std::lock_guard lock(lock_);
+    owned_[static_cast<std::size_t>(fd)] = false;
+    slot.next_free_ = free_;
+    free_ = &slot;
+  }
+  drop();
+}
+
+bool Registry::owns(int fd) const noexcept {
+  const std::lock_guard lock(lock_);
+  return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
+}
+
+void Registry::drop() noexcept {
+  // Release: what was done to it comes before its end. Acquire: at the end everything is seen.
+  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace weft::internal
