@@ -1,14 +1,19 @@
 #ifndef WEFT_FIBER_CANCEL_H_
 #define WEFT_FIBER_CANCEL_H_
 
+#include <exception>
 #include <stdexcept>
 
-
-namespace weft::internal {
-[[noreturn]] void throw_cancelled();
-}
-
 namespace weft {
+
+namespace internal {
+
+[[noreturn]] void throw_cancelled();
+
+// What another task may be given: `exception`, or TaskCancelled in place of a Cancelled.
+std::exception_ptr for_another_task(std::exception_ptr exception) noexcept;
+
+}  // namespace internal
 
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
 // of the runtime, by a timeout around it, or by a child's failure in with_task_group().

@@ -5,9 +5,19 @@
 #include <memory>
 #include <utility>
 
-#include "weft/fiber/core/local_table.h"
-
 namespace weft {
+
+namespace internal {
+
+// The value that the running fiber, or job of a ThreadPool, has for `key`; null if it has none.
+const void* get_local(std::uint64_t key) noexcept;
+// Throws std::logic_error where no fiber and no job runs.
+void set_local(std::uint64_t key, std::shared_ptr<const void> value);
+
+// Never used twice.
+std::uint64_t next_local_key() noexcept;
+
+}  // namespace internal
 
 // A variable of which each fiber has its own value (Python's contextvars). A fiber starts with the
 // values that its parent had at the moment of spawn(); what either sets later, the other does not
@@ -37,14 +47,14 @@ class FiberLocal {
 
   // Valid until the next set() of this variable in the running fiber or job, or its end.
   const T& get() const {
-    const void* value = internal::LocalTable::get(key_);
+    const void* value = internal::get_local(key_);
     return value ? *static_cast<const T*>(value) : initial_;
   }
 
-  void set(T value) { internal::LocalTable::set(key_, std::make_shared<const T>(std::move(value))); }
+  void set(T value) { internal::set_local(key_, std::make_shared<const T>(std::move(value))); }
 
  private:
-  const std::uint64_t key_ = internal::LocalTable::next_key();  // never used twice
+  const std::uint64_t key_ = internal::next_local_key();
   const T initial_;
 };
 

@@ -2,17 +2,18 @@
 
 #include <future>
 
-#include "weft/fiber/core/cancel_scope.h"
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/error.h"
 
-namespace weft {
+namespace weft::internal {
 
 DoneCallback::DoneCallback(Scheduler& scheduler, Completion& completion) noexcept
     : PendingCall(scheduler), Waiter(&DoneCallback::notify), completion_(completion) {}
 
 void DoneCallback::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<DoneCallback&>(waiter);
-  self.scheduler().deliver(self);
+  Calls::of(self).deliver(self);
 }
 
 bool DoneCallback::forget() noexcept { return completion_.queue().unwatch(*this); }
@@ -23,10 +24,10 @@ std::uint64_t FutureState::add(DoneCallback& callback) noexcept {
   // Relaxed: only the number matters.
   static std::atomic<std::uint64_t> last_id{0};
   const std::uint64_t id = callback.id_ = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
-  callback.scheduler().remember(callback);
+  Calls::of(callback).add(callback);
   WaitQueue::Lock lock(completion.queue());
   if (completion.done()) {
-    callback.scheduler().deliver(callback);
+    Calls::of(callback).deliver(callback);
   } else {
     completion.queue().watch(lock, callback);
   }
@@ -34,13 +35,13 @@ std::uint64_t FutureState::add(DoneCallback& callback) noexcept {
 }
 
 bool FutureState::remove(std::uint64_t id) noexcept {
-  Scheduler* here = Scheduler::current_or_null();
+  Calls* const here = Calls::here();
   DoneCallback* found = nullptr;
   {
     const WaitQueue::Lock lock(completion.queue());
     completion.queue().for_each_watcher(lock, &DoneCallback::notify, [&](Waiter& waiter) {
       auto& callback = static_cast<DoneCallback&>(waiter);
-      if (callback.id_ == id && &callback.scheduler() == here) found = &callback;
+      if (callback.id_ == id && &Calls::of(callback) == here) found = &callback;
     });
   }
   // If it is notified meanwhile, it waits in this thread's inbox, and finds that it is over.
@@ -56,13 +57,13 @@ void FutureState::set(std::exception_ptr failure) {
 // Threads: it was the last reference, so no other thread looks.
 FutureState::~FutureState() {
   // Relaxed: giving up a reference orders it.
-  if (exception && !told_.load(std::memory_order_relaxed)) {
-    Scheduler::handle_exception_here(std::move(exception));
+  if (exception && !reported_.load(std::memory_order_relaxed)) {
+    Home::handle_exception_here(std::move(exception));
   }
 }
 
 void FutureState::rethrow() {
-  told_.store(true, std::memory_order_relaxed);  // see ~FutureState()
+  reported_.store(true, std::memory_order_relaxed);  // see ~FutureState()
   std::rethrow_exception(exception);
 }
 
@@ -70,7 +71,7 @@ void FutureState::abandon() noexcept {
   // Relaxed: as in complete().
   if (claimed_.exchange(true, std::memory_order_relaxed)) return;
   exception = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
-  told_.store(true, std::memory_order_relaxed);  // complete() publishes it
+  reported_.store(true, std::memory_order_relaxed);  // complete() publishes it
   WaitQueue::Lock lock(completion.queue());
   completion.complete(lock, [] {});
 }
@@ -81,4 +82,4 @@ void FutureState::fail_already_set() {
 
 void FutureState::fail_no_state() { throw std::future_error(std::future_errc::no_state); }
 
-}  // namespace weft
+}  // namespace weft::internal

@@ -11,12 +11,15 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/call.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
+
+namespace internal {
 
 // A call whose time comes when a future is done.
 class DoneCallback : public PendingCall, public Waiter {
@@ -79,7 +82,7 @@ class FutureState {
   [[noreturn]] void rethrow();
 
   Atomic<bool> claimed_{false};
-  Atomic<bool> told_{false};  // whether somebody was told of the exception, or there is no need to
+  Atomic<bool> reported_{false};  // the exception was thrown, or need not be
 };
 
 template <class T>
@@ -88,6 +91,8 @@ struct ValueState : FutureState {
 };
 template <>
 struct ValueState<void> : FutureState {};
+
+}  // namespace internal
 
 // A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
 //
@@ -113,12 +118,10 @@ class Future {
   // A cancellation point, unless done.
   std::add_lvalue_reference_t<const T> get() const;
 
-  // Waits until done. wait_for returns whether it is; throws std::invalid_argument if the duration
-  // is negative. Cancellation points, unless done.
+  // Waits until done. wait_for and wait_until return whether it is. A negative duration counts as
+  // zero. Cancellation points, unless done.
   void wait() const { state().wait(kForever); }
-  bool wait_for(AnyDuration time) const {
-    return wait_until(deadline_after(now(), time, "weft::Future::wait_for"));
-  }
+  bool wait_for(AnyDuration time) const { return wait_until(internal::deadline_within(time)); }
   bool wait_until(AnyTimePoint deadline) const { return state().wait(deadline); }
 
   // Whether it was set, or its promise is gone; and whether by an exception. Do not wait.
@@ -139,19 +142,19 @@ class Future {
   bool valid() const noexcept { return state_ != nullptr; }
 
   // For weft's own files.
-  Completion& completion() const { return state().completion; }
+  internal::Completion& completion() const { return state().completion; }
 
  private:
   template <class>
   friend class Promise;
 
-  explicit Future(std::shared_ptr<ValueState<T>> state) : state_(std::move(state)) {}
-  ValueState<T>& state() const {
-    if (!state_) FutureState::fail_no_state();
+  explicit Future(std::shared_ptr<internal::ValueState<T>> state) : state_(std::move(state)) {}
+  internal::ValueState<T>& state() const {
+    if (!state_) internal::FutureState::fail_no_state();
     return *state_;
   }
 
-  std::shared_ptr<ValueState<T>> state_;
+  std::shared_ptr<internal::ValueState<T>> state_;
 };
 
 // The place where a Future's value is put, once. Movable.
@@ -161,7 +164,7 @@ class Future {
 template <class T>
 class Promise {
  public:
-  Promise() : state_(std::make_shared<ValueState<T>>()) {}
+  Promise() : state_(std::make_shared<internal::ValueState<T>>()) {}
   Promise(Promise&&) noexcept = default;
   Promise& operator=(Promise&& other) noexcept {
     Promise(std::move(other)).swap(*this);
@@ -186,19 +189,19 @@ class Promise {
 
  private:
   // A reference of its own: who sees the value may destroy the promise before the setter is done.
-  std::shared_ptr<ValueState<T>> state() const {
-    if (!state_) FutureState::fail_no_state();
+  std::shared_ptr<internal::ValueState<T>> state() const {
+    if (!state_) internal::FutureState::fail_no_state();
     return state_;
   }
 
-  std::shared_ptr<ValueState<T>> state_;
+  std::shared_ptr<internal::ValueState<T>> state_;
 };
 
 // ---- Implementation -----------------------------------------------------------------------------
 
 template <class T>
 std::add_lvalue_reference_t<const T> Future<T>::get() const {
-  ValueState<T>& its = state();
+  internal::ValueState<T>& its = state();
   its.wait(kForever);
   its.throw_failure();
   if constexpr (std::is_reference_v<T>) {
@@ -212,7 +215,7 @@ template <class T>
 template <class F>
 std::uint64_t Future<T>::add_done_callback(F&& f) const {
   using Function = std::decay_t<F>;
-  struct Callback final : DoneCallback {
+  struct Callback final : internal::DoneCallback {
     Callback(Scheduler& scheduler, const Future& its, F&& function)
         : DoneCallback(scheduler, its.completion()), future(its), f(std::forward<F>(function)) {}
     void invoke() override {
@@ -229,16 +232,16 @@ std::uint64_t Future<T>::add_done_callback(F&& f) const {
     std::optional<Future> future;  // keeps the completion
     std::optional<Function> f;
   };
-  checked_callable(f, "Future::add_done_callback");
-  FutureState& its = state();
-  Scheduler& here = Scheduler::of(Scheduler::require_fiber("weft::Future::add_done_callback"));
-  return its.add(*new Callback(here, *this, std::forward<F>(f)));
+  internal::checked_callable(f, "Future::add_done_callback");
+  internal::FutureState& its = state();
+  internal::require_fiber("weft::Future::add_done_callback");
+  return its.add(*new Callback(Scheduler::current(), *this, std::forward<F>(f)));
 }
 
 template <class T>
 template <class... Value>
 void Promise<T>::set_value(Value&&... value) {
-  const std::shared_ptr<ValueState<T>> its = state();
+  const std::shared_ptr<internal::ValueState<T>> its = state();
   its->complete([&] {
     static_assert(!std::is_void_v<T> || sizeof...(value) == 0, "a Promise<void> has no value");
     if constexpr (std::is_reference_v<T>) {

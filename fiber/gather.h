@@ -2,6 +2,7 @@
 #define WEFT_FIBER_GATHER_H_
 
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -11,36 +12,27 @@
 #include <variant>
 #include <vector>
 
-#include "weft/fiber/core/call.h"
-#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/elements.h"
 #include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
 
 namespace weft {
 
+namespace internal {
+
 template <class F>
 using GatheredResult = std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate,
                                           std::decay_t<std::invoke_result_t<F&>>>;
-
-// f()'s result, as it is gathered.
-template <class T, class F>
-T call_to_gather(F& f) {
-  return std::invoke(f);
-}
-
-// A child that was cancelled, by what it waited for and not with the group, has no result.
-template <class T>
-T&& gathered(std::optional<T>& result) {
-  if (!result) throw TaskCancelled();
-  return std::move(*result);
-}
 
 template <class R>
 concept CallableRange = requires(R& range) {
   std::begin(range) != std::end(range);
   std::invoke(*std::begin(range));
 };
+
+}  // namespace internal
 
 // Runs the callables at once, each as a fiber, and waits until all have ended. Returns their
 // results in the order of the arguments: a tuple, with std::monostate for void.
@@ -54,89 +46,12 @@ concept CallableRange = requires(R& range) {
 // can be neither moved nor copied do not compile. Throws std::invalid_argument if one is null, and
 // as spawn() does.
 template <class... F>
-auto gather(F&&... fs) -> std::tuple<GatheredResult<F>...> {
-  static_assert((kCanBeReturned<GatheredResult<F>> && ...),
-                "a result can be neither moved nor copied: return a pointer");
-  (checked_callable(fs, "gather"), ...);
-  std::tuple<std::optional<GatheredResult<F>>...> results;
-  with_task_group([&](TaskGroup& group) {
-    std::apply(
-        [&](auto&... result) {
-          (group.spawn([&f = fs, &result] {
-            if constexpr (std::is_void_v<std::invoke_result_t<decltype(f)>>) {
-              std::invoke(f);
-              result.emplace();
-            } else {
-              result.emplace(call_to_gather<GatheredResult<decltype(f)>>(f));
-            }
-          }),
-           ...);
-        },
-        results);
-  });
-  return std::apply(
-      [](auto&... result) { return std::tuple<GatheredResult<F>...>(gathered(result)...); },
-      results);
-}
-
-// gather() of a range, with place(i) as the options of the i-th.
-template <class R, class Place>
-auto gather_placed(R& range, Place place) {
-  Elements<R> fs(range);
-  using Result = std::invoke_result_t<decltype(fs[0])>;
-  if constexpr (std::is_void_v<Result>) {
-    with_task_group([&](TaskGroup& group) {
-      for (std::size_t i = 0; i < fs.size(); ++i) {
-        group.spawn([&f = checked_callable(fs[i], "gather")] { std::invoke(f); }, place(i));
-      }
-    });
-  } else {
-    static_assert(kCanBeReturned<std::decay_t<Result>>,
-                  "a result can be neither moved nor copied: return a pointer");
-    std::vector<std::optional<std::decay_t<Result>>> slots(fs.size());
-    with_task_group([&](TaskGroup& group) {
-      for (std::size_t i = 0; i < fs.size(); ++i) {
-        group.spawn(
-            [&f = checked_callable(fs[i], "gather"), &result = slots[i]] {
-              result.emplace(call_to_gather<std::decay_t<Result>>(f));
-            },
-            place(i));
-      }
-    });
-    std::vector<std::decay_t<Result>> results;
-    results.reserve(slots.size());
-    for (auto& result : slots) results.push_back(gathered(result));
-    return results;
-  }
-}
+auto gather(F&&... fs) -> std::tuple<internal::GatheredResult<F>...>;
 
 // The same for a range of callables, also const, or a view, which is run through once: returns a
 // vector, or nothing if they return nothing.
-template <CallableRange R>
-auto gather(R&& range) {
-  return gather_placed(range, [](std::size_t) { return SpawnOptions(); });
-}
-
-// A child of gather_all(). It is cancelled only if the caller is. Then its failure is thrown, not
-// kept.
-template <class T, class F>
-void settle(F& f, std::optional<Outcome<T>>& outcome) {
-  const auto cancelled = [] { return Scheduler::current_fiber()->cancel_requested; };
-  try {
-    outcome.emplace(Outcome<T>::of(f));
-  } catch (const Cancelled&) {
-    if (cancelled()) throw;
-    outcome.emplace(Outcome<T>::failed(std::current_exception()));  // another task's
-  }
-  if (!*outcome && cancelled()) std::rethrow_exception(outcome->exception());
-}
-
-// A child without an outcome was cancelled.
-template <class T>
-Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
-  if (outcome) return std::move(*outcome);
-  return Outcome<T>::failed(std::make_exception_ptr(TaskCancelled()));
-}
+template <internal::CallableRange R>
+auto gather(R&& range);
 
 // Runs the callables at once, each as a fiber, and waits until all have ended, whatever they end
 // with: a failure cancels nobody. Returns a value or an exception of each, in the order of the
@@ -147,46 +62,150 @@ Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
 // A cancellation of the caller cancels all of them; when they have ended throws what the first of
 // them then failed with, or else Cancelled. Otherwise as gather().
 template <class... F>
-auto gather_all(F&&... fs) -> std::tuple<Outcome<ResultOf<F&>>...> {
-  static_assert((kCanBeReturned<std::invoke_result_t<F&>> && ...),
-                "a result can be neither moved nor copied: return a pointer");
-  (checked_callable(fs, "gather_all"), ...);
-  std::tuple<std::optional<Outcome<ResultOf<F&>>>...> outcomes;
-  with_task_group([&](TaskGroup& group) {
-    std::apply(
-        [&](auto&... outcome) {
-          (group.spawn([&f = fs, &outcome] { weft::settle(f, outcome); }), ...);
-        },
-        outcomes);
-  });
-  return std::apply([](auto&... outcome) { return std::make_tuple(settled(outcome)...); },
-                    outcomes);
-}
-
-// gather_all() of a range, with place(i) as the options of the i-th.
-template <class R, class Place>
-auto gather_all_placed(R& range, Place place) {
-  Elements<R> fs(range);
-  using T = ResultOf<decltype(fs[0])>;
-  static_assert(kCanBeReturned<T>, "a result can be neither moved nor copied: return a pointer");
-  std::vector<std::optional<Outcome<T>>> slots(fs.size());
-  with_task_group([&](TaskGroup& group) {
-    for (std::size_t i = 0; i < fs.size(); ++i) {
-      group.spawn(
-          [&f = checked_callable(fs[i], "gather_all"), &slot = slots[i]] { weft::settle(f, slot); },
-          place(i));
-    }
-  });
-  std::vector<Outcome<T>> outcomes;
-  outcomes.reserve(slots.size());
-  for (auto& slot : slots) outcomes.push_back(settled(slot));
-  return outcomes;
-}
+auto gather_all(F&&... fs) -> std::tuple<Outcome<internal::ResultOf<F&>>...>;
 
 // The same for a range of callables: returns a vector.
-template <CallableRange R>
+template <internal::CallableRange R>
+auto gather_all(R&& range);
+
+// ---- Implementation -----------------------------------------------------------------------------
+
+namespace internal {
+
+// f()'s result, as gather() keeps it.
+template <class T, class F>
+T call_to_gather(F& f) {
+  return std::invoke(f);
+}
+struct KeepResult {
+  template <class F, class T>
+  void operator()(F& f, std::optional<T>& slot) const {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
+      std::invoke(f);
+      slot.emplace();
+    } else {
+      slot.emplace(call_to_gather<T>(f));
+    }
+  }
+};
+
+// A child that was cancelled, by what it waited for and not with the group, has no result.
+template <class T>
+T&& gathered(std::optional<T>& result) {
+  if (!result) throw TaskCancelled();
+  return std::move(*result);
+}
+
+// The outcome of f(), as gather_all() keeps it. The child is cancelled only if the caller is. Then
+// its failure is thrown, not kept.
+struct KeepOutcome {
+  template <class F, class T>
+  void operator()(F& f, std::optional<Outcome<T>>& slot) const {
+    try {
+      slot.emplace(Outcome<T>::of(f));
+    } catch (const Cancelled&) {
+      if (current_fiber()->cancel_requested) throw;
+      slot.emplace(Outcome<T>::failed(std::current_exception()));  // another task's
+    }
+    if (!*slot && current_fiber()->cancel_requested) std::rethrow_exception(slot->exception());
+  }
+};
+
+// A child without an outcome was cancelled.
+template <class T>
+Outcome<T> settled(std::optional<Outcome<T>>& outcome) {
+  if (outcome) return std::move(*outcome);
+  return Outcome<T>::failed(std::make_exception_ptr(TaskCancelled()));
+}
+
+// Calls keep(f, slot) for each of the callables and its slot, as the children of one group.
+template <class Keep, class... Slots, class... F>
+void gather_into(std::tuple<Slots...>& slots, Keep keep, F&... fs) {
+  with_task_group([&](TaskGroup& group) {
+    std::apply([&](Slots&... slot) { (group.spawn([&] { keep(fs, slot); }), ...); }, slots);
+  });
+}
+
+// The same for a range, with place(i) as the options of the i-th. Returns the slots.
+template <class Slot, class R, class Place, class Keep>
+std::vector<Slot> gather_range(R& range, const char* caller, Place place, Keep keep) {
+  Elements<R> fs(range);
+  std::vector<Slot> slots(fs.size());
+  with_task_group([&](TaskGroup& group) {
+    for (std::size_t i = 0; i < fs.size(); ++i) {
+      group.spawn([&, &f = checked_callable(fs[i], caller), &slot = slots[i]] { keep(f, slot); },
+                  place(i));
+    }
+  });
+  return slots;
+}
+
+template <class T, class Slot, class Take>
+std::vector<T> taken_from(std::vector<Slot>& slots, Take take) {
+  std::vector<T> results;
+  results.reserve(slots.size());
+  for (Slot& slot : slots) results.push_back(take(slot));
+  return results;
+}
+
+template <class R>
+using ElementOf = std::remove_reference_t<decltype(std::declval<Elements<R>&>()[0])>;
+
+template <class R, class Place>
+auto gather_placed(R& range, Place place) {
+  using T = GatheredResult<ElementOf<R>>;
+  static_assert(kCanBeReturned<T>, "a result can be neither moved nor copied: return a pointer");
+  auto slots = gather_range<std::optional<T>>(range, "gather", place, KeepResult());
+  if constexpr (!std::is_void_v<std::invoke_result_t<ElementOf<R>&>>) {
+    return taken_from<T>(slots, gathered<T>);
+  }
+}
+
+template <class R, class Place>
+auto gather_all_placed(R& range, Place place) {
+  using T = ResultOf<ElementOf<R>&>;
+  static_assert(kCanBeReturned<T>, "a result can be neither moved nor copied: return a pointer");
+  auto slots = gather_range<std::optional<Outcome<T>>>(range, "gather_all", place, KeepOutcome());
+  return taken_from<Outcome<T>>(slots, settled<T>);
+}
+
+inline SpawnOptions here(std::size_t) { return {}; }
+
+}  // namespace internal
+
+template <class... F>
+auto gather(F&&... fs) -> std::tuple<internal::GatheredResult<F>...> {
+  static_assert((internal::kCanBeReturned<internal::GatheredResult<F>> && ...),
+                "a result can be neither moved nor copied: return a pointer");
+  (internal::checked_callable(fs, "gather"), ...);
+  std::tuple<std::optional<internal::GatheredResult<F>>...> slots;
+  internal::gather_into(slots, internal::KeepResult(), fs...);
+  return std::apply(
+      [](auto&... slot) {
+        return std::tuple<internal::GatheredResult<F>...>(internal::gathered(slot)...);
+      },
+      slots);
+}
+
+template <internal::CallableRange R>
+auto gather(R&& range) {
+  return internal::gather_placed(range, internal::here);
+}
+
+template <class... F>
+auto gather_all(F&&... fs) -> std::tuple<Outcome<internal::ResultOf<F&>>...> {
+  static_assert((internal::kCanBeReturned<std::invoke_result_t<F&>> && ...),
+                "a result can be neither moved nor copied: return a pointer");
+  (internal::checked_callable(fs, "gather_all"), ...);
+  std::tuple<std::optional<Outcome<internal::ResultOf<F&>>>...> slots;
+  internal::gather_into(slots, internal::KeepOutcome(), fs...);
+  return std::apply([](auto&... slot) { return std::make_tuple(internal::settled(slot)...); },
+                    slots);
+}
+
+template <internal::CallableRange R>
 auto gather_all(R&& range) {
-  return gather_all_placed(range, [](std::size_t) { return SpawnOptions(); });
+  return internal::gather_all_placed(range, internal::here);
 }
 
 }  // namespace weft

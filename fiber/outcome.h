@@ -6,8 +6,8 @@
 #include <utility>
 #include <variant>
 
-#include "weft/fiber/core/call.h"
-#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/callable.h"
 
 namespace weft {
 
@@ -27,7 +27,7 @@ class [[nodiscard]] Outcome {
   static Outcome of(F&& f) {
     Outcome outcome;
     try {
-      outcome.kept_.template emplace<1>(result_to_keep<T>(f));
+      outcome.kept_.template emplace<1>(internal::result_to_keep<T>(f));
     } catch (const Cancelled&) {
       throw;
     } catch (...) {
@@ -39,7 +39,7 @@ class [[nodiscard]] Outcome {
   // One that failed. A Cancelled turns into TaskCancelled.
   static Outcome failed(std::exception_ptr exception) {
     Outcome outcome;
-    outcome.kept_.template emplace<0>(for_another_task(std::move(exception)));
+    outcome.kept_.template emplace<0>(internal::for_another_task(std::move(exception)));
     return outcome;
   }
 
@@ -76,7 +76,7 @@ class [[nodiscard]] Outcome {
     }
   }
 
-  std::variant<std::exception_ptr, Kept<T>> kept_;
+  std::variant<std::exception_ptr, internal::Kept<T>> kept_;
 };
 
 }  // namespace weft

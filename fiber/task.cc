@@ -1,35 +1,37 @@
 #include "weft/fiber/task.h"
 
 #include "weft/fiber/core/cancel_scope.h"
-#include "weft/fiber/this_fiber.h"
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/group.h"
+#include "weft/fiber/core/loop.h"
 
 namespace weft {
 
-bool TaskBase::wait_for(AnyDuration time) {
-  return wait_until(deadline_after(now(), time, "weft::Task::wait_for"));
-}
+using internal::current_fiber, internal::Ending, internal::Fiber, internal::Loop;
+using internal::throw_logic_error;
+
+bool TaskBase::wait_for(AnyDuration time) { return wait_until(internal::deadline_within(time)); }
 
 // Throws where a task that is not of the scheduler that runs here will never end.
 [[gnu::cold]] void TaskBase::check_elsewhere(Fiber& target) {
-  if (Scheduler::left_behind(target)) {
+  if (internal::left_behind(target)) {
     throw_logic_error("weft::Task: it was started before fork(), and runs in the parent only");
   }
-  if (!Scheduler::current_or_null() && left_to_caller(target, false)) {
+  if (!Loop::here() && left_to_caller(target, false)) {
     throw_logic_error("weft::Task: its scheduler runs on this thread only; wait inside run");
   }
 }
 
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (target.done()) {
-    Scheduler::count_wait();
+    internal::count_wait();
     return true;
   }
-  if (&target == Scheduler::current_fiber()) {
+  if (&target == current_fiber()) {
     throw_logic_error("weft::Task: a task cannot wait for itself");
   }
   // Relaxed: see of().
-  if (target.home.load(std::memory_order_relaxed) != Scheduler::current_or_null()) [[unlikely]] {
+  if (target.home.load(std::memory_order_relaxed) != Loop::here()) [[unlikely]] {
     check_elsewhere(target);
   }
   return target.completion.wait(deadline, "Task::wait");
@@ -37,12 +39,13 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
 
 // The scheduler that it is for the calling plain thread to run, or else the target may not end: its
 // own; or, with others, the first of those that its runtime has, too, which it may need. Or null.
-Scheduler* TaskBase::left_to_caller(Fiber& target, bool with_others) noexcept {
-  const WaitQueue::Lock lock(target.completion.queue());  // keeps the schedulers
+Loop* TaskBase::left_to_caller(Fiber& target, bool with_others) noexcept {
+  const internal::WaitQueue::Lock lock(target.completion.queue());  // keeps the schedulers
   // Relaxed: the lock orders it.
-  Scheduler* const home = target.home.load(std::memory_order_relaxed);
+  auto* const home = static_cast<Loop*>(target.home.load(std::memory_order_relaxed));
   if (target.done() || !home) return nullptr;
-  Scheduler* const runner = with_others ? &home->first() : home;
+  Loop* const runner =
+      with_others && home->group() ? &static_cast<Loop&>(home->group()->first()) : home;
   return runner->waits_for_caller() ? runner : nullptr;
 }
 
@@ -66,17 +69,17 @@ void TaskBase::join() {
 
 void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
-  if (fiber_ == Scheduler::current_fiber()) return;
-  if (Scheduler::left_behind(*fiber_)) return;
+  if (fiber_ == current_fiber()) return;
+  if (internal::left_behind(*fiber_)) return;
   fiber_->cancel();
-  if (!Scheduler::current_or_null()) {
-    if (Scheduler* left = left_to_caller(*fiber_, true)) {
+  if (!Loop::here()) {
+    if (Loop* left = left_to_caller(*fiber_, true)) {
       // What it refers to may go next: it has to end, and it is for us to see to that.
       left->run_until(fiber_->completion);
       return;
     }
   }
-  const ShieldScope unwatched;
+  const internal::ShieldScope unwatched;
   fiber_->completion.wait(kForever, "~Task");
 }
 

@@ -8,12 +8,16 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
+
+namespace internal {
+class Loop;
+}
 
 // What every Task can do, whatever its result.
 class TaskBase {
@@ -40,7 +44,7 @@ class TaskBase {
   void wait() { wait_until(kForever); }
 
   // The same, but not longer than this. Returns whether the task has ended.
-  // wait_for throws std::invalid_argument if the duration is negative.
+  // A negative duration counts as zero.
   bool wait_for(AnyDuration time);
   bool wait_until(AnyTimePoint deadline);
 
@@ -58,7 +62,7 @@ class TaskBase {
   // Lets the task go on alone. Does not wait. What it throws goes to the scheduler's exception
   // handler.
   void detach() {
-    Scheduler::release(fiber());
+    internal::release(fiber());
     fiber_ = nullptr;
   }
 
@@ -66,17 +70,17 @@ class TaskBase {
   bool valid() const noexcept { return fiber_ != nullptr; }
 
   // Whether it ended with an exception that nobody has taken yet.
-  bool failed() const { return done() && fiber().ending == Ending::kException; }
+  bool failed() const { return done() && fiber().ending == internal::Ending::kException; }
 
   // For weft's own files.
-  Completion& completion() const { return fiber().completion; }
-  Fiber& fiber() const {
+  internal::Completion& completion() const { return fiber().completion; }
+  internal::Fiber& fiber() const {
     if (!fiber_) fail_no_task();
     return *fiber_;
   }
 
  protected:
-  explicit TaskBase(Fiber& fiber) noexcept : fiber_(&fiber) {}
+  explicit TaskBase(internal::Fiber& fiber) noexcept : fiber_(&fiber) {}
 
   // Waits; throws what get() has to throw, and else leaves the result to be taken.
   void join();
@@ -84,16 +88,16 @@ class TaskBase {
  private:
   [[noreturn]] static void fail_no_task();
 
-  static void check_elsewhere(Fiber& target);
-  static bool wait_until_end(Fiber& target, TimePoint deadline);
-  static Scheduler* left_to_caller(Fiber& target, bool with_others) noexcept;
+  static void check_elsewhere(internal::Fiber& target);
+  static bool wait_until_end(internal::Fiber& target, TimePoint deadline);
+  static internal::Loop* left_to_caller(internal::Fiber& target, bool with_others) noexcept;
   void close() noexcept {
     if (!fiber_->done()) cancel_and_join();
-    Scheduler::release(*fiber_);
+    internal::release(*fiber_);
   }
   void cancel_and_join() noexcept;
 
-  Fiber* fiber_ = nullptr;
+  internal::Fiber* fiber_ = nullptr;
 };
 
 // The handle of a fiber that computes a T; T may be void or a reference.
@@ -124,7 +128,7 @@ class [[nodiscard]] Task : public TaskBase {
   // A result that can be neither moved nor copied stays in the task, and get() does not compile.
   T get();
 
-  explicit Task(Fiber& fiber) noexcept : TaskBase(fiber) {}  // for spawn
+  explicit Task(internal::Fiber& fiber) noexcept : TaskBase(fiber) {}  // for spawn
 };
 
 // Starts f() as a fiber, at the end of the ready ones, or as the options say. Does not wait.
@@ -139,9 +143,12 @@ class [[nodiscard]] Task : public TaskBase {
 // none is named, and what copying f throws; then nothing was started.
 // On another scheduler (SpawnOptions::on), from any thread: `eager` has no effect there.
 template <class F>
-[[nodiscard]] auto spawn(F&& f, SpawnOptions options = {}) -> Task<ResultOf<std::decay_t<F>&>>;
+[[nodiscard]] auto spawn(F&& f, SpawnOptions options = {})
+    -> Task<internal::ResultOf<std::decay_t<F>&>>;
 
 // ---- Implementation -----------------------------------------------------------------------------
+
+namespace internal {
 
 // Where a task's result lies: at the start of the payload, whatever the callable.
 template <class T>
@@ -195,7 +202,7 @@ Fiber& reserve_with(F&& f, const SpawnOptions& options) {
   static_assert(std::is_constructible_v<Function, F>,
                 "the callable can only be moved: pass it by std::move(), or by std::ref()");
   using State = TaskState<Function, ResultOf<Function&>>;
-  Fiber& fiber = Scheduler::reserve(options);
+  Fiber& fiber = reserve(options);
   try {
     if constexpr (State::kInline) {
       static_assert(sizeof(State) <= Fiber::kPayloadSize);
@@ -204,7 +211,7 @@ Fiber& reserve_with(F&& f, const SpawnOptions& options) {
       fiber.payload = new State(std::forward<F>(f));
     }
   } catch (...) {
-    Scheduler::unreserve(fiber);
+    unreserve(fiber);
     throw;
   }
   fiber.work = &State::work;
@@ -212,12 +219,14 @@ Fiber& reserve_with(F&& f, const SpawnOptions& options) {
   return fiber;
 }
 
+}  // namespace internal
+
 template <class F>
-auto spawn(F&& f, SpawnOptions options) -> Task<ResultOf<std::decay_t<F>&>> {
-  checked_callable(f, "spawn");
-  Fiber& fiber = reserve_with(std::forward<F>(f), options);
-  Task<ResultOf<std::decay_t<F>&>> task(fiber);
-  Scheduler::start(fiber, options);
+auto spawn(F&& f, SpawnOptions options) -> Task<internal::ResultOf<std::decay_t<F>&>> {
+  internal::checked_callable(f, "spawn");
+  internal::Fiber& fiber = internal::reserve_with(std::forward<F>(f), options);
+  Task<internal::ResultOf<std::decay_t<F>&>> task(fiber);
+  internal::start(fiber, options);
   return task;
 }
 
@@ -225,14 +234,14 @@ template <class T>
 T Task<T>::get() {
   join();
   struct Taken {
-    Fiber& fiber;
-    Kept<T>& value;
+    internal::Fiber& fiber;
+    internal::Kept<T>& value;
     ~Taken() {
       std::destroy_at(std::addressof(value));
-      fiber.ending = Ending::kTaken;
+      fiber.ending = internal::Ending::kTaken;
     }
-  } taken{fiber(), static_cast<TaskResult<T>*>(fiber().payload)->value};
-  return take_kept<T>(taken.value);
+  } taken{fiber(), static_cast<internal::TaskResult<T>*>(fiber().payload)->value};
+  return internal::take_kept<T>(taken.value);
 }
 
 }  // namespace weft

@@ -3,9 +3,15 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/home.h"
 
 namespace weft {
+
+using internal::BodyScope, internal::cancellation_due, internal::CancelScope, internal::Claimed;
+using internal::current_fiber, internal::Ending, internal::Fiber, internal::ShieldScope;
+using internal::throw_logic_error, internal::WaitQueue;
 
 // The body of a group while it runs, for the children to interrupt.
 class TaskGroup::Body {
@@ -38,8 +44,8 @@ class TaskGroup::Body {
 };
 
 TaskGroup::~TaskGroup() {
-  if (const Fiber* self = Scheduler::current_fiber(); self && self->group == this) {
-    fail_misuse("a TaskGroup is destroyed by a child, which would wait for itself");
+  if (const Fiber* self = current_fiber(); self && self->group == this) {
+    internal::fail_misuse("a TaskGroup is destroyed by a child, which would wait for itself");
   }
   {
     WaitQueue::Lock lock(joiners_);
@@ -52,22 +58,22 @@ TaskGroup::~TaskGroup() {
     const ShieldScope unwatched;
     failure = wait_for_children();
   }
-  if (failure) Scheduler::handle_exception_here(std::move(failure));
+  if (failure) internal::Home::handle_exception_here(std::move(failure));
 }
 
 // Whether the children run in the parent of this process, if anywhere.
 bool TaskGroup::left_behind(const WaitQueue::Lock&) const noexcept {
-  return !children_.empty() && Scheduler::left_behind(*children_.front());
+  return !children_.empty() && internal::left_behind(*children_.front());
 }
 
 void TaskGroup::check_no_child(const char* sentence) const {
-  const Fiber* self = Scheduler::current_fiber();
+  const Fiber* self = current_fiber();
   if (self && self->group == this) throw_logic_error(sentence);
 }
 
 void TaskGroup::join() {
   check_no_child("weft::TaskGroup::join: a child cannot wait for its own group");
-  finish(nullptr);
+  join_or_cancel(nullptr);
 }
 
 void TaskGroup::run_body(void (*call)(void*), void* body) {
@@ -91,13 +97,13 @@ void TaskGroup::run_body(void (*call)(void*), void* body) {
     const bool known = std::find(failures_.begin(), failures_.end(), failure) != failures_.end();
     if (!known) note(std::move(failure), place);
   }
-  finish(std::move(thrown));
+  join_or_cancel(std::move(thrown));
 }
 
 // Waits for the children, and throws the first failure. Where the caller has to go on with an
 // exception, `unwinding`, it cancels them first, and throws that if there is no failure.
-void TaskGroup::finish(std::exception_ptr unwinding) {
-  Scheduler::count_wait();
+void TaskGroup::join_or_cancel(std::exception_ptr unwinding) {
+  internal::count_wait();
   std::exception_ptr failure;
   if (!unwinding) {
     try {
@@ -167,10 +173,10 @@ void TaskGroup::add(Fiber& fiber, const SpawnOptions& options) {
     fiber.group = this;
     fiber.ended = &TaskGroup::ended;
     // Relaxed: start() publishes the fiber. There is no handle.
-    fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
+    fiber.handle.store(internal::Ownership::kGone, std::memory_order_relaxed);
     children_.push_back(fiber);
   }
-  Scheduler::start(fiber, options);
+  internal::start(fiber, options);
 }
 
 // After a join(), gives away the failures of before. REQUIRES: the lock is held.
@@ -181,12 +187,12 @@ void TaskGroup::begin_anew(Failures& of_before) noexcept {
 }
 
 void TaskGroup::refuse(Fiber& fiber) {
-  Scheduler::discard(fiber);
-  if (Fiber* const self = Scheduler::current_fiber()) {
+  internal::discard(fiber);
+  if (Fiber* const self = current_fiber()) {
     // Another thread may have asked for it, and this one not have looked yet.
     if (self->group == this) self->cancel();
     CancelScope::serve_interrupts(*self);
-    if (cancellation_due(*self)) Scheduler::refuse_wait();
+    if (cancellation_due(*self)) internal::refuse_wait();
   }
   throw std::runtime_error(
       "weft::TaskGroup::spawn: the group is shutting down: a child has failed, or it was "

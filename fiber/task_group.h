@@ -10,11 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "weft/fiber/core/call.h"
-#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/task.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/task.h"
 
 namespace weft {
 
@@ -54,8 +53,8 @@ class TaskGroup {
   // std::runtime_error.
   template <class F>
   void spawn(F&& f, SpawnOptions options = {}) {
-    checked_callable(f, "TaskGroup::spawn");
-    add(reserve_with(std::forward<F>(f), options), options);
+    internal::checked_callable(f, "TaskGroup::spawn");
+    add(internal::reserve_with(std::forward<F>(f), options), options);
   }
 
   // Waits until all children have ended, those included that start meanwhile. Then throws the first
@@ -88,23 +87,23 @@ class TaskGroup {
   class Body;
   using Failures = std::list<std::exception_ptr>;  // a part can be added without allocating
 
-  void add(Fiber& fiber, const SpawnOptions& options);
-  [[noreturn]] void refuse(Fiber& fiber);
-  static void ended(Fiber& fiber) noexcept;
+  void add(internal::Fiber& fiber, const SpawnOptions& options);
+  [[noreturn]] void refuse(internal::Fiber& fiber);
+  static void ended(internal::Fiber& fiber) noexcept;
 
   void begin_anew(Failures& of_before) noexcept;
   void close_and_cancel() noexcept;
   static Failures place_for(const std::exception_ptr& failure) noexcept;
-  Fiber* note(std::exception_ptr failure, Failures& place) noexcept;
-  bool left_behind(const WaitQueue::Lock&) const noexcept;
+  internal::Fiber* note(std::exception_ptr failure, Failures& place) noexcept;
+  bool left_behind(const internal::WaitQueue::Lock&) const noexcept;
   std::exception_ptr wait_for_children();
-  void finish(std::exception_ptr unwinding);
+  void join_or_cancel(std::exception_ptr unwinding);
   void run_body(void (*call)(void* body), void* body);
   void check_no_child(const char* sentence) const;
 
   // Its lock guards the members below. Callers of join() wait in it.
-  mutable WaitQueue joiners_;
-  IntrusiveList<Fiber, TaskGroup> children_;
+  mutable internal::WaitQueue joiners_;
+  internal::IntrusiveList<internal::Fiber, TaskGroup> children_;
   std::exception_ptr failure_;  // the first that was not thrown yet
   Failures failures_;
   Body* body_ = nullptr;
@@ -143,13 +142,13 @@ auto with_task_group(F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
 template <class F>
 auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&> {
   using Result = std::invoke_result_t<F&, TaskGroup&>;
-  static_assert(kCanBeReturned<Result>, "the result can be neither moved nor copied");
-  checked_callable(f, "with_task_group");
+  static_assert(internal::kCanBeReturned<Result>, "the result can be neither moved nor copied");
+  internal::checked_callable(f, "with_task_group");
   const auto call = [&]() -> Result { return std::invoke(f, group); };
-  std::optional<Kept<Result>> result;
-  auto body = [&] { result.emplace(result_to_keep<Result>(call)); };
+  std::optional<internal::Kept<Result>> result;
+  auto body = [&] { result.emplace(internal::result_to_keep<Result>(call)); };
   group.run_body([](void* its) { (*static_cast<decltype(body)*>(its))(); }, &body);
-  return take_kept<Result>(*result);
+  return internal::take_kept<Result>(*result);
 }
 
 template <class F>

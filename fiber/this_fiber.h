@@ -1,13 +1,23 @@
 #ifndef WEFT_FIBER_THIS_FIBER_H_
 #define WEFT_FIBER_THIS_FIBER_H_
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
-#include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
+
+// A fiber as others see it.
+struct TaskInfo {
+  enum class State : std::uint8_t { kReady, kRunning, kWaiting, kDone };
+
+  std::uint64_t id = 0;  // of the process: never used twice
+  std::string name;      // as given to spawn, cut to 31 bytes
+  State state = State::kReady;
+  const char* waiting_for = "";  // the call that it waits in, e.g. "sleep_until"
+};
 
 // What the running fiber does to itself. The waits also work on plain threads, where they block
 // the thread.
@@ -15,10 +25,10 @@ namespace weft {
 // Lets the other ready fibers run first. A cancellation point: throws Cancelled, afterwards, if a
 // cancellation has reached the fiber by then, or the time of a timeout around it is over. It reads
 // the clock if there is one, with no shield between.
-inline void yield() { Scheduler::yield(); }
+void yield();
 
 // Waits. A cancellation point also where the time is over already; never returns early.
-// sleep_for throws std::invalid_argument if the duration is negative.
+// A negative duration counts as zero; other fibers may still run.
 void sleep_for(AnyDuration wait);
 void sleep_until(AnyTimePoint time);
 
@@ -29,21 +39,6 @@ TaskInfo current_task();
 // those of the others, spread(all_tasks). O(stacks ever used). Throws std::logic_error outside
 // fibers.
 std::vector<TaskInfo> all_tasks();
-
-// For weft's own files: while it lives, the running fiber waits for something from outside, which a
-// clock that jumps gives some time. See Port::expect(). On a plain thread: nothing.
-class ExpectedEvent {
- public:
-  ExpectedEvent() noexcept { tell(1); }
-  ~ExpectedEvent() { tell(-1); }
-  ExpectedEvent(const ExpectedEvent&) = delete;
-  ExpectedEvent& operator=(const ExpectedEvent&) = delete;
-
- private:
-  static void tell(int events) noexcept {
-    if (Scheduler::current_fiber()) Scheduler::current_or_null()->port().expect(events);
-  }
-};
 
 }  // namespace weft
 

@@ -2,15 +2,9 @@
 
 #include <algorithm>
 
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/core/unhandled.h"
 
-namespace weft {
-
-TimePoint now() noexcept {
-  const Scheduler* scheduler = Scheduler::current_or_null();
-  return scheduler ? scheduler->now() : Clock::now();
-}
+namespace weft::internal {
 
 TimePoint when_due(Duration time, Duration now_there) noexcept {
   if (time == Duration::max()) return kForever;
@@ -23,12 +17,9 @@ TimePoint when_due(Duration time, Duration now_there) noexcept {
   return TimePoint(Duration(due));
 }
 
-void fail_negative(const char* caller) {
-  throw_invalid_argument(caller, ": the duration is negative");
+TimePoint deadline_after(TimePoint start, AnyDuration wait) noexcept {
+  const Duration time = std::max<Duration>(wait, Duration::zero());
+  return time < kForever - start ? start + time : kForever;
 }
 
-TimePoint deadline_within(AnyDuration time) noexcept {
-  return deadline_after(now(), std::max<Duration>(time, Duration::zero()), "");
-}
-
-}  // namespace weft
+}  // namespace weft::internal

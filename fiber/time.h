@@ -25,9 +25,17 @@ inline constexpr TimePoint kPast = TimePoint::min();
 // Monotonic time: the scheduler's clock, which may be virtual; on a plain thread the machine's.
 TimePoint now() noexcept;
 
+namespace internal {
+
 // `time` in nanoseconds. See AnyDuration.
 template <class Rep, class Period>
 constexpr Duration to_nanoseconds(const std::chrono::duration<Rep, Period>& time) noexcept;
+
+// Converts a time of another clock, which now shows `now_there`: now() and the distance between the
+// two. See AnyTimePoint.
+TimePoint when_due(Duration time, Duration now_there) noexcept;
+
+}  // namespace internal
 
 // The durations that functions and options of weft take: a Duration to which any duration of
 // <chrono> converts, whatever its unit, also one of a floating-point type.
@@ -47,16 +55,12 @@ class AnyDuration : public Duration {
   template <class Rep, class Period>
   requires std::is_arithmetic_v<Rep>
   constexpr AnyDuration(const std::chrono::duration<Rep, Period>& time) noexcept
-      : Duration(to_nanoseconds(time)) {}
+      : Duration(internal::to_nanoseconds(time)) {}
 
   // From what converts to a Duration otherwise, such as a std::atomic of one.
   template <std::convertible_to<Duration> T>
   constexpr AnyDuration(const T& time) : Duration(static_cast<Duration>(time)) {}
 };
-
-// Converts a time of another clock, which now shows `now_there`: now() and the distance between the
-// two. See AnyTimePoint.
-TimePoint when_due(Duration time, Duration now_there) noexcept;
 
 // The same for points in time: a TimePoint to which any time point converts whose clock can be
 // read.
@@ -74,34 +78,30 @@ class AnyTimePoint : public TimePoint {
   requires std::is_arithmetic_v<Rep>
   constexpr AnyTimePoint(
       const std::chrono::time_point<Clock, std::chrono::duration<Rep, Period>>& time) noexcept
-      : TimePoint(to_nanoseconds(time.time_since_epoch())) {}
+      : TimePoint(internal::to_nanoseconds(time.time_since_epoch())) {}
 
   template <class Other, class D>
   requires(!std::same_as<Other, Clock>) && requires { Other::now(); }
   AnyTimePoint(const std::chrono::time_point<Other, D>& time)
-      : TimePoint(when_due(AnyDuration(time.time_since_epoch()),
-                           AnyDuration(Other::now().time_since_epoch()))) {}
+      : TimePoint(internal::when_due(AnyDuration(time.time_since_epoch()),
+                                     AnyDuration(Other::now().time_since_epoch()))) {}
 
   // From what converts to a TimePoint otherwise, such as a std::atomic of one.
   template <std::convertible_to<TimePoint> T>
   constexpr AnyTimePoint(const T& time) : TimePoint(static_cast<TimePoint>(time)) {}
 };
 
-// `now + wait`, or kForever where that does not fit.
-// Throws std::invalid_argument, naming `caller`, if `wait` is negative.
-inline TimePoint deadline_after(TimePoint now, AnyDuration wait, const char* caller);
+namespace internal {
 
-// now() + time, for functions that only try for a while: a negative time counts as zero.
-TimePoint deadline_within(AnyDuration time) noexcept;
+// start + wait, or kForever if that does not fit. A negative duration counts as zero.
+TimePoint deadline_after(TimePoint start, AnyDuration wait) noexcept;
+inline TimePoint deadline_within(AnyDuration wait) noexcept { return deadline_after(now(), wait); }
+
+}  // namespace internal
 
 // ---- Implementation -----------------------------------------------------------------------------
 
-[[noreturn]] void fail_negative(const char* caller);
-
-inline TimePoint deadline_after(TimePoint now, AnyDuration wait, const char* caller) {
-  if (wait < Duration::zero()) fail_negative(caller);
-  return wait < kForever - now ? now + wait : kForever;
-}
+namespace internal {
 
 template <class Rep, class Period>
 constexpr Duration to_nanoseconds(const std::chrono::duration<Rep, Period>& time) noexcept {
@@ -136,6 +136,8 @@ constexpr Duration to_nanoseconds(const std::chrono::duration<Rep, Period>& time
     }
   }
 }
+
+}  // namespace internal
 
 }  // namespace weft
 

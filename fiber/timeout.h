@@ -5,9 +5,10 @@
 #include <functional>
 #include <utility>
 
-#include "weft/fiber/core/call.h"
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/cancel_scope.h"
-#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
@@ -29,15 +30,15 @@ namespace weft {
 //
 // Not a cancellation point itself. Does not wait. Costs a reading of the clock (with_timeout) and
 // two list operations, however many timeouts are pending.
-// Throws std::invalid_argument if the duration is negative or f null, and std::logic_error outside
-// fibers, where nobody could end a wait.
+// A negative duration counts as zero. Throws std::invalid_argument if f is null, and
+// std::logic_error outside fibers, where nothing could end a wait.
 // It also works inside a destructor that unwinding has called, which other cancellations do not
 // reach. TimeoutError may not leave that destructor: catch it there, or use shield_for().
 template <class F>
 auto with_deadline(AnyTimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
     -> std::invoke_result_t<F&> {
-  checked_callable(f, "with_deadline");
-  TimeoutScope scope(deadline, caller);
+  internal::checked_callable(f, "with_deadline");
+  internal::TimeoutScope scope(deadline, caller);
   try {
     return std::invoke(f);
   } catch (const Cancelled&) {
@@ -49,9 +50,8 @@ auto with_deadline(AnyTimePoint deadline, F&& f, const char* caller = "weft::wit
 
 template <class F>
 auto with_timeout(AnyDuration time, F&& f) -> std::invoke_result_t<F&> {
-  checked_callable(f, "with_timeout");
-  return with_deadline(deadline_after(now(), time, "weft::with_timeout"), std::forward<F>(f),
-                       "weft::with_timeout");
+  internal::checked_callable(f, "with_timeout");
+  return with_deadline(internal::deadline_within(time), std::forward<F>(f), "weft::with_timeout");
 }
 
 // Runs f in the calling fiber and returns its result, with the cancellation of the task and of all
@@ -59,8 +59,8 @@ auto with_timeout(AnyDuration time, F&& f) -> std::invoke_result_t<F&> {
 // On a plain thread just calls f. Throws std::invalid_argument if f is null.
 template <class F>
 auto shield(F&& f) -> std::invoke_result_t<F&> {
-  checked_callable(f, "shield");
-  const ShieldScope scope;
+  internal::checked_callable(f, "shield");
+  const internal::ShieldScope scope;
   return std::invoke(f);
 }
 
@@ -79,13 +79,13 @@ auto shield(F&& f) -> std::invoke_result_t<F&> {
 // std::invalid_argument if f is null.
 template <class F>
 bool shield_for(AnyDuration time, F&& f) {
-  checked_callable(f, "shield_for");
-  const ShieldScope unwatched;
-  if (!Scheduler::current_fiber()) {
+  internal::checked_callable(f, "shield_for");
+  const internal::ShieldScope unwatched;
+  if (!internal::current_fiber()) {
     std::invoke(f);
     return true;
   }
-  TimeoutScope scope(deadline_within(time), "weft::shield_for");
+  internal::TimeoutScope scope(internal::deadline_within(time), "weft::shield_for");
   try {
     std::invoke(f);
     return true;

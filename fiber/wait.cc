@@ -1,10 +1,9 @@
 #include "weft/fiber/wait.h"
 
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/unhandled.h"
 
-namespace weft {
+namespace weft::internal {
 
 CompletionSet::~CompletionSet() {
   // Also for those that were notified: under its lock, the notifier has left.
@@ -14,7 +13,7 @@ CompletionSet::~CompletionSet() {
 }
 
 Completion& another(Completion& completion) {
-  const Fiber* self = Scheduler::current_fiber();
+  const Fiber* self = current_fiber();
   if (self && &completion == &self->completion) {
     throw_logic_error("weft::wait: a task cannot wait for itself");
   }
@@ -34,7 +33,7 @@ void CompletionSet::add(Completion& completion) {
 }
 
 std::optional<std::size_t> CompletionSet::next(TimePoint deadline, const char* what) {
-  Scheduler::count_wait();
+  count_wait();
   for (;;) {
     WaitQueue::Lock lock(queue_);
     if (const Watcher* watcher = done_.pop_front()) {
@@ -52,4 +51,4 @@ void CompletionSet::notify(Waiter& waiter) noexcept {
   self.set->queue_.wake_all(lock);
 }
 
-}  // namespace weft
+}  // namespace weft::internal

@@ -10,7 +10,8 @@
 
 #include "weft/fiber/core/completion.h"
 #include "weft/fiber/core/elements.h"
-#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/core/intrusive_list.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
@@ -27,6 +28,8 @@ struct WaitResult {
   std::vector<std::size_t> done;
   std::vector<std::size_t> pending;
 };
+
+namespace internal {
 
 // Several completions, in the order in which they happen. Each is watched once, so that taking one
 // after another costs O(1) each. They must outlive this.
@@ -65,36 +68,6 @@ class CompletionSet {
 
 // Returns its argument; throws std::logic_error if that is the end of the calling fiber itself.
 Completion& another(Completion& completion);
-
-// Waits for tasks or futures, for all of them or until the first, or until the time is over.
-// `tasks`: a range of Task or Future, also const, or a view: it is run through once. The tasks stay
-// untouched: results are there to be taken, and nothing is cancelled. (What a view makes on the way
-// is destroyed at the end.) An empty range is done at once.
-// A cancellation point, unless what it waits for is done. Throws std::invalid_argument if the
-// duration is negative, and std::logic_error if the calling task is in the range itself.
-template <class Range>
-WaitResult wait(Range&& tasks, When when = When::all_completed,
-                std::optional<AnyDuration> time = {}) {
-  const TimePoint deadline = time ? deadline_after(now(), *time, "weft::wait") : kForever;
-  Elements<std::remove_reference_t<Range>> all(tasks);
-  if (when == When::all_completed) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (!another(all[i].completion()).wait(deadline, "wait")) break;
-    }
-  } else {
-    CompletionSet set(all.size());
-    for (std::size_t i = 0; i < all.size(); ++i) set.add(another(all[i].completion()));
-    while (set.left() > 0) {
-      const std::optional<std::size_t> index = set.next(deadline, "wait");
-      if (!index || when == When::first_completed || all[*index].failed()) break;
-    }
-  }
-  WaitResult result;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    (all[i].done() ? result.done : result.pending).push_back(i);
-  }
-  return result;
-}
 
 // What as_completed() gives: a range to be run through once.
 class AsCompleted {
@@ -149,6 +122,38 @@ class AsCompletedOf : private RangeKept<Range>, public AsCompleted {
       : RangeKept<Range>(std::forward<Range>(tasks)), AsCompleted(this->elements) {}
 };
 
+}  // namespace internal
+
+// Waits for tasks or futures, for all of them or until the first, or until the time is over.
+// `tasks`: a range of Task or Future, also const, or a view: it is run through once. The tasks stay
+// untouched: results are there to be taken, and nothing is cancelled. (What a view makes on the way
+// is destroyed at the end.) An empty range is done at once.
+// A cancellation point, unless what it waits for is done. A negative duration counts as
+// zero. Throws std::logic_error if the calling task is in the range itself.
+template <class Range>
+WaitResult wait(Range&& tasks, When when = When::all_completed,
+                std::optional<AnyDuration> time = {}) {
+  const TimePoint deadline = time ? internal::deadline_within(*time) : kForever;
+  internal::Elements<std::remove_reference_t<Range>> all(tasks);
+  if (when == When::all_completed) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (!internal::another(all[i].completion()).wait(deadline, "wait")) break;
+    }
+  } else {
+    internal::CompletionSet set(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) set.add(internal::another(all[i].completion()));
+    while (set.left() > 0) {
+      const std::optional<std::size_t> index = set.next(deadline, "wait");
+      if (!index || when == When::first_completed || all[*index].failed()) break;
+    }
+  }
+  WaitResult result;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    (all[i].done() ? result.done : result.pending).push_back(i);
+  }
+  return result;
+}
+
 // The indices of tasks or futures in the order in which they end:
 //
 //   for (std::size_t i : as_completed(tasks)) use(tasks[i].get());
@@ -158,12 +163,12 @@ class AsCompletedOf : private RangeKept<Range>, public AsCompleted {
 // temporary one, such as a view, is kept until the end of the loop. Leaving the loop early is fine.
 template <class Range>
 auto as_completed(Range&& tasks) {
-  using All = Elements<std::remove_reference_t<Range>>;
+  using All = internal::Elements<std::remove_reference_t<Range>>;
   if constexpr (std::is_lvalue_reference_v<Range> && !All::kAreMade) {
     All all(tasks);
-    return AsCompleted(all);
+    return internal::AsCompleted(all);
   } else {
-    return AsCompletedOf<Range>(std::forward<Range>(tasks));
+    return internal::AsCompletedOf<Range>(std::forward<Range>(tasks));
   }
 }
 

@@ -11,9 +11,10 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/future.h"
+#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/process.h"
-#include "weft/fiber/this_fiber.h"
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/future.h"
 #include "weft/io/core/error.h"
 #include "weft/sync/thread_pool.h"
 
@@ -63,7 +64,7 @@ struct Answer {
                                std::string_view service) {
   const Words words = {"resolve of \"", host, "\", service \"", service, "\""};
   if (answer.code == EAI_SYSTEM) fail(answer.error, words);
-  fail({answer.code, resolve_category()}, words);
+  throw_system_error({answer.code, resolve_category()}, words);
 }
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -102,7 +103,7 @@ const std::error_category& resolve_category() noexcept {
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  Scheduler::count_wait();
+  internal::count_wait();
   if (const auto port = port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
@@ -110,7 +111,7 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   if (!is_service(service)) fail_resolve({.code = EAI_SERVICE}, host, service);
   // The system would stop at a zero, and take * for this machine.
   if (host == "*" || !is_plain(host)) fail_resolve({.code = EAI_NONAME}, host, service);
-  Scheduler::require_fiber("weft::resolve, for a name,");
+  internal::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
   Promise<Answer> promise;

@@ -149,7 +149,8 @@ std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
   std::error_code error;
   const std::size_t size = pwrite(buffer, offset, error);
   if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
-    fail(error, {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
+    throw_system_error(error,
+                       {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
   }
   if (error) fail(error.value(), {"pwrite ", path_});
   return size;

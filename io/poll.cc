@@ -1,6 +1,6 @@
 #include "weft/io/poll.h"
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft {

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "weft/fiber/core/group.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/loop.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/shutdown.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/core/virtual_port.h"
@@ -21,9 +24,9 @@ namespace weft {
 namespace {
 
 RunOptions checked(RunOptions options) {
-  if (options.threads == 0) throw std::invalid_argument("weft: RunOptions::threads is zero");
+  if (options.threads == 0) throw_invalid_argument("weft: RunOptions::threads is zero");
   if (options.spin < Duration::zero()) {
-    throw std::invalid_argument("weft: RunOptions::spin is negative");
+    throw_invalid_argument("weft: RunOptions::spin is negative");
   }
   return options;
 }
@@ -57,19 +60,27 @@ struct Runtime::Core {
 
   Reactor reactor;
   VirtualPort virtual_port;
-  Scheduler scheduler;
+  internal::Loop scheduler;
+};
+
+// What its schedulers share, and what finds it.
+struct Runtime::Group : internal::PooledGroup {
+  Group(Runtime& its_runtime, internal::Loop& first, ThreadPool& its_pool) noexcept
+      : PooledGroup(first, its_pool), runtime(its_runtime) {}
+  Runtime& runtime;
 };
 
 struct Runtime::Impl {
   explicit Impl(const RunOptions& its_options)
       : options(its_options),
         cores(options.threads),
-        schedulers(options.threads),
+        loops(options.threads),
         pool(pool_options(options)) {
     for (unsigned n = 0; n < options.threads; ++n) {
       cores[n] = std::make_unique<Core>(options, clock, n);
-      schedulers[n] = &cores[n]->scheduler;
+      loops[n] = &cores[n]->scheduler;
     }
+    schedulers.assign(loops.begin(), loops.end());
   }
 
   std::optional<Pinned> pin(unsigned n) const {
@@ -80,7 +91,9 @@ struct Runtime::Impl {
   const RunOptions options;
   VirtualClock clock;
   std::vector<std::unique_ptr<Core>> cores;
-  std::vector<Scheduler*> schedulers;
+  std::vector<internal::Loop*> loops;
+  std::vector<Scheduler*> schedulers;  // the same
+  std::optional<Group> group;
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
   std::optional<Shutdown> shutdown;  // there when these are told to stop
@@ -90,19 +103,16 @@ struct Runtime::Impl {
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), fill_standard_descriptors(),
              std::make_unique<Impl>(checked(options)))) {
-  Scheduler& first = *impl_->schedulers.front();
-  for (Scheduler* scheduler : impl_->schedulers) {
-    scheduler->set_first(first);
-    scheduler->set_runtime(*this, impl_->pool);
-  }
-  first.expect_caller();
+  impl_->group.emplace(*this, *impl_->loops.front(), impl_->pool);
+  for (internal::Loop* loop : impl_->loops) loop->set_group(*impl_->group);
+  impl_->loops.front()->expect_caller();
   try {
     impl_->threads.reserve(options.threads);
     for (unsigned n = 1; n < options.threads; ++n) {
       impl_->threads.push_back(start_thread("weft-" + decimal(n), [this, n] {
         const std::optional<Pinned> pinned = impl_->pin(n);
-        impl_->schedulers[n]->run();
-        impl_->schedulers[n]->shutdown(*impl_->shutdown);
+        impl_->loops[n]->run();
+        impl_->loops[n]->shutdown(*impl_->shutdown);
       }));
     }
   } catch (...) {
@@ -112,7 +122,7 @@ Runtime::Runtime(RunOptions options)
 }
 
 Runtime::~Runtime() {
-  if (impl_->schedulers.front()->is_of_this_process()) {
+  if (impl_->loops.front()->is_of_this_process()) {
     end();
   } else {
     leave_to_parent();
@@ -130,49 +140,49 @@ void Runtime::leave_to_parent() noexcept {
 
 void Runtime::end() noexcept {
   // Not all, if a thread could not be started.
-  const auto running = std::span(impl_->schedulers).first(1 + impl_->threads.size());
+  const auto running = std::span(impl_->loops).first(1 + impl_->threads.size());
   // The pool ends while they still run: its jobs may wait for what they started there.
   impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
-  for (Scheduler* scheduler : running.subspan(1)) scheduler->stop();
+  for (internal::Loop* loop : running.subspan(1)) loop->stop();
   const std::optional<Pinned> pinned = impl_->pin(0);
   running.front()->shutdown(*impl_->shutdown);
   for (std::thread& thread : impl_->threads) thread.join();
 }
 
 void Runtime::check_not_nested() {
-  if (Scheduler::current_or_null()) {
-    throw std::logic_error("weft::run: this thread runs fibers already; runs do not nest");
+  if (internal::Home::here()) {
+    throw_logic_error("weft::run: this thread runs fibers already; runs do not nest");
   }
 }
 
 void Runtime::check_may_run() const {
   check_not_nested();
-  impl_->schedulers.front()->require_this_process();
+  impl_->loops.front()->require_this_process();
 }
 
 void Runtime::run_until_end(TaskBase& task) {
   const std::optional<Pinned> pinned = impl_->pin(0);
   std::optional<CancelOnSignal> signals;
   if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());
-  impl_->schedulers.front()->run_until(task.completion());
+  impl_->loops.front()->run_until(task.completion());
 }
 
 void Runtime::run_forever() {
   const std::optional<Pinned> pinned = impl_->pin(0);
-  impl_->schedulers.front()->run();
+  impl_->loops.front()->run();
 }
 
-void Runtime::stop() noexcept { impl_->schedulers.front()->stop(); }
+void Runtime::stop() noexcept { impl_->loops.front()->stop(); }
 
 std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
 
 Runtime& Runtime::current() {
-  Runtime* const runtime =
-      Scheduler::current_fiber() ? Scheduler::current_or_null()->runtime() : nullptr;
-  if (!runtime) {
+  internal::Group* const group =
+      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
+  if (!group) {
     throw std::logic_error("weft::Runtime::current: no runtime here; call it inside weft::run");
   }
-  return *runtime;
+  return static_cast<Group*>(group)->runtime;
 }
 
 }  // namespace weft

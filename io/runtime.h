@@ -112,6 +112,7 @@ class Runtime {
 
  private:
   struct Core;
+  struct Group;
   struct Impl;
 
   static void check_not_nested();

@@ -12,8 +12,8 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/io/core/asio_buffers.h"
 #include "weft/io/buffer.h"
+#include "weft/io/core/asio_buffers.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/socket.h"
 

@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
-#include "weft/io/dns.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
+#include "weft/io/dns.h"
 #include "weft/io/runtime.h"
 
 namespace weft {
@@ -60,7 +61,7 @@ bool is_not_here(std::error_code error) {
 // 0, or an error, which is negative.
 int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
   if (!is_open()) return -errno;
-  Scheduler::count_wait();
+  internal::count_wait();
   if (nodelay) set_nodelay(true);
   // Interrupted, it goes on by itself.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
@@ -80,7 +81,7 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  const TimePoint deadline = internal::deadline_within(options.timeout);
   TcpStream stream(new_socket(address), address);
   const int error = stream.connect_until(deadline, options.nodelay);
   if (error != 0) fail(-error, {"connect to ", address.to_string()});
@@ -88,8 +89,8 @@ TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
-  Scheduler::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  internal::require_fiber("weft::TcpStream::connect");
+  const TimePoint deadline = internal::deadline_within(options.timeout);
   const HostPort target = HostPort::split(host_and_port);
   std::vector<Address> addresses;
   try {
@@ -103,7 +104,7 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
     const TimePoint until =
-        std::min(deadline, deadline_after(begin, std::max(share, kLeastShare), ""));
+        std::min(deadline, internal::deadline_after(begin, std::max(share, kLeastShare)));
     TcpStream stream(new_socket(addresses[i]), addresses[i]);
     error = stream.connect_until(until, options.nodelay);
     if (error == 0) return stream;
@@ -174,7 +175,7 @@ TcpStream TcpListener::accept(std::error_code& error) {
 TcpStream TcpListener::accept() {
   std::error_code error;
   TcpStream stream = accept(error);
-  if (error) fail(error, {"accept on ", listener_.name()});
+  if (error) throw_system_error(error, {"accept on ", listener_.name()});
   return stream;
 }
 

@@ -52,7 +52,7 @@ void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
   std::error_code error;
   send_to(datagram, to, error);
-  if (error) fail(error, {"send_to ", to.to_string()});
+  if (error) throw_system_error(error, {"send_to ", to.to_string()});
 }
 
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_code& error) {
@@ -77,7 +77,7 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
   std::error_code error;
   const Received received = receive_from(buffer, error);
-  if (error) fail(error, {"receive_from on ", name_});
+  if (error) throw_system_error(error, {"receive_from on ", name_});
   return received;
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
@@ -65,7 +66,7 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 
 UnixStream UnixStream::connect(std::string_view path) {
   const UnixAddress address = unix_address(path, "connect to ");
-  Scheduler::count_wait();
+  internal::count_wait();
   for (BackOff room(kBackOff);; room.wait()) {
     UnixStream stream(new_socket(path), std::string(path));
     if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
@@ -133,7 +134,7 @@ UnixStream UnixListener::accept(std::error_code& error) {
 UnixStream UnixListener::accept() {
   std::error_code error;
   UnixStream stream = accept(error);
-  if (error) fail(error, {"accept on ", path()});
+  if (error) throw_system_error(error, {"accept on ", path()});
   return stream;
 }
 

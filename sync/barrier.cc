@@ -1,7 +1,8 @@
 #include "weft/sync/barrier.h"
 
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 
@@ -10,7 +11,7 @@ Barrier::Barrier(std::int64_t parties) : parties_(parties) {
 }
 
 bool Barrier::arrive_and_wait() {
-  Scheduler::count_wait();
+  internal::count_wait();
   WaitQueue::Lock lock(queue_);
   if (++arrived_ == parties_) {
     arrived_ = 0;

@@ -1,7 +1,8 @@
 #include "weft/sync/condition_variable.h"
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
 
 namespace weft {
 

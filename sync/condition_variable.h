@@ -4,10 +4,11 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/wait_queue.h"
 #include "weft/sync/mutex.h"
 
 namespace weft {
@@ -43,7 +44,7 @@ class ConditionVariable {
 
   // Waits, but not for longer than this. A negative duration counts as zero.
   std::cv_status wait_for(std::unique_lock<Mutex>& lock, AnyDuration time) {
-    return wait_until(lock, deadline_within(time));
+    return wait_until(lock, internal::deadline_within(time));
   }
   std::cv_status wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline);
 
@@ -53,17 +54,17 @@ class ConditionVariable {
   template <class Condition>
   void wait(std::unique_lock<Mutex>& lock, Condition condition) {
     check(lock);
-    Scheduler::count_wait();
+    internal::count_wait();
     while (!condition()) wait(lock);
   }
   template <class Condition>
   bool wait_for(std::unique_lock<Mutex>& lock, AnyDuration time, Condition condition) {
-    return wait_until(lock, deadline_within(time), std::move(condition));
+    return wait_until(lock, internal::deadline_within(time), std::move(condition));
   }
   template <class Condition>
   bool wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline, Condition condition) {
     check(lock);
-    Scheduler::count_wait();
+    internal::count_wait();
     while (!condition()) {
       if (wait_until(lock, deadline) == std::cv_status::timeout) return condition();
     }

@@ -1,5 +1,7 @@
 #include "weft/sync/event.h"
 
+#include "weft/fiber/core/running.h"
+
 namespace weft {
 
 void Event::set() noexcept {
@@ -27,8 +29,8 @@ void Event::clear() noexcept {
 }
 
 bool Event::wait_for(AnyDuration time) {
-  Scheduler::count_wait();
-  return is_set() || wait_slowly(deadline_within(time));
+  internal::count_wait();
+  return is_set() || wait_slowly(internal::deadline_within(time));
 }
 
 bool Event::wait_slowly(TimePoint deadline) {

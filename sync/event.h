@@ -4,9 +4,10 @@
 #include <cstdint>
 
 #include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 
@@ -37,7 +38,7 @@ class Event {
   // Waits until the flag is set. A cancellation point, unless it is set. Other fibers may run
   // first, even if it is set.
   void wait() {
-    Scheduler::count_wait();
+    internal::count_wait();
     if (!is_set()) wait_slowly(kForever);
   }
 
@@ -45,7 +46,7 @@ class Event {
   // duration counts as zero; other fibers may still run. Cancellation points, unless it is set.
   bool wait_for(AnyDuration time);
   bool wait_until(AnyTimePoint deadline) {
-    Scheduler::count_wait();
+    internal::count_wait();
     return is_set() || wait_slowly(deadline);
   }
 

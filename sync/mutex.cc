@@ -1,18 +1,19 @@
 #include "weft/sync/mutex.h"
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/fiber.h"
 
 namespace weft {
 
 static_assert(alignof(Heir) >= 8);  // the word has three marks beside its address
 
 bool Mutex::try_lock_for(AnyDuration time) {
-  return lock_free() || lock_slowly(deadline_within(time));
+  return lock_free() || lock_slowly(internal::deadline_within(time));
 }
 
 // Each that takes it counts that itself: lock_slowly(), lock_free() and take_offer().
 bool Mutex::lock_slowly(TimePoint deadline) {
-  LockOwner& owner = Scheduler::caller();
+  LockOwner& owner = internal::caller();
   if (!wait_for(owner, deadline)) return false;
   ++owner.locks_held;
   return true;
@@ -61,7 +62,7 @@ bool Mutex::accept(const WaitQueue::Lock&, const Heir& heir) noexcept {
     passed_over_ = nullptr;
     return false;
   }
-  word_.store(name_of(Scheduler::caller()) | kContended, std::memory_order_relaxed);
+  word_.store(name_of(internal::caller()) | kContended, std::memory_order_relaxed);
   return true;
 }
 
@@ -73,7 +74,7 @@ bool Mutex::take_offer() noexcept {
   if (word & kFirm && !heir->gives_way()) return false;
   // Acquire: pairs with the release in unlock_slowly(). It fails if the heir has accepted. If it
   // succeeds, the heir will need the lock to go on.
-  LockOwner& self = Scheduler::caller();
+  LockOwner& self = internal::caller();
   if (!replace(word_, word, name_of(self) | kContended, std::memory_order_acquire)) return false;
   ++self.locks_held;
   passed_over_ = heir;
@@ -81,7 +82,7 @@ bool Mutex::take_offer() noexcept {
 }
 
 void Mutex::unlock_slowly() {
-  LockOwner& owner = Scheduler::caller();
+  LockOwner& owner = internal::caller();
   const std::uintptr_t self = name_of(owner);
   // Relaxed, here and below: see is_held().
   std::uintptr_t word = word_.load(std::memory_order_relaxed);
@@ -116,7 +117,7 @@ void Mutex::unlock_slowly() {
 
 // It is destroyed locked.
 void Mutex::forget() noexcept {
-  if (is_held()) --Scheduler::caller().locks_held;
+  if (is_held()) --internal::caller().locks_held;
 }
 
 }  // namespace weft

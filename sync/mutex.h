@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/wait_queue.h"
 #include "weft/sync/core/heirs.h"
 
 namespace weft {
@@ -68,7 +69,7 @@ class Mutex {
   // nothing, if the caller does not hold it.
   void unlock() {
     // Relaxed: see is_held(). Release: the next owner sees what this one did.
-    LockOwner& self = Scheduler::caller();
+    LockOwner& self = internal::caller();
     std::uintptr_t mine = word_.load(std::memory_order_relaxed);
     if (mine != name_of(self) || !replace(word_, mine, kFree, std::memory_order_release)) {
       return unlock_slowly();
@@ -79,7 +80,7 @@ class Mutex {
   // Whether the caller holds it.
   bool is_held() const noexcept {
     // Relaxed: only the caller itself makes its own name come or go.
-    return (word_.load(std::memory_order_relaxed) & ~kContended) == name_of(Scheduler::caller());
+    return (word_.load(std::memory_order_relaxed) & ~kContended) == name_of(internal::caller());
   }
 
  private:
@@ -106,7 +107,7 @@ class Mutex {
   bool lock_free(std::uintptr_t& word) noexcept {
     if (word != kFree) [[unlikely]]
       return false;
-    LockOwner& self = Scheduler::caller();
+    LockOwner& self = internal::caller();
     if (!replace(word_, word, name_of(self), std::memory_order_acquire)) return false;
     ++self.locks_held;
     return true;

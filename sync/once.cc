@@ -1,14 +1,15 @@
 #include "weft/sync/once.h"
 
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 
 // Returns true if it is for the caller to do it, and false if it is done.
 bool Once::begin() {
-  const LockOwner& self = Scheduler::caller();
+  const LockOwner& self = internal::caller();
   WaitQueue::Lock lock(queue_);
   for (;;) {
     if (done_.load(std::memory_order_relaxed)) return false;  // relaxed: the lock orders it

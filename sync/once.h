@@ -6,7 +6,8 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/call.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/callable.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
@@ -70,7 +71,7 @@ class Once {
 // it would wait for itself: the program ends with a sentence.
 template <class F, class... Arguments>
 void call_once(Once& once, F&& f, Arguments&&... arguments) {
-  checked_callable(f, "call_once");
+  internal::checked_callable(f, "call_once");
   if (once.done() || !once.begin()) return;
   Once::Attempt attempt(once);
   std::invoke(std::forward<F>(f), std::forward<Arguments>(arguments)...);

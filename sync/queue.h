@@ -13,11 +13,12 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/unhandled.h"
-#include "weft/fiber/core/wait_queue.h"
 #include "weft/sync/core/queue_store.h"
 
 namespace weft {
@@ -78,7 +79,7 @@ class BasicQueue {
   // Cancellation points if they have to wait. A negative duration counts as zero. Throw
   // QueueClosed.
   bool try_push_for(T&& item, AnyDuration time) {
-    return try_push_until(std::move(item), deadline_within(time));
+    return try_push_until(std::move(item), internal::deadline_within(time));
   }
   bool try_push_for(const T& item, AnyDuration time) { return try_push_for(T(item), time); }
   bool try_push_until(T&& item, AnyTimePoint deadline) { return push_until(item, deadline); }
@@ -99,7 +100,9 @@ class BasicQueue {
 
   // Waits, but not for longer than this. Empty when the time is over, or the queue closed and
   // empty. Cancellation points if they have to wait. A negative duration counts as zero.
-  std::optional<T> try_pop_for(AnyDuration time) { return try_pop_until(deadline_within(time)); }
+  std::optional<T> try_pop_for(AnyDuration time) {
+    return try_pop_until(internal::deadline_within(time));
+  }
   std::optional<T> try_pop_until(AnyTimePoint deadline) {
     std::optional<T> item;
     pop_into(item, deadline);
@@ -168,7 +171,7 @@ class BasicQueue {
   bool push_until(T& item, TimePoint deadline) {
     hand_out(item);
     // What never waits need not let others run: its caller may hold a lock of the thread.
-    if (capacity_ != 0) Scheduler::count_wait();
+    if (capacity_ != 0) internal::count_wait();
     Lock lock(waiters_);
     return add(lock, item) || wait_for_room(lock, item, deadline);
   }
@@ -218,7 +221,7 @@ class BasicQueue {
 
   // Leaves `item` empty if the time is over, or the queue closed and empty.
   [[gnu::always_inline]] void pop_into(std::optional<T>& item, TimePoint deadline) {
-    Scheduler::count_wait();
+    internal::count_wait();
     Lock lock(waiters_);
     if (store_.size() != 0) [[likely]] {
       item.emplace(take(lock));
@@ -324,7 +327,7 @@ class BasicQueue<T, Store>::Iterator {
 
 template <class T, class Store>
 T BasicQueue<T, Store>::pop() {
-  Scheduler::count_wait();
+  internal::count_wait();
   Lock lock(waiters_);
   if (store_.size() != 0) [[likely]]
     return take(lock);
@@ -360,7 +363,7 @@ void BasicQueue<T, Store>::task_done() {
 
 template <class T, class Store>
 void BasicQueue<T, Store>::join() {
-  Scheduler::count_wait();
+  internal::count_wait();
   Lock lock(waiters_);
   if (unfinished_ == 0) return;
   Lock also(joiners_);

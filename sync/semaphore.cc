@@ -3,7 +3,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/running.h"
 
 namespace weft {
 
@@ -12,8 +13,8 @@ Semaphore::Semaphore(std::int64_t permits) : permits_(permits) {
 }
 
 bool Semaphore::try_acquire_for(AnyDuration time) {
-  Scheduler::count_wait();
-  return acquire_free() || acquire_slowly(deadline_within(time));
+  internal::count_wait();
+  return acquire_free() || acquire_slowly(internal::deadline_within(time));
 }
 
 bool Semaphore::acquire_slowly(TimePoint deadline) {

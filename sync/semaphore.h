@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/heirs.h"
@@ -36,7 +37,7 @@ class Semaphore {
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; a
   // cancelled caller has no permit. Other fibers may run first, even if a permit is free.
   void acquire() {
-    Scheduler::count_wait();
+    internal::count_wait();
     if (!acquire_free()) acquire_slowly(kForever);
   }
 
@@ -50,7 +51,7 @@ class Semaphore {
   // counts as zero. Otherwise as acquire().
   bool try_acquire_for(AnyDuration time);
   bool try_acquire_until(AnyTimePoint deadline) {
-    Scheduler::count_wait();
+    internal::count_wait();
     return acquire_free() || acquire_slowly(deadline);
   }
 

@@ -1,6 +1,7 @@
 #include "weft/sync/shared_mutex.h"
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/fiber.h"
 
 namespace weft {
 
@@ -13,7 +14,7 @@ namespace weft {
 // take_offer(). Who holds it shared is not known.
 template <bool kForShared>
 bool SharedMutex::lock_slowly(TimePoint deadline) {
-  LockOwner& owner = Scheduler::caller();
+  LockOwner& owner = internal::caller();
   if (!wait_for<kForShared>(owner, deadline)) return false;
   if (!kForShared) ++owner.locks_held;
   return true;
@@ -47,11 +48,11 @@ template bool SharedMutex::lock_slowly<false>(TimePoint);
 template bool SharedMutex::lock_slowly<true>(TimePoint);
 
 bool SharedMutex::try_lock_for(AnyDuration time) {
-  return lock_free() || lock_slowly<false>(deadline_within(time));
+  return lock_free() || lock_slowly<false>(internal::deadline_within(time));
 }
 
 bool SharedMutex::try_lock_shared_for(AnyDuration time) {
-  return lock_free_shared() || lock_slowly<true>(deadline_within(time));
+  return lock_free_shared() || lock_slowly<true>(internal::deadline_within(time));
 }
 
 bool SharedMutex::wait(Heirs::Lock& lock, TimePoint deadline, bool shared) {
@@ -93,7 +94,7 @@ bool SharedMutex::take_offer() noexcept {
   }
   if (!untouched || !may_be_taken(lock)) return false;
   while (Heirs::Member* heir = heirs_.last_offered(lock)) heirs_.pass_over(lock, *heir);
-  LockOwner& self = Scheduler::caller();
+  LockOwner& self = internal::caller();
   if (!kForShared) ++self.locks_held;
   const Word taken = kForShared ? kShared | kOne : name_of(self);
   word_.store(taken | kContended, std::memory_order_relaxed);
@@ -123,17 +124,17 @@ void SharedMutex::give_up() noexcept {
 // Whether the caller holds it exclusively.
 bool SharedMutex::is_held() const noexcept {
   const Word word = word_.load(std::memory_order_relaxed);  // relaxed: see unlock()
-  return (word & ~kContended) == name_of(Scheduler::caller());
+  return (word & ~kContended) == name_of(internal::caller());
 }
 
 // It is destroyed locked.
 void SharedMutex::forget() noexcept {
-  if (is_held()) --Scheduler::caller().locks_held;
+  if (is_held()) --internal::caller().locks_held;
 }
 
 void SharedMutex::unlock_slowly() {
   if (!is_held()) throw_logic_error("weft::SharedMutex::unlock: the caller does not hold it");
-  LockOwner& owner = Scheduler::caller();
+  LockOwner& owner = internal::caller();
   --owner.locks_held;
   const Word self = name_of(owner);
   for (;;) {

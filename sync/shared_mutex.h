@@ -4,7 +4,8 @@
 #include <cstdint>
 
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/heirs.h"
@@ -49,7 +50,7 @@ class SharedMutex {
   void unlock() {
     // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
     // what this one did.
-    LockOwner& self = Scheduler::caller();
+    LockOwner& self = internal::caller();
     Word mine = word_.load(std::memory_order_relaxed);
     if (mine != name_of(self) || !replace(word_, mine, kFree, std::memory_order_release)) {
       return unlock_slowly();
@@ -110,7 +111,7 @@ class SharedMutex {
   // unlock_shared().
   bool lock_free(Word& word) noexcept {
     if (word != kFree) return false;
-    LockOwner& self = Scheduler::caller();
+    LockOwner& self = internal::caller();
     if (!replace(word_, word, name_of(self), std::memory_order_acquire)) return false;
     ++self.locks_held;
     return true;

@@ -8,10 +8,13 @@
 #include <thread>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/running.h"
+#include "weft/fiber/core/thread.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
-#include "weft/fiber/core/thread.h"
-#include "weft/fiber/core/unhandled.h"
 
 namespace weft {
 namespace {
@@ -241,7 +244,7 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
 
 // Returns when jobs wait, or some time has passed.
 void ThreadPool::look_around() noexcept {
-  const TimePoint end = deadline_after(Clock::now(), options_.spin, "");
+  const TimePoint end = internal::deadline_after(Clock::now(), options_.spin);
   do {
     let_others_run();  // whoever is to bring jobs may wait for this very core
     for (int i = 0; i < 64; ++i) {
@@ -364,13 +367,13 @@ void AwaitedJob::finish() noexcept {
 }
 
 ThreadPool& default_thread_pool() {
-  ThreadPool* pool =
-      Scheduler::current_fiber() ? Scheduler::current_or_null()->default_pool() : nullptr;
-  if (!pool) {
+  internal::Group* const group =
+      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
+  if (!group) {
     throw_logic_error(
         "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
   }
-  return *pool;
+  return static_cast<internal::PooledGroup*>(group)->pool;
 }
 
 }  // namespace weft

@@ -11,16 +11,18 @@
 #include <type_traits>
 #include <utility>
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/call.h"
-#include "weft/fiber/cancel.h"
-#include "weft/fiber/fiber_local.h"
+#include "weft/fiber/core/group.h"
 #include "weft/fiber/core/intrusive_list.h"
+#include "weft/fiber/core/local_table.h"
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/spin_lock.h"
-#include "weft/fiber/time.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/fiber_local.h"
+#include "weft/fiber/time.h"
 #include "weft/sync/event.h"
 
 namespace weft {
@@ -179,6 +181,17 @@ template <class F>
 auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
 
 // The pool of the calling fiber's runtime. Throws std::logic_error elsewhere.
+namespace internal {
+
+// The schedulers of a Runtime, and what run_in_executor() uses there. Each group of schedulers
+// whose fibers call it is one of these.
+struct PooledGroup : Group {
+  PooledGroup(Home& first, ThreadPool& its_pool) noexcept : Group(first), pool(its_pool) {}
+  ThreadPool& pool;
+};
+
+}  // namespace internal
+
 ThreadPool& default_thread_pool();
 
 // ---- Implementation -----------------------------------------------------------------------------

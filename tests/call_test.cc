@@ -7,6 +7,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(call)
 
@@ -84,12 +85,11 @@ WEFT_SHUFFLED_TEST_CASE(a_call_is_a_fiber_that_may_wait) {
 
 WEFT_TEST_CASE(bad_arguments_are_refused) {
   const std::function<void()> null;
-  BOOST_CHECK_THROW(here().call_later(-1ns, [] {}), std::invalid_argument);
   BOOST_CHECK_THROW(here().call_soon(null), std::invalid_argument);
   BOOST_CHECK_THROW(here().call_later(1s, null), std::invalid_argument);
   BOOST_CHECK_THROW(here().call_at(kForever, null), std::invalid_argument);
   BOOST_CHECK_THROW(here().post(null), std::invalid_argument);
-  BOOST_TEST(here().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_cancelled_call_does_not_start) {
@@ -100,7 +100,7 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_call_does_not_start) {
   Handle kept = here().call_later(3s, [&] { ran += 10; });
   soon.cancel(), later.cancel(), at.cancel();
   soon.cancel(), later.cancel(), at.cancel();
-  BOOST_TEST(here().timers().size() == 1u);
+  BOOST_TEST(Loop::here()->timers().size() == 1u);
   sleep_for(1h);
   BOOST_TEST(ran == 10);
   kept.cancel();

@@ -11,10 +11,12 @@
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(condition_variable)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
@@ -36,7 +38,7 @@ auto notified(Mutex& mutex, ConditionVariable& changed, F f) {
 
 // Lets timers expire before any fiber runs.
 void expire_timers(TimePoint until) {
-  while (Timer* timer = Scheduler::current().timers().pop_expired(until)) timer->expire();
+  while (Timer* timer = Loop::here()->timers().pop_expired(until)) timer->expire();
 }
 
 }  // namespace
@@ -197,7 +199,7 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_ends_when_its_time_is_over_with_the_mutex_held) {
   auto notifier = spawn([&] { changed.notify_one(); });
   BOOST_TEST((changed.wait_for(lock, 1s) == std::cv_status::no_timeout));
   BOOST_TEST((now() == start + 2s));
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_SHUFFLED_TEST_CASE(the_time_for_locking_again_does_not_count) {

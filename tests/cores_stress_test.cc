@@ -14,6 +14,7 @@
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "weft/fiber/core/home.h"
 #include "weft/sync/queue.h"
 
 BOOST_AUTO_TEST_SUITE(cores_stress)
@@ -202,7 +203,7 @@ class Pipeline {
       return true;
     }
     bool done = false;
-    if (choice == 1 && Scheduler::current_or_null()) {
+    if (choice == 1 && Home::here()) {
       try {
         with_timeout(limit, f);
         done = true;

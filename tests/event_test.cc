@@ -8,10 +8,12 @@
 
 #include "tests/crowd.h"
 #include "tests/fixture.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(event)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
@@ -115,7 +117,7 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_ends_when_its_time_is_over_and_not_before) {
   });
   BOOST_TEST(event.wait_for(1h));
   BOOST_TEST((now() == start + 5s));
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_SHUFFLED_TEST_CASE(those_that_give_up_take_nothing_from_the_others) {

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/port.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 
 namespace weft::test {
@@ -58,12 +58,12 @@ class ExploredScheduler {
     scheduler_.reset();
   }
 
-  Scheduler* get() noexcept { return &*scheduler_; }
-  Scheduler* operator->() noexcept { return get(); }
+  Loop* get() noexcept { return &*scheduler_; }
+  Loop* operator->() noexcept { return get(); }
 
  private:
   ExploredPort port_;
-  std::optional<Scheduler> scheduler_{std::in_place, port_, Scheduler::Options{.trim = false}};
+  std::optional<Loop> scheduler_{std::in_place, port_, Loop::Options{.trim = false}};
 };
 
 // A task on a scheduler of its own, which is that of the thread that calls run().

@@ -10,10 +10,13 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(fiber_local)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
@@ -230,7 +233,7 @@ WEFT_TEST_CASE(what_a_job_starts_counts_as_its_child) {
 struct SetAtEnd {
   explicit SetAtEnd(std::function<void()> its_set) : set(std::move(its_set)) {}
   ~SetAtEnd() {
-    if (Scheduler::current_or_null()) sleep_for(1s);
+    if (Home::here()) sleep_for(1s);
     set();
   }
   std::function<void()> set;
@@ -370,7 +373,7 @@ BOOST_AUTO_TEST_CASE(so_it_has_where_the_scheduler_has_run_for_the_last_time_but
   {
     Task<void> left;
     ThreadPort port;
-    Scheduler scheduler(port, {});
+    Loop scheduler(port, {});
     scheduler.post([&] {
       scheduler.set_exception_handler([&](std::exception_ptr) { found = user.get(); });
       left = spawn([] { user.set("failed"), throw std::runtime_error("test"); });

@@ -18,6 +18,8 @@
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
+#include "weft/fiber/core/running.h"
 
 BOOST_AUTO_TEST_SUITE(fiber)
 
@@ -41,7 +43,7 @@ struct Counted {
 
 bool is_in_own_block(const void* address) {
   const auto* at = static_cast<const std::byte*>(address);
-  const Fiber& self = *Scheduler::current_fiber();
+  const Fiber& self = *current_fiber();
   return at >= self.storage && at < self.storage + sizeof(self.storage);
 }
 
@@ -51,7 +53,7 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-const void* own_block() { return Scheduler::current_fiber(); }
+const void* own_block() { return current_fiber(); }
 
 }  // namespace
 
@@ -60,7 +62,7 @@ const void* own_block() { return Scheduler::current_fiber(); }
 WEFT_TEST_CASE(a_fiber_is_at_the_top_of_its_own_stack) {
   spawn([] {
     char here = 0;
-    Fiber& self = *Scheduler::current_fiber();
+    Fiber& self = *current_fiber();
     const auto* bottom = static_cast<const char*>(self.pool->bottom_of(&self + 1));
     const volatile char* at = &here;
     BOOST_TEST((at > bottom));
@@ -250,7 +252,7 @@ WEFT_TEST_CASE(spawning_in_a_loop_does_not_grow_memory) {
   };
   spawn_many(1'000);
   const std::size_t before = resident_bytes();
-  const std::size_t blocks = Scheduler::current().fibers();
+  const std::size_t blocks = Loop::here()->fibers();
 #if defined(WEFT_TSAN) || defined(WEFT_ASAN) || defined(WEFT_VALGRIND)
   spawn_many(2'000);
   BOOST_TEST(resident_bytes() < before + (64 << 20));
@@ -258,7 +260,7 @@ WEFT_TEST_CASE(spawning_in_a_loop_does_not_grow_memory) {
   spawn_many(50'000);
   BOOST_TEST(resident_bytes() < before + (1 << 20));
 #endif
-  BOOST_TEST(Scheduler::current().fibers() == blocks);
+  BOOST_TEST(Loop::here()->fibers() == blocks);
 }
 
 WEFT_TEST_CASE(nothing_of_one_task_is_left_to_the_next_on_its_stack) {
@@ -290,7 +292,7 @@ WEFT_TEST_CASE(nothing_of_one_task_is_left_to_the_next_on_its_stack) {
 }
 
 WEFT_TEST_CASE(stacks_of_different_sizes_are_kept_apart) {
-  const auto size = [] { return Scheduler::current_fiber()->pool->stack_size(); };
+  const auto size = [] { return current_fiber()->pool->stack_size(); };
   BOOST_TEST(spawn(size).get() == RunOptions().stack_size);
   BOOST_TEST(spawn(size, {.stack_size = 1 << 20}).get() == std::size_t{1} << 20);
   BOOST_TEST(spawn(size, {.stack_size = 65'537}).get() == StackPool::round_up(65'537));

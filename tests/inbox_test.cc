@@ -21,7 +21,7 @@ namespace {
 // Appends its name to a log.
 struct Note : InboxNode {
   Note(std::string& its_log, char its_name)
-      : InboxNode([](InboxNode& node, Scheduler*) noexcept {
+      : InboxNode([](InboxNode& node, Calls*) noexcept {
           auto& self = static_cast<Note&>(node);
           self.log += self.name;
         }),
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(a_node_may_be_pushed_again_once_it_ran) {
 BOOST_AUTO_TEST_CASE(a_node_may_push_itself_again_and_runs_at_the_next_drain) {
   struct Again : InboxNode {
     explicit Again(Inbox& its_inbox)
-        : InboxNode([](InboxNode& node, Scheduler*) noexcept {
+        : InboxNode([](InboxNode& node, Calls*) noexcept {
             auto& self = static_cast<Again&>(node);
             ++self.runs;
             (void)self.inbox.push(self);
@@ -87,8 +87,7 @@ BOOST_AUTO_TEST_CASE(a_node_may_push_itself_again_and_runs_at_the_next_drain) {
 BOOST_AUTO_TEST_CASE(a_node_may_free_itself) {
   struct Freed : InboxNode {
     explicit Freed(int& count)
-        : InboxNode(
-              [](InboxNode& node, Scheduler*) noexcept { delete static_cast<Freed*>(&node); }),
+        : InboxNode([](InboxNode& node, Calls*) noexcept { delete static_cast<Freed*>(&node); }),
           alive(count) {
       ++alive;
     }
@@ -169,8 +168,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_lost_between_threads_and_each_sleep_is_ended_onc
   constexpr int kEach = 20'000;
   struct Numbered : InboxNode {
     Numbered()
-        : InboxNode(
-              [](InboxNode& node, Scheduler*) noexcept { static_cast<Numbered&>(node).run(); }) {}
+        : InboxNode([](InboxNode& node, Calls*) noexcept { static_cast<Numbered&>(node).run(); }) {}
     void run() noexcept {
       if (number != (*next)++) ++*wrong;
       --*left;

@@ -11,14 +11,14 @@
 #include "tests/explorer.h"
 #include "tests/permits.h"
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/future.h"
 #include "weft/fiber/core/inbox.h"
 #include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/future.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
-#include "weft/fiber/core/wait_queue.h"
 
 BOOST_AUTO_TEST_SUITE(interleaving)
 
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(no_push_is_missed_by_an_owner_that_goes_to_sleep) {
         struct Node : InboxNode {
           explicit Node(int& done)
               : InboxNode(
-                    [](InboxNode& node, Scheduler*) noexcept { ++static_cast<Node&>(node).count; }),
+                    [](InboxNode& node, Calls*) noexcept { ++static_cast<Node&>(node).count; }),
                 count(done) {}
           int& count;
         };
@@ -318,7 +318,7 @@ BOOST_AUTO_TEST_CASE(a_scheduler_may_go_when_its_last_post_has_run) {
                                       scheduler->close();
                                     },
                                     [scheduler] {
-                                      Scheduler& there = *scheduler->get();
+                                      Loop& there = *scheduler->get();
                                       there.post([&there] { there.stop(); });
                                     }}};
       },

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/fixture.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(million_fibers)
@@ -82,7 +83,7 @@ BOOST_AUTO_TEST_CASE(a_million_fibers_wait_at_once) {
       });
     }
     yield();
-    BOOST_TEST(Scheduler::current().fibers() == count + 1);
+    BOOST_TEST(Loop::here()->fibers() == count + 1);
     const std::size_t maps = mappings();
     const double each = static_cast<double>(resident_bytes() - before) / static_cast<double>(count);
     BOOST_TEST_MESSAGE(count << " fibers: " << each << " bytes resident each, " << maps

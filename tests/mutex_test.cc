@@ -12,6 +12,7 @@
 #include "tests/crowd.h"
 #include "tests/fixture.h"
 #include "tests/together.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/core/heirs.h"
 #include "weft/sync/shared_mutex.h"
@@ -161,7 +162,7 @@ WEFT_SHUFFLED_TEST_CASE(a_try_ends_when_its_time_is_over_and_not_before) {
   BOOST_TEST(mutex.try_lock_for(2h));
   BOOST_TEST((now() == start + 1h));
   BOOST_TEST(mutex.is_held());
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
   mutex.unlock();
 }
 
@@ -397,7 +398,7 @@ WEFT_ANY_ORDER_TEST_CASE(one_that_was_passed_over_may_give_up_and_nothing_is_los
       BOOST_TEST(got);
       heir.wait();
       BOOST_TEST(is_free(mutex));
-      BOOST_TEST(Scheduler::current().timers().empty());
+      BOOST_TEST(Loop::here()->timers().empty());
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/core/virtual_port.h"
 
@@ -177,7 +178,7 @@ BOOST_AUTO_TEST_CASE(a_stop_ends_the_turn_between_two_calls_and_the_next_run_goe
   VirtualClock clock;
   ThreadPort thread;
   VirtualPort port(thread, clock);
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
   std::string order;
   scheduler.post([&] { order += 'a'; });
   scheduler.post([&] { order += 'b', scheduler.stop(); });

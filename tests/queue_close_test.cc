@@ -13,11 +13,13 @@
 #include "tests/fixture.h"
 #include "tests/queue_kinds.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/sync/queue.h"
 
 BOOST_AUTO_TEST_SUITE(queue_close)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
@@ -41,7 +43,7 @@ WEFT_SHUFFLED_TEST_CASE(closing_wakes_all_who_wait_for_an_item) {
     BOOST_TEST(!limited.get());
     iterating.get();
     BOOST_TEST((now() == start + 1s));
-    BOOST_TEST(Scheduler::current().timers().empty());
+    BOOST_TEST(Loop::here()->timers().empty());
   });
 }
 

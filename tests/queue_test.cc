@@ -14,6 +14,7 @@
 #include "tests/queue_kinds.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(queue)
 
@@ -302,7 +303,7 @@ WEFT_SHUFFLED_TEST_CASE(a_limit_of_time_that_is_not_reached_leaves_no_timer) {
     run_until_blocked();
     BOOST_TEST(queue.pop() == 1);
     BOOST_TEST(pusher.get());
-    BOOST_TEST(Scheduler::current().timers().empty());
+    BOOST_TEST(Loop::here()->timers().empty());
   });
 }
 

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "tests/fixture.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/port.h"
-#include "weft/fiber/scheduler.h"
 
 BOOST_AUTO_TEST_SUITE(scheduler_cores)
 
@@ -84,7 +84,7 @@ struct CountingScheduler {
   }
 
   CountingPort port;
-  Scheduler scheduler;
+  Loop scheduler;
   std::thread thread;
 };
 

@@ -1,5 +1,3 @@
-#include "weft/fiber/scheduler.h"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -16,6 +14,8 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(scheduler)
@@ -29,7 +29,7 @@ namespace {
 
 // A scheduler on the calling thread: f() runs as a fiber of it, by the machine's clock.
 template <class F>
-void run_here(F f, Scheduler::Options options = {}) {
+void run_here(F f, Loop::Options options = {}) {
   ThreadPort port;
   run_on(port, f, options);
 }
@@ -58,7 +58,7 @@ std::string order_under(std::uint64_t seed) {
 
 BOOST_AUTO_TEST_CASE(current_is_that_of_the_calling_fiber) {
   BOOST_CHECK_THROW(Scheduler::current(), std::logic_error);
-  BOOST_TEST(Scheduler::current_or_null() == nullptr);
+  BOOST_TEST(Home::here() == nullptr);
   SchedulerThread other;
   BOOST_TEST(spawn([] { return &Scheduler::current(); }, {.on = other.get()}).get() == other.get());
   BOOST_CHECK_THROW(Scheduler::current(), std::logic_error);
@@ -66,27 +66,27 @@ BOOST_AUTO_TEST_CASE(current_is_that_of_the_calling_fiber) {
 
 BOOST_AUTO_TEST_CASE(too_small_a_stack_is_refused) {
   ThreadPort port;
-  BOOST_CHECK_THROW(Scheduler(port, {.stack_size = 0}), std::invalid_argument);
-  BOOST_CHECK_THROW(Scheduler(port, {.stack_size = 4096}), std::invalid_argument);
+  BOOST_CHECK_THROW(Loop(port, {.stack_size = 0}), std::invalid_argument);
+  BOOST_CHECK_THROW(Loop(port, {.stack_size = 4096}), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(a_scheduler_that_never_ran_may_be_destroyed) {
   ThreadPort port;
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
 }
 
 BOOST_AUTO_TEST_CASE(runs_do_not_nest) {
   run_here([] {
     ThreadPort port;
-    Scheduler inner(port, {});
+    Loop inner(port, {});
     BOOST_CHECK_THROW(inner.run(), std::logic_error);
-    BOOST_CHECK_THROW(Scheduler::current().run(), std::logic_error);
+    BOOST_CHECK_THROW(Loop::here()->run(), std::logic_error);
   });
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_before_the_run_ends_it_at_once_and_only_that_one) {
   ThreadPort port;
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
   int ran = 0;
   scheduler.stop();
   scheduler.stop();
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(a_stop_before_the_run_ends_it_at_once_and_only_that_one) {
 
 BOOST_AUTO_TEST_CASE(any_thread_may_stop_a_run) {
   ThreadPort port;
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
   for (int round = 0; round < 200; ++round) {
     std::thread stopper([&] {
       for (int pause = round % 20; pause > 0; --pause) std::this_thread::yield();
@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(any_thread_may_stop_a_run) {
 
 BOOST_AUTO_TEST_CASE(shutdown_cancels_and_waits_for_all) {
   ThreadPort port;
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
   bool started = false, cleaned = false;
   spawn(
       [&] {
@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(shutdown_cancels_and_waits_for_all) {
 
 BOOST_AUTO_TEST_CASE(what_never_started_is_cancelled_by_the_shutdown) {
   ThreadPort port;
-  Scheduler scheduler(port, {});
+  Loop scheduler(port, {});
   spawn([] { BOOST_ERROR("it ran"); }, {.on = &scheduler}).detach();
   scheduler.post([] { BOOST_ERROR("it ran"); });
   auto held = spawn([] { sleep_for(1h); }, {.on = &scheduler});
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_CASE(posts_may_race_with_the_end) {
   for (int round = 0; round < 100; ++round) {
     std::atomic<int> ran{0};
     ThreadPort port;
-    Scheduler scheduler(port, {});
+    Loop scheduler(port, {});
     std::thread poster([&] {
       for (int i = 0; i < 100; ++i) scheduler.post([&] { ++ran, yield(); });
       scheduler.stop();
@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(posts_may_race_with_the_end) {
 
 BOOST_AUTO_TEST_CASE(what_comes_after_the_last_turn_ends_without_having_begun) {
   ThreadPort port;
-  std::optional<Scheduler> scheduler(std::in_place, port, Scheduler::Options());
+  std::optional<Loop> scheduler(std::in_place, port, Loop::Options());
   scheduler->shutdown();
   const auto owned = std::make_shared<int>();
   bool ran = false;
@@ -242,7 +242,7 @@ BOOST_AUTO_TEST_CASE(a_failure_is_told_when_its_handle_goes_after_the_last_turn)
   for (const bool after_the_scheduler : {false, true}) {
     int told = 0;
     ThreadPort port;
-    std::optional<Scheduler> scheduler(std::in_place, port, Scheduler::Options());
+    std::optional<Loop> scheduler(std::in_place, port, Loop::Options());
     scheduler->set_exception_handler([&](std::exception_ptr) { ++told; });
     auto task = spawn([] { throw 1; }, {.on = &*scheduler});
     spawn([&] { scheduler->stop(); }, {.on = &*scheduler}).detach();
@@ -439,7 +439,7 @@ BOOST_AUTO_TEST_CASE(timers_starve_no_fibers) {
     for (int i = 0; i < 100; ++i) yield();
     stop = true;
     BOOST_TEST(calls < 1'000'000);
-    while (!Scheduler::current().timers().empty()) yield();
+    while (!Loop::here()->timers().empty()) yield();
     yield();
   });
 }

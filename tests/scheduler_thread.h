@@ -3,10 +3,10 @@
 
 #include <thread>
 
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/port.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/task.h"
 #include "weft/fiber/core/thread_port.h"
+#include "weft/fiber/task.h"
 
 namespace weft::test {
 
@@ -14,7 +14,7 @@ namespace weft::test {
 // fibers first.
 class SchedulerThread {
  public:
-  explicit SchedulerThread(Scheduler::Options options = {})
+  explicit SchedulerThread(Loop::Options options = {})
       : scheduler_(port_, options), thread_([this] {
           scheduler_.run();
           scheduler_.shutdown();
@@ -24,20 +24,20 @@ class SchedulerThread {
     thread_.join();
   }
 
-  Scheduler* get() noexcept { return &scheduler_; }
-  Scheduler* operator->() noexcept { return &scheduler_; }
+  Loop* get() noexcept { return &scheduler_; }
+  Loop* operator->() noexcept { return &scheduler_; }
   std::thread::id id() const noexcept { return thread_.get_id(); }
 
  private:
   ThreadPort port_;
-  Scheduler scheduler_;
+  Loop scheduler_;
   std::thread thread_;
 };
 
 // A scheduler on the calling thread: f() runs as a fiber of it.
 template <class F>
-void run_on(Port& port, F f, Scheduler::Options options = {}) {
-  Scheduler scheduler(port, options);
+void run_on(Port& port, F f, Loop::Options options = {}) {
+  Loop scheduler(port, options);
   auto task = spawn(
       [&] {
         f();

@@ -9,12 +9,15 @@
 
 #include "tests/explored_check.h"
 #include "tests/explorer.h"
+#include "weft/fiber/core/group.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/parker.h"
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/shutdown.h"
-#include "weft/fiber/task.h"
 #include "weft/fiber/core/thread_port.h"
 #include "weft/fiber/core/virtual_port.h"
+#include "weft/fiber/task.h"
 
 BOOST_AUTO_TEST_SUITE(schedulers_interleaving)
 
@@ -41,19 +44,20 @@ class TimelessPort final : public Port {
 // Two schedulers that end together.
 struct Pair {
   explicit Pair(std::function<void()> last) : end(all, std::move(last)) {
-    for (Scheduler* scheduler : all) scheduler->set_first(first);
+    for (Loop* scheduler : all) scheduler->set_group(group);
   }
 
   // A task of the scheduler that the calling fiber does not run on.
   Task<int> spawn_over_there(int result) {
     return spawn([result] { return result; }, {.on = over_there()});
   }
-  Scheduler* over_there() { return all[all[0] == Scheduler::current_or_null()]; }
+  Loop* over_there() { return all[all[0] == Home::here()]; }
 
   std::array<TimelessPort, 2> ports;
-  Scheduler first{ports[0], {.trim = false}};
-  Scheduler second{ports[1], {.trim = false}};
-  std::array<Scheduler*, 2> all{&first, &second};
+  Loop first{ports[0], {.trim = false}};
+  Loop second{ports[1], {.trim = false}};
+  std::array<Loop*, 2> all{&first, &second};
+  Group group{first};
   Shutdown end;
 };
 
@@ -67,7 +71,7 @@ struct EndTogether : Pair {
 struct EndWithMessage : Pair {
   struct Cleanup {
     explicit Cleanup(int& number) : in_fibers(number) {}
-    ~Cleanup() { in_fibers += Scheduler::current_fiber() != nullptr; }
+    ~Cleanup() { in_fibers += current_fiber() != nullptr; }
     int& in_fibers;
   };
   EndWithMessage()
@@ -88,7 +92,7 @@ struct EndWithCleanup : Pair {
   };
   EndWithCleanup() : Pair(nullptr) {
     // It is cancelled before it begins; what it captured is destroyed all the same.
-    for (Scheduler* scheduler : all) {
+    for (Loop* scheduler : all) {
       auto cleanup = std::make_shared<Cleanup>();
       cleanup->pair = this;
       spawn([cleanup = std::move(cleanup)] {}, {.on = scheduler}).detach();

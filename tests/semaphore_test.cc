@@ -10,10 +10,12 @@
 #include "tests/crowd.h"
 #include "tests/fixture.h"
 #include "tests/together.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(semaphore)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 
@@ -248,7 +250,7 @@ WEFT_SHUFFLED_TEST_CASE(a_try_ends_when_its_time_is_over_and_not_before) {
   });
   BOOST_TEST(semaphore.try_acquire_for(1h));
   BOOST_TEST((now() == start + 3s));
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
   semaphore.release();
   BOOST_TEST(take_all(semaphore) == 1);
 }

@@ -15,6 +15,7 @@
 #include "tests/crowd.h"
 #include "tests/fixture.h"
 #include "tests/together.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/sync/core/heirs.h"
 
 BOOST_AUTO_TEST_SUITE(shared_mutex)
@@ -403,7 +404,7 @@ WEFT_SHUFFLED_TEST_CASE(a_try_ends_when_its_time_is_over_and_not_before) {
   mutex.unlock_shared();
   BOOST_TEST(mutex.try_lock_for(-1s));
   mutex.unlock();
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_SHUFFLED_TEST_CASE(readers_behind_a_writer_that_gives_up_are_admitted_at_once) {

@@ -24,6 +24,8 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(stack)
@@ -400,7 +402,7 @@ int overflow_a_stack(GuardKind kind) {
   sigaction(SIGSEGV, &action, nullptr);
 
   ThreadPort port;
-  Scheduler scheduler(port, {.guards = kind});
+  Loop scheduler(port, {.guards = kind});
   const auto waits = spawn(
       [] {
         volatile char pattern[8 * 1024];
@@ -412,7 +414,7 @@ int overflow_a_stack(GuardKind kind) {
       {.on = &scheduler});
   const auto overflows = spawn(
       [] {
-        Fiber& self = *Scheduler::current_fiber();
+        Fiber& self = *current_fiber();
         guard = static_cast<char*>(self.pool->bottom_of(&self + 1)) - page();
         recurse(0);
       },
@@ -668,7 +670,7 @@ class SetClock final : public Port {
 
 BOOST_AUTO_TEST_CASE(fibers_run_on_stacks_that_were_trimmed) {
   SetClock port;
-  Scheduler scheduler(port, {.stack_size = 64 * 1024});
+  Loop scheduler(port, {.stack_size = 64 * 1024});
   auto main = spawn(
       [&] {
         for (int round = 0; round < 5; ++round) {

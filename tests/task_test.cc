@@ -361,7 +361,7 @@ WEFT_SHUFFLED_TEST_CASE(a_wait_for_a_task_is_as_long_as_asked) {
   BOOST_TEST((now() == start + 1h));
   BOOST_TEST(task.wait_for(0s));
   BOOST_TEST(task.wait_until(kPast));
-  BOOST_CHECK_THROW(task.wait_for(-1ns), std::invalid_argument);
+  BOOST_TEST(task.wait_for(-1ns));
 }
 
 namespace {

@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(another_thread_ends_a_wait) {
       std::this_thread::sleep_for(2ms);
       port.wake();
     });
-    BOOST_TEST(port.wait(deadline_after(port.now(), time, "")));
+    BOOST_TEST(port.wait(deadline_after(port.now(), time)));
     waker.join();
   }
 }

@@ -10,6 +10,7 @@ namespace weft::test {  // not in the global one, which has ::time()
 BOOST_AUTO_TEST_SUITE(time)
 
 using namespace std::chrono_literals;
+using namespace weft::internal;
 
 namespace {
 
@@ -26,7 +27,7 @@ BOOST_AUTO_TEST_CASE(the_clock_is_steady_and_counts_nanoseconds) {
 BOOST_AUTO_TEST_CASE(coarser_units_convert) {
   const Duration time = 2s;
   BOOST_TEST(time.count() == 2'000'000'000);
-  BOOST_TEST((deadline_after(kNow, 3ms, "") == kNow + 3ms));
+  BOOST_TEST((deadline_after(kNow, 3ms) == kNow + 3ms));
 }
 
 BOOST_AUTO_TEST_CASE(forever_and_past_enclose_all_time) {
@@ -37,27 +38,24 @@ BOOST_AUTO_TEST_CASE(forever_and_past_enclose_all_time) {
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_is_now_and_the_wait) {
-  BOOST_TEST((deadline_after(kNow, 0ns, "") == kNow));
-  BOOST_TEST((deadline_after(kNow, 1ns, "") == kNow + 1ns));
-  BOOST_TEST((deadline_after(TimePoint(), 365 * 24h, "") == TimePoint(365 * 24h)));
+  BOOST_TEST((deadline_after(kNow, 0ns) == kNow));
+  BOOST_TEST((deadline_after(kNow, 1ns) == kNow + 1ns));
+  BOOST_TEST((deadline_after(TimePoint(), 365 * 24h) == TimePoint(365 * 24h)));
 }
 
 BOOST_AUTO_TEST_CASE(a_wait_that_does_not_fit_lasts_for_ever) {
   const Duration longest = kForever - kNow;
-  BOOST_TEST((deadline_after(kNow, longest - 1ns, "") == kForever - 1ns));
-  BOOST_TEST((deadline_after(kNow, longest, "") == kForever));
-  BOOST_TEST((deadline_after(kNow, longest + 1ns, "") == kForever));
-  BOOST_TEST((deadline_after(kNow, Duration::max(), "") == kForever));
-  BOOST_TEST((deadline_after(kForever, 0ns, "") == kForever));
-  BOOST_TEST((deadline_after(kForever, 1h, "") == kForever));
+  BOOST_TEST((deadline_after(kNow, longest - 1ns) == kForever - 1ns));
+  BOOST_TEST((deadline_after(kNow, longest) == kForever));
+  BOOST_TEST((deadline_after(kNow, longest + 1ns) == kForever));
+  BOOST_TEST((deadline_after(kNow, Duration::max()) == kForever));
+  BOOST_TEST((deadline_after(kForever, 0ns) == kForever));
+  BOOST_TEST((deadline_after(kForever, 1h) == kForever));
 }
 
-BOOST_AUTO_TEST_CASE(a_negative_wait_is_refused_in_the_name_of_the_caller) {
+BOOST_AUTO_TEST_CASE(a_negative_wait_counts_as_zero) {
   for (const Duration wait : {Duration(-1ns), Duration(-1h), Duration::min()}) {
-    BOOST_CHECK_EXCEPTION(deadline_after(kNow, wait, "the::caller"), std::invalid_argument,
-                          [](const std::invalid_argument& error) {
-                            return std::string(error.what()).starts_with("the::caller: ");
-                          });
+    BOOST_TEST((deadline_after(kNow, wait) == kNow));
   }
 }
 

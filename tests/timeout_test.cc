@@ -8,6 +8,7 @@
 
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/core/thread_port.h"
 
@@ -203,7 +204,7 @@ WEFT_SHUFFLED_TEST_CASE(a_cancel_of_the_task_passes_through_a_pending_timeout) {
   run_until_blocked();
   task.cancel();
   BOOST_CHECK_THROW(task.get(), TaskCancelled);
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_cancel_of_the_task_beats_a_timeout_that_has_expired) {
@@ -268,7 +269,6 @@ WEFT_TEST_CASE(a_timeout_reaches_no_child) {
 }
 
 WEFT_TEST_CASE(bad_arguments_are_refused) {
-  BOOST_CHECK_THROW(with_timeout(-1ns, [] {}), std::invalid_argument);
   BOOST_CHECK_THROW(with_timeout(1s, std::function<void()>()), std::invalid_argument);
   BOOST_CHECK_THROW(with_deadline(kForever, std::function<void()>()), std::invalid_argument);
 }
@@ -283,12 +283,12 @@ BOOST_AUTO_TEST_CASE(a_timeout_needs_a_fiber) {
 }
 
 WEFT_TEST_CASE(an_endless_timeout_holds_no_timer) {
-  with_deadline(kForever, [] { BOOST_TEST(Scheduler::current().timers().empty()); });
+  with_deadline(kForever, [] { BOOST_TEST(Loop::here()->timers().empty()); });
   with_timeout(Duration::max(), [] { sleep_for(1h); });
 }
 
 WEFT_TEST_CASE(timeouts_that_did_not_expire_leave_nothing) {
-  const TimerQueue& timers = Scheduler::current().timers();
+  const TimerQueue& timers = Loop::here()->timers();
 #if defined(WEFT_TSAN)
   constexpr std::size_t kFibers = 2'000;
 #else
@@ -327,7 +327,7 @@ WEFT_SHUFFLED_TEST_CASE(no_time_at_all_ends_the_first_yield) {
   with_timeout(1ns, [] { yield(); });
   with_deadline(kForever, [] { yield(); });
   yield();
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_TEST_CASE(others_run_before_a_yield_throws) {
@@ -348,7 +348,7 @@ WEFT_REAL_TIME_TEST_CASE(a_yield_throws_as_soon_as_the_time_is_over) {
                       TimeoutError);
     BOOST_TEST(yields == 0);
   }
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_yield_sees_that_outer_timeouts_are_over) {

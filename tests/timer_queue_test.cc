@@ -99,9 +99,9 @@ TimePoint any_deadline(std::mt19937_64& random, TimePoint now) {
     case 5:
       return now + std::chrono::milliseconds(random() % 8);
     case 6:
-      return deadline_after(now, std::chrono::milliseconds(random() % 100'000), "");
+      return deadline_after(now, std::chrono::milliseconds(random() % 100'000));
     default:
-      return deadline_after(now, any_duration(random), "");
+      return deadline_after(now, any_duration(random));
   }
 }
 
@@ -122,7 +122,7 @@ void do_as_a_multimap_does(std::uint64_t seed, int steps) {
       } else {
         const auto wait = static_cast<std::int64_t>(random() % (std::uint64_t{1} << longest));
         // To the year 2260 at most: nobody's clock shows the end of time.
-        now = std::min(deadline_after(now, Duration(wait), ""), kForever - 2 * kYear);
+        now = std::min(deadline_after(now, Duration(wait)), kForever - 2 * kYear);
       }
       queue.pop(now);
     } else if (timer.pending()) {

@@ -14,6 +14,7 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/thread_port.h"
 
 BOOST_AUTO_TEST_SUITE(turns)
@@ -330,7 +331,7 @@ WEFT_SHUFFLED_TEST_CASE(an_eager_start_is_one_in_whatever_order) {
 
 BOOST_AUTO_TEST_CASE(a_stop_ends_the_turn_at_the_next_switch) {
   OwnClock clock;
-  Scheduler scheduler(clock, {.trim = false, .time_stamp = &clock.stamp()});
+  Loop scheduler(clock, {.trim = false, .time_stamp = &clock.stamp()});
   int other_ran = 0;
   bool stopped = false;
   scheduler.post([&] {

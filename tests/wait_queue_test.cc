@@ -12,6 +12,7 @@
 #include "tests/permits.h"
 #include "tests/scheduler_thread.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/parker.h"
 
 BOOST_AUTO_TEST_SUITE(wait_queue)
@@ -188,10 +189,10 @@ WEFT_SHUFFLED_TEST_CASE(a_wake_up_leaves_no_timer_behind) {
   Permits permits;
   auto task = spawn([&] { permits.acquire(now() + 1h); });
   run_until_blocked();
-  BOOST_TEST(Scheduler::current().timers().size() == 1u);
+  BOOST_TEST(Loop::here()->timers().size() == 1u);
   permits.release();
   task.get();
-  BOOST_TEST(Scheduler::current().timers().empty());
+  BOOST_TEST(Loop::here()->timers().empty());
 }
 
 // Those that wait until this very instant, and those that release in it, in many orders.
@@ -238,7 +239,7 @@ WEFT_TEST_CASE(a_wake_up_beats_a_timeout_that_comes_before_the_woken_one_runs) {
   auto task = spawn([&] { got = permits.acquire(now()); });
   yield();
   permits.release();
-  while (Timer* timer = Scheduler::current().timers().pop_expired(now())) timer->expire();
+  while (Timer* timer = Loop::here()->timers().pop_expired(now())) timer->expire();
   task.get();
   BOOST_TEST(got);
   BOOST_TEST(permits.count() == 0);

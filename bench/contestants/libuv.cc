@@ -1,3 +1,4 @@
+#include "weft/fiber/core/loop.h"
 // libuv, on one thread: callbacks. It has no fibers, so that what would be about them is left out.
 //
 // - timers and queries: a uv_timer_t for each, all of them in one array. A time is counted from the

@@ -5,9 +5,9 @@
 #include <exception>
 #include <utility>
 
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/wait_queue.h"
 
 namespace weft::internal {
@@ -15,9 +15,9 @@ namespace weft::internal {
 void throw_cancelled() {
   // If nothing unwinds, the exception that unwound when this was kept was caught. So this Cancelled
   // does not report it.
-  Fiber* const self = Scheduler::current_fiber();
+  Fiber* const self = current_fiber();
   if (self && self->kept && !self->kept_while_cancelled) [[unlikely]] {
-    if (std::uncaught_exceptions() == 0) self->tell_of_kept();
+    if (std::uncaught_exceptions() == 0) self->report_kept();
   }
   throw Cancelled();
 }
@@ -35,7 +35,7 @@ std::atomic<std::terminate_handler> terminate_as_before{nullptr};
       std::rethrow_exception(failure);
     }
   } catch (const Cancelled&) {
-    const Fiber* const fiber = Scheduler::current_fiber();
+    const Fiber* const fiber = current_fiber();
     print_line(
         "%s is cancelled, and waits in a destructor or another noexcept function, which Cancelled "
         "may not leave; weft::shield_for() is for that",
@@ -68,7 +68,7 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
   outer_ = fiber_->scope;
   fiber_->scope = this;
   outer_limited_ = fiber_->limited;
-  uncaught_ = Scheduler::uncaught_exceptions();
+  uncaught_ = RunQueue::uncaught_exceptions();
   if (kind_ == Kind::kShield) {
     fiber_->cancelled = fiber_->limited = false;
     outer_refusals_ = std::exchange(fiber_->refusals, 0);
@@ -103,16 +103,16 @@ CancelScope::~CancelScope() {
   }
 }
 
-// What is kept here is not what the scope ends by. Told when the scope is left: that may wait.
+// What is kept here is not what the scope ends by. Reported when the scope is left: that may wait.
 [[gnu::noinline]] void CancelScope::leave_with_kept() noexcept {
   std::exception_ptr kept = take_kept();
   leave();
-  if (kept) Scheduler::of(*fiber_).tell_of_further(*fiber_, std::move(kept));
+  if (kept) Home::of(*fiber_).handle_further(*fiber_, std::move(kept));
 }
 
 bool CancelScope::unwinds(const Fiber& running) noexcept {
   const CancelScope* const owner = owner_of_failures(running);
-  return Scheduler::uncaught_exceptions() > (owner ? owner->uncaught_ : 0);
+  return RunQueue::uncaught_exceptions() > (owner ? owner->uncaught_ : 0);
 }
 
 CancelScope* CancelScope::owner_of_failures(const Fiber& fiber) noexcept {
@@ -160,36 +160,39 @@ bool CancelScope::reaches(const Fiber& fiber, unsigned uncaught) noexcept {
   return reaches(fiber.scope, fiber, uncaught);
 }
 
-ShieldScope::ShieldScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kShield) {}
+bool scopes_reach(const Fiber& running) noexcept {
+  return CancelScope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
+}
 
-BodyScope::BodyScope() noexcept : CancelScope(Scheduler::current_fiber(), Kind::kBody) {}
+ShieldScope::ShieldScope() noexcept : CancelScope(current_fiber(), Kind::kShield) {}
+
+BodyScope::BodyScope() noexcept : CancelScope(current_fiber(), Kind::kBody) {}
 
 bool BodyScope::interrupt() noexcept {
   if (!fiber_) return false;
   asked_.store(true, std::memory_order_relaxed);  // see serve_interrupts()
-  if (&Scheduler::of(*fiber_) == Scheduler::current_or_null()) return true;
+  if (&RunQueue::of(*fiber_) == RunQueue::here()) return true;
   fiber_->request(Fiber::kInterrupt);
   return false;
 }
 
 TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
-    : CancelScope(Scheduler::require_fiber(caller), Kind::kTimeout),
-      Timer([](Timer& timer) noexcept {
+    : CancelScope(require_fiber(caller), Kind::kTimeout), Timer([](Timer& timer) noexcept {
         auto& self = static_cast<TimeoutScope&>(timer);
         self.expired_ = true;
         update(*self.fiber_);
       }) {
   if (deadline == kForever) return;
-  Scheduler::of(*fiber_).timers().add(*this, deadline);
+  Home::of(*fiber_).timers().add(*this, deadline);
   fiber_->limited = true;
 }
 
 TimeoutScope::~TimeoutScope() {
-  if (pending()) Scheduler::of(*fiber_).timers().remove(*this);
+  if (pending()) Home::of(*fiber_).timers().remove(*this);
 }
 
 void TimeoutScope::expire_those_due(Fiber& running) noexcept {
-  Scheduler& here = Scheduler::of(running);
+  Home& here = Home::of(running);
   const TimePoint now = here.now();
   for (CancelScope* at = running.scope; at && at->kind_ != Kind::kShield; at = at->outer_) {
     if (at->kind_ != Kind::kTimeout) continue;

@@ -21,9 +21,6 @@ class Fiber;
 // as in all other cases, it calls the handler that was set before.
 void explain_terminate() noexcept;
 
-// What another task may be given: `exception`, or TaskCancelled in place of a Cancelled.
-std::exception_ptr for_another_task(std::exception_ptr exception) noexcept;
-
 // A stretch of a fiber's execution that changes how cancellation reaches it. Scopes nest like the
 // calls they belong to; a fiber is cancelled if, from the innermost scope outwards, a timeout that
 // expired or a body that was interrupted comes before a shield, or there is no shield and the fiber

@@ -1,12 +1,12 @@
 #include "weft/fiber/core/completion.h"
 
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/running.h"
 
 namespace weft::internal {
 
 bool Completion::wait(TimePoint deadline, const char* what) {
   if (done()) {
-    Scheduler::count_wait();
+    count_wait();
     return true;
   }
   WaitQueue::Lock lock(queue_);

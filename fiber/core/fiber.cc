@@ -5,36 +5,13 @@
 #include <cstring>
 #include <utility>
 
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/unhandled.h"
-#include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/core/error.h"
 
 namespace weft::internal {
-
-Fiber::Fiber() noexcept
-    : InboxNode([](InboxNode& node, Scheduler*) noexcept {
-        auto& self = static_cast<Fiber&>(node);
-        Scheduler::of(self).serve(self);
-      }) {}
 
 void Fiber::copy_name(std::string_view text) noexcept {
   name_size = static_cast<std::uint8_t>(std::min(text.size(), kNameSize - 1));
   std::memcpy(name, text.data(), name_size);
-}
-
-TaskInfo Fiber::info() const {
-  TaskInfo info;
-  info.id = id;
-  info.name = name_view();
-  if (done()) {
-    info.state = TaskInfo::State::kDone;
-  } else if (this == Scheduler::current_fiber()) {
-    info.state = TaskInfo::State::kRunning;
-  } else if (const Waiter* in = waiter) {
-    info.state = TaskInfo::State::kWaiting;
-    info.waiting_for = in->what();
-  }
-  return info;
 }
 
 FiberLabel::FiberLabel(const Fiber& fiber) noexcept {
@@ -58,10 +35,6 @@ void Fiber::end_by_cancelled() noexcept {
   }
 }
 
-void Fiber::tell_of_kept() noexcept {
-  Scheduler::of(*this).tell_of_further(*this, std::exchange(kept, nullptr));
-}
-
 void Fiber::fail_holding() const noexcept {
   char sentence[200];
   std::snprintf(sentence, sizeof(sentence),
@@ -69,26 +42,6 @@ void Fiber::fail_holding() const noexcept {
                 "unlock",
                 FiberLabel(*this).text);
   fail_misuse(sentence);
-}
-
-void Fiber::request(Request what) noexcept {
-  // Release: the home thread sees what came before the request. Acquire: ordered after the home
-  // thread's last look, so that the node is out of the inbox when the word was 0.
-  if (requests.fetch_or(what, std::memory_order_acq_rel) == 0) Scheduler::of(*this).deliver(*this);
-}
-
-void Fiber::cancel() noexcept {
-  // Relaxed: on the home thread it does not change, and elsewhere the lock below orders it.
-  Scheduler* const here = Scheduler::current_or_null();
-  if (here && home.load(std::memory_order_relaxed) == here) {
-    if (!work) return;
-    cancel_requested = true;
-    CancelScope::update(*this);
-  } else {
-    // Under the lock the fiber cannot end, and so its scheduler stays.
-    const WaitQueue::Lock lock(completion.queue());
-    if (!done()) request(kCancel);
-  }
 }
 
 }  // namespace weft::internal

@@ -5,25 +5,27 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#include <string>
 #include <string_view>
+#include <type_traits>
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/completion.h"
 #include "weft/fiber/core/context.h"
 #include "weft/fiber/core/inbox.h"
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/running.h"
 
 namespace weft {
-class Scheduler;
 class TaskGroup;
-}
+struct SpawnOptions;
+}  // namespace weft
 
 namespace weft::internal {
 
+class CancelScope;
 class LocalTable;
+class RunQueue;
 class StackPool;
 class Waiter;
 struct Orphanage;
@@ -42,16 +44,6 @@ enum class Ownership : std::uint8_t {
   kHeld,
   kGone,              // nobody: dropped on the home thread, or there never was one
   kDroppedElsewhere,  // nobody, but whoever dropped it may still hold the completion's lock
-};
-
-// A fiber as others see it.
-struct TaskInfo {
-  enum class State : std::uint8_t { kReady, kRunning, kWaiting, kDone };
-
-  std::uint64_t id = 0;  // of the process: never used twice
-  std::string name;      // as given to spawn, cut to 31 bytes
-  State state = State::kReady;
-  const char* waiting_for = "";  // the call that it waits in, e.g. "sleep_until"
 };
 
 // A fiber as messages name it: fiber 3 "name", or fiber 3.
@@ -80,9 +72,9 @@ struct FiberHot : Attention {
   bool refusals_told = false;     // on stderr
   std::uint16_t refusals = 0;     // waits that threw at once, since `cancelled` changed
   Context context;
-  Fiber* next_ready = nullptr;       // on the ready queue
-  Atomic<Scheduler*> home{nullptr};  // runs it, all its life; null once that is gone
-  Waiter* waiter = nullptr;          // what it is parked in; null while it runs or is ready
+  Fiber* next_ready = nullptr;      // on the ready queue
+  Atomic<RunQueue*> home{nullptr};  // runs it, all its life; null once that is gone
+  Waiter* waiter = nullptr;         // what it is parked in; null while it runs or is ready
 };
 #if !defined(WEFT_ASAN) && !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)
 static_assert(sizeof(FiberHot) == 64);
@@ -91,10 +83,9 @@ static_assert(sizeof(FiberHot) == 64);
 // The control block of a fiber, at the top of its own stack, with the callable and the result.
 //
 // A stack's control block and context are made once and serve one task after another: between
-// tasks the context is parked in the loop of Scheduler::leave(). One life of a block:
-// Scheduler::reserve() -> payload constructed -> Scheduler::start() -> work -> finish -> its handle
-// is dropped -> recycled. The block is recycled when both the work has ended and no handle is left,
-// on the home thread.
+// tasks the context is parked in the loop of Lives::hand_over(). One life of a block: reserve() ->
+// payload constructed -> start() -> work -> finish -> its handle is released -> recycled. The block
+// is recycled when both the work has ended and no handle is left, on the home thread.
 //
 // Threads: plain members belong to the home thread, but what a handle reads after done() was seen
 // true was published by it. `completion` has the lock for the rest.
@@ -126,8 +117,6 @@ class alignas(64) Fiber : public FiberHot,
     name_size = 0;
     if (!text.empty()) copy_name(text);
   }
-  TaskInfo info() const;
-
   // Fetches what a spawn writes into the cache.
   void prefetch() const noexcept {
     const char* const block = reinterpret_cast<const char*>(this);
@@ -147,8 +136,8 @@ class alignas(64) Fiber : public FiberHot,
   // Cancelled has left the work: what that means for the owner.
   void end_by_cancelled() noexcept;
 
-  // Tells of the failure that was kept for the task, which ends otherwise.
-  void tell_of_kept() noexcept;
+  // Reports the failure that was kept for the task, which ends otherwise.
+  void report_kept() noexcept;
 
   // The task has ended, and holds a lock. Ends the program with a sentence.
   [[noreturn, gnu::cold]] void fail_holding() const noexcept;
@@ -191,12 +180,22 @@ class alignas(64) Fiber : public FiberHot,
   void copy_name(std::string_view text) noexcept;
 };
 
+// The caller: its fiber, or else its thread.
+inline LockOwner& caller() noexcept {
+  if (Fiber* const fiber = current_fiber()) return *fiber;
+  return this_thread_owner();
+}
+
 // Whether a wait of the running fiber has to throw Cancelled. A destructor that was called by
 // unwinding is cancelled only by scopes of its own.
+bool scopes_reach(const Fiber& running) noexcept;
 inline bool cancellation_due(const Fiber& running) noexcept {
-  return running.cancelled &&
-         CancelScope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
+  return running.cancelled && scopes_reach(running);
 }
+
+// Throws Cancelled in the running fiber, which was about to wait: others run first. A fiber that
+// catches it and tries again, over and over, is reported, and slowed down.
+[[noreturn]] void refuse_wait();
 
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes its ending.
 // What the caller destroys afterwards may wait.
@@ -217,9 +216,31 @@ void run_work(Fiber& fiber, Body body) noexcept {
     fiber.ending = Ending::kException;
   }
   if (fiber.kept) [[unlikely]]
-    fiber.tell_of_kept();
+    fiber.report_kept();
   fiber.end_work();
 }
+
+// ---- One life of a block ------------------------------------------------------------------------
+
+// A fiber without work yet, for the scheduler that the options name. The caller fills its payload
+// and then calls start() or unreserve(). Throws as StackPool::take() does, and std::logic_error
+// where the options name no scheduler and the caller is no fiber.
+//
+// The type of `layout` is part of the function's name: where a program is compiled for ASan or TSan
+// and the library is not, or the other way round, their fibers differ, and the linker says so.
+using Layout = std::integral_constant<std::size_t, sizeof(Context)>;
+Fiber& reserve(const SpawnOptions& options, Layout layout = {});
+void start(Fiber& fiber, const SpawnOptions& options) noexcept;
+void unreserve(Fiber& fiber) noexcept;
+// The same for a fiber that has its work already: destroys the callable, which may wait.
+void discard(Fiber& fiber) noexcept;
+
+// The handle of a fiber is given up: what it would have taken goes to the exception handler, and
+// the block is recycled, now or when the work has ended. From any thread.
+void release(Fiber& fiber) noexcept;
+
+// True in a child of the process in which the fiber was started and has not ended: it never will.
+bool left_behind(const Fiber& fiber) noexcept;
 
 }  // namespace weft::internal
 

@@ -4,11 +4,11 @@
 #include <new>
 
 #include "weft/fiber/core/local_table.h"
+#include "weft/fiber/core/unhandled.h"
 
 namespace weft::internal {
 
-FiberPool::FiberPool(Scheduler& home, void (*entry)(void*), std::size_t stack_size,
-                     GuardKind guards)
+FiberPool::FiberPool(RunQueue& home, void (*entry)(void*), std::size_t stack_size, GuardKind guards)
     : home_(home), entry_(entry), guards_(guards), default_(&pool_for(own_, stack_size)) {}
 
 Fiber& FiberPool::take_elsewhere(std::size_t stack_size) {
@@ -86,7 +86,7 @@ void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& i
   // From here on no handle requests anything of the scheduler.
   orphanage->own = std::move(own_);
   orphanage->visitors = std::move(visitors_);
-  orphanage->leave();
+  orphanage->unref();
 }
 
 void Orphanage::bury(Fiber& fiber) noexcept {
@@ -97,10 +97,10 @@ void Orphanage::bury(Fiber& fiber) noexcept {
   }
   LocalTable::drop(fiber.locals);
   FiberPool::unmake(fiber);
-  leave();
+  unref();
 }
 
-void Orphanage::leave() noexcept {
+void Orphanage::unref() noexcept {
   // Release: what was done to a stack comes before it is unmapped. Acquire: the last one sees it.
   if (fibers.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }

@@ -10,8 +10,8 @@
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/port.h"
 #include "weft/fiber/core/stack.h"
+#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/fiber/core/unhandled.h"
 
 namespace weft::internal {
 
@@ -23,7 +23,7 @@ namespace weft::internal {
 class FiberPool {
  public:
   // `entry(fiber)` is what a new fiber runs. Throws std::invalid_argument on a bad stack size.
-  FiberPool(Scheduler& home, void (*entry)(void* fiber), std::size_t stack_size, GuardKind guards);
+  FiberPool(RunQueue& home, void (*entry)(void* fiber), std::size_t stack_size, GuardKind guards);
   FiberPool(const FiberPool&) = delete;
   FiberPool& operator=(const FiberPool&) = delete;
 
@@ -76,7 +76,7 @@ class FiberPool {
   void make(StackPool& pool, void* top);
   StackPool& pool_for(Pools& pools, std::size_t stack_size);
 
-  Scheduler& home_;
+  RunQueue& home_;
   void (*const entry_)(void*);
   const GuardKind guards_;
   Pools own_;
@@ -96,7 +96,7 @@ struct Orphanage {
   void bury(Fiber& fiber) noexcept;
 
   // One of `fibers` less. The last one deletes *this.
-  void leave() noexcept;
+  void unref() noexcept;
 };
 
 }  // namespace weft::internal

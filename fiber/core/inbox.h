@@ -5,25 +5,23 @@
 
 #include "weft/fiber/core/atomic.h"
 
-namespace weft {
-class Scheduler;
-}
-
 namespace weft::internal {
+
+class Calls;
 
 // What one thread asks another's scheduler to do. The poster provides the node; `run` may free it.
 class InboxNode {
  public:
   // `run` runs on the context of the scheduler, `running`, and may not wait; or with null, when
   // that runs no more, and then on a plain thread or on a fiber of another one.
-  using Run = void (*)(InboxNode& node, Scheduler* running) noexcept;
+  using Run = void (*)(InboxNode& node, Calls* running) noexcept;
   explicit InboxNode(Run run) noexcept : run_(run) {}
   InboxNode(const InboxNode&) = delete;
   InboxNode& operator=(const InboxNode&) = delete;
 
  private:
   friend class Inbox;
-  friend weft::Scheduler;  // which queues them
+  friend class Calls;  // which queues them
 
   InboxNode* next_ = nullptr;
   Run run_;
@@ -54,7 +52,7 @@ class Inbox {
 
   // Runs everything that was pushed, first come, first served. Only the owner calls this:
   // `running`, or null when that runs no more.
-  void drain(Scheduler* running = nullptr) noexcept {
+  void drain(Calls* running = nullptr) noexcept {
     // Relaxed: a node that this look misses is found at the next one, or refuses the sleep.
     if (!head_.load(std::memory_order_relaxed)) return;
     // Acquire: pairs with the release of push().

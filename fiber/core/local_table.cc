@@ -1,6 +1,8 @@
 #include "weft/fiber/core/local_table.h"
 
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/fiber_local.h"
 
 namespace weft::internal {
 namespace {
@@ -22,12 +24,12 @@ void LocalTable::drop(LocalTable*& table) noexcept {
 }
 
 LocalTable** LocalTable::of_caller() noexcept {
-  if (Fiber* const fiber = Scheduler::current_fiber()) return &fiber->locals;
+  if (Fiber* const fiber = current_fiber()) return &fiber->locals;
   return table_of_job;
 }
 
-const void* LocalTable::get(std::uint64_t key) noexcept {
-  LocalTable** const own = of_caller();
+const void* get_local(std::uint64_t key) noexcept {
+  LocalTable** const own = LocalTable::of_caller();
   if (!own || !*own) return nullptr;
   for (const auto& [its_key, value] : (*own)->values_) {
     if (its_key == key) return value.get();
@@ -35,8 +37,8 @@ const void* LocalTable::get(std::uint64_t key) noexcept {
   return nullptr;
 }
 
-void LocalTable::set(std::uint64_t key, std::shared_ptr<const void> value) {
-  LocalTable** const own = of_caller();
+void set_local(std::uint64_t key, std::shared_ptr<const void> value) {
+  LocalTable** const own = LocalTable::of_caller();
   if (!own) {
     throw_logic_error("weft::FiberLocal::set needs a fiber, or a job of a ThreadPool");
   }
@@ -45,7 +47,7 @@ void LocalTable::set(std::uint64_t key, std::shared_ptr<const void> value) {
   if (!table || table->references_.load(std::memory_order_acquire) > 1) {
     auto copy = std::make_unique<LocalTable>();
     if (table) copy->values_ = table->values_;
-    unref(table);
+    LocalTable::unref(table);
     table = copy.release();
   }
   for (auto& [its_key, its_value] : table->values_) {
@@ -59,7 +61,7 @@ void LocalTable::set(std::uint64_t key, std::shared_ptr<const void> value) {
 
 // On a fiber the two tables change places, since it may wait, and others run meanwhile.
 BorrowedLocals::BorrowedLocals(LocalTable*& table) noexcept : table_(table) {
-  if (Fiber* const fiber = Scheduler::current_fiber()) {
+  if (Fiber* const fiber = current_fiber()) {
     std::swap(fiber->locals, table_);
   } else {
     before_ = std::exchange(table_of_job, &table_);
@@ -67,14 +69,14 @@ BorrowedLocals::BorrowedLocals(LocalTable*& table) noexcept : table_(table) {
 }
 
 BorrowedLocals::~BorrowedLocals() {
-  if (Fiber* const fiber = Scheduler::current_fiber()) {
+  if (Fiber* const fiber = current_fiber()) {
     std::swap(fiber->locals, table_);
   } else {
     table_of_job = before_;
   }
 }
 
-std::uint64_t LocalTable::next_key() noexcept {
+std::uint64_t next_local_key() noexcept {
   static std::atomic<std::uint64_t> last{0};
   // Relaxed: only the number matters.
   return last.fetch_add(1, std::memory_order_relaxed) + 1;

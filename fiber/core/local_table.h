@@ -32,14 +32,10 @@ class LocalTable {
     return table ? share(*table) : nullptr;
   }
 
-  // The value that the caller has for `key`; null if it has none.
-  static const void* get(std::uint64_t key) noexcept;
-  // Throws std::logic_error where of_caller() is null.
-  static void set(std::uint64_t key, std::shared_ptr<const void> value);
-
-  static std::uint64_t next_key() noexcept;
-
  private:
+  friend void set_local(std::uint64_t key, std::shared_ptr<const void> value);
+  friend const void* get_local(std::uint64_t key) noexcept;
+
   static void unref(LocalTable* table) noexcept;
 
   Atomic<int> references_{1};

@@ -10,7 +10,7 @@
 #include <ctime>
 #include <optional>
 
-#include "weft/fiber/core/unhandled.h"
+#include "weft/fiber/core/error.h"
 
 namespace weft::internal {
 namespace {
@@ -112,5 +112,7 @@ Parker& this_thread_parker() noexcept {
   [[maybe_unused]] thread_local const bool watched = watch_end(parker);
   return parker;
 }
+
+LockOwner& this_thread_owner() noexcept { return this_thread_parker(); }
 
 }  // namespace weft::internal

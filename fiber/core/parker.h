@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -31,9 +31,7 @@ class Parker : public LockOwner {
   Atomic<std::uint32_t> word_{0};
 };
 
-// The calling thread's own. It lives until the thread ends. If the thread then holds a lock, which
-// nobody else could unlock, the program ends with a sentence. (Not where the program is ending
-// anyway.)
+// The calling thread's own: what this_thread_owner() returns.
 Parker& this_thread_parker() noexcept;
 
 }  // namespace weft::internal

@@ -8,15 +8,13 @@
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/intrusive_list.h"
 
-namespace weft {
-class Scheduler;
-}
-
 namespace weft::internal {
+
+class Loop;
 
 // The end that schedulers come to together: none of them stops before none has anything left to do,
 // because what a fiber does on its way out may need a fiber of another one. Each scheduler's thread
-// calls Scheduler::shutdown() with it.
+// calls Loop::shutdown() with it.
 //
 // It begins with a meeting: no fiber goes on before all of all schedulers are cancelled, so that
 // none sees the end of another one before its own.
@@ -28,11 +26,11 @@ namespace weft::internal {
 class Shutdown {
  public:
   // `schedulers` must live until all have ended. `last` may be null, and may not throw.
-  explicit Shutdown(std::span<Scheduler* const> schedulers, std::function<void()> last = {});
+  explicit Shutdown(std::span<Loop* const> schedulers, std::function<void()> last = {});
   Shutdown(const Shutdown&) = delete;
   Shutdown& operator=(const Shutdown&) = delete;
 
-  // For Scheduler::shutdown(). The fibers of the calling thread are cancelled: waits until all are.
+  // For Loop::shutdown(). The fibers of the calling thread are cancelled: waits until all are.
   // But no longer than 100 ms for those whose fibers hold up their threads, as they may do so until
   // a fiber of this one goes on.
   void meet();
@@ -43,16 +41,16 @@ class Shutdown {
     kRunLast,  // last() is for this one to run
     kEnd
   };
-  Next rest(Scheduler& scheduler) noexcept;
+  Next rest(Loop& scheduler) noexcept;
 
   const std::function<void()>& last() const noexcept { return last_; }
 
  private:
   struct Comer;
 
-  Next decide(const Scheduler& self) noexcept;
+  Next decide(const Loop& self) noexcept;
 
-  const std::span<Scheduler* const> schedulers_;
+  const std::span<Loop* const> schedulers_;
   const std::function<void()> last_;
 
   ThreadMutex lock_;  // guards:

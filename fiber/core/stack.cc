@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <new>
 
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/sanitizers.h"
-#include "weft/fiber/core/unhandled.h"
 
 #if defined(WEFT_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -211,18 +211,16 @@ void StackPool::install_guard(char* page) {
       throw OutOfMemory("weft: madvise(MADV_GUARD_INSTALL) of a stack: there is no memory for it");
     }
     if (errno != EINVAL || guards_ == GuardKind::kMarker) {
-      throw_system_error(errno, "weft: madvise(MADV_GUARD_INSTALL) of a stack");
+      throw_system_error(error_of(-errno), {"madvise(MADV_GUARD_INSTALL) of a stack"});
     }
     guards_ = GuardKind::kMprotect;  // an older kernel
   }
   if (mprotect(page, page_size(), PROT_NONE) == 0) return;
-  const int error = errno;
-  char what[150];
-  std::snprintf(what, sizeof(what),
-                "weft: mprotect of the guard page of stack %zu (each takes two of the "
-                "vm.max_map_count mappings: raise it, or use Linux 6.13 or later)",
-                carved() + 1);
-  throw_system_error(error, what);
+  const std::error_code error = error_of(-errno);
+  throw_system_error(error,
+                     {"mprotect of the guard page of stack ", decimal(carved() + 1),
+                      " (each takes two of the vm.max_map_count mappings: raise it, or use Linux "
+                      "6.13 or later)"});
 }
 
 void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {

@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "weft/fiber/core/error.h"
+
 namespace weft::internal {
 namespace {
 
@@ -45,7 +47,7 @@ std::thread start_thread(const std::string& name, std::function<void()> f) {
       f();
     });
   } catch (const std::system_error& error) {  // it names no call
-    throw std::system_error(error.code(), "weft: pthread_create of " + name);
+    throw_system_error(error.code(), {"pthread_create of ", name});
   }
 }
 

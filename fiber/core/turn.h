@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "weft/fiber/core/port.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -15,6 +16,8 @@ namespace weft::internal {
 // processor's time stamp at every 8th of them, at every 32nd where fibers do little but switch, and
 // at each where the last ones took long. Where nothing may depend on how fast the machine is, a
 // turn is a number of resumptions instead.
+//
+// The count is the thread's, Running::budget: so a wait counts without a look at the scheduler.
 //
 //   turn.begin();                                              // the loop has looked
 //   while (!(turn.count() && turn.is_over())) resume_a_fiber();
@@ -29,25 +32,25 @@ class Turn {
       : port_(port), counted_(counted), time_stamp_(time_stamp) {}
 
   // Counts a resumption. If it returns true, is_over() has to be asked.
-  bool count() noexcept { return --budget_ < 0; }
+  bool count() noexcept { return --running.budget < 0; }
 
   // Whether the loop has to look now. REQUIRES: count() has returned true. If this returns false,
   // further resumptions may be counted.
   bool is_over() noexcept;
 
   // Whether count() has returned true since the turn began, and is_over() was true, too.
-  bool spent() const noexcept { return budget_ < 0; }
+  bool spent() const noexcept { return running.budget < 0; }
   // How many resumptions were counted since the turn was spent.
-  std::int64_t overdrawn() const noexcept { return -budget_; }
+  std::int64_t overdrawn() const noexcept { return -running.budget; }
 
   // The loop has looked at everything.
   void begin() noexcept;
 
   // Ends the turn after this many resumptions, or at once. REQUIRES: for a number, turns are
   // counted.
-  void end_after(std::int64_t resumptions) noexcept { budget_ = resumptions; }
+  void end_after(std::int64_t resumptions) noexcept { running.budget = resumptions; }
   void end() noexcept {
-    budget_ = 0;
+    running.budget = 0;
     cut_short_ = true;
   }
 
@@ -61,7 +64,6 @@ class Turn {
   std::uint64_t stamp() const noexcept;
   std::int64_t next_stride(std::uint64_t ticks) const noexcept;
 
-  std::int64_t budget_ = 0;  // resumptions until is_over() has to be asked
   const Port& port_;
   const bool counted_;
   bool cut_short_ = false;  // at the next switch

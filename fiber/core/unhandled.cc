@@ -1,19 +1,17 @@
+// Failures that no caller gets: what Home declares of the exception handler, and what CancelScope
+// and Fiber do with those that are kept.
+
 #include "weft/fiber/core/unhandled.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdarg>
 #include <cstdio>
-#include <stdexcept>
-#include <string>
-#include <string_view>
-#include <system_error>
+#include <exception>
+#include <utility>
 
+#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/home.h"
 
 namespace weft::internal {
-
 namespace {
 
 // "weft: nobody took the exception of fiber 3 "name": what it says". `fiber` may be null.
@@ -38,42 +36,48 @@ void fail_unhandled(std::exception_ptr exception, const Fiber* fiber) noexcept {
   std::terminate();
 }
 
-void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept {
+// The default for a failure on top of another one that is being reported: prints it.
+static void print_further(std::exception_ptr exception, const Fiber* fiber) noexcept {
   print("a further failure", std::move(exception), fiber);
 }
 
-void fail_misuse(const char* sentence) noexcept {
-  std::fprintf(stderr, "weft: %s\n", sentence);
-  std::terminate();
+void Home::handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept {
+  const auto handler = handler_;
+  if (!handler) fail_unhandled(std::move(exception), &fiber);
+  const ShieldScope unwatched;
+  (*handler)(std::move(exception));
 }
 
-void print_line(const char* format, ...) noexcept {
-  constexpr std::string_view kPrefix = "weft: ";
-  char line[250];
-  kPrefix.copy(line, kPrefix.size());
-  std::va_list values;
-  va_start(values, format);
-  const int size =
-      std::vsnprintf(line + kPrefix.size(), sizeof(line) - kPrefix.size(), format, values);
-  va_end(values);
-  // The zero at the end becomes the end of the line.
-  const std::size_t end =
-      std::min(kPrefix.size() + static_cast<std::size_t>(std::max(size, 0)), sizeof(line) - 1);
-  line[end] = '\n';
-  // What cannot be said is not said.
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end + 1);
+void Home::handle_exception_here(std::exception_ptr exception, const Fiber* failed) noexcept {
+  Home* const here = Home::here();
+  if (!here) {
+    if (std::uncaught_exceptions() != 0) return print_further(std::move(exception), nullptr);
+    fail_unhandled(std::move(exception), nullptr);
+  }
+  Fiber* const self = running.fiber;
+  if (!self) {
+    here->handle_exception(here->loop_, std::move(exception));
+  } else if (!CancelScope::unwinds(*self)) {
+    here->handle_exception(failed ? *failed : *self, std::move(exception));
+  } else if (self->work && !self->kept) {
+    self->kept = std::move(exception);
+    self->kept_in = CancelScope::owner_of_failures(*self);
+    self->kept_while_cancelled = self->cancelled;
+  } else {
+    here->handle_further(failed ? *failed : *self, std::move(exception));
+  }
 }
 
-void throw_logic_error(const char* who, const char* what) {
-  throw std::logic_error(std::string(who) + what);
+void Home::handle_further(const Fiber& fiber, std::exception_ptr exception) noexcept {
+  if (handler_) {
+    handle_exception(fiber, std::move(exception));
+  } else {
+    print_further(std::move(exception), &fiber);
+  }
 }
 
-void throw_invalid_argument(const char* who, const char* what) {
-  throw std::invalid_argument(std::string(who) + what);
-}
-
-void throw_system_error(int error, const char* what) {
-  throw std::system_error(error, std::generic_category(), what);
+void Fiber::report_kept() noexcept {
+  Home::of(*this).handle_further(*this, std::exchange(kept, nullptr));
 }
 
 }  // namespace weft::internal

@@ -4,7 +4,7 @@
 #include <mutex>
 #include <utility>
 
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/running.h"
 
 namespace weft::internal {
 
@@ -28,7 +28,7 @@ void VirtualPort::expect(int events) noexcept {
 // May be called by a handler for signals, and so takes no lock.
 void VirtualPort::wake() noexcept {
   // One that no scheduler does is an event from outside.
-  if (!Scheduler::current_or_null()) clock_.patient_.store(true, std::memory_order_relaxed);
+  if (!running.scheduler) clock_.patient_.store(true, std::memory_order_relaxed);
   set_busy();
   outside_.wake();
 }

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "weft/fiber/core/home.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/sync/event.h"
@@ -30,7 +31,7 @@ std::shared_ptr<Event> event_after(Duration pause) {
 }  // namespace
 
 void BackOff::wait() {
-  Scheduler* const here = Scheduler::current_or_null();
+  Home* const here = Home::here();
   if (!here || !here->port().is_virtual()) return sleep_for(pause_);
   const std::shared_ptr<Event> over = event_after(pause_);
   if (!over) return sleep_for(pause_);

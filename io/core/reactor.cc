@@ -10,9 +10,8 @@
 #include <cerrno>
 #include <ctime>
 #include <optional>
-#include <stdexcept>
-#include <string>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/io/core/error.h"
@@ -103,9 +102,7 @@ void Reactor::leave_to_parent() noexcept {
 }
 
 Reactor& Reactor::require(const char* caller) {
-  if (!current_reactor) {
-    throw std::logic_error(std::string(caller) + " has to wait; call it inside weft::run");
-  }
+  if (!current_reactor) throw_logic_error(caller, " has to wait; call it inside weft::run");
   return *current_reactor;
 }
 
@@ -156,7 +153,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 // ---- Descriptors of others ----------------------------------------------------------------------
 
 Events Reactor::wait_for_foreign(int fd, Events events, const char* what) {
-  Scheduler::count_wait();
+  count_wait();
   if (registry_->owns(fd)) {
     fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
   }

@@ -9,8 +9,8 @@
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/io/core/fd.h"
-#include "weft/io/poll.h"
 #include "weft/io/core/readiness.h"
+#include "weft/io/poll.h"
 
 namespace weft::internal {
 

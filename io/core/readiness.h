@@ -11,8 +11,8 @@
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/spin_lock.h"
-#include "weft/fiber/time.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/time.h"
 #include "weft/io/core/fd.h"
 
 namespace weft::internal {

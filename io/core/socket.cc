@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
@@ -31,7 +32,7 @@ void Socket::close() noexcept {
 int Socket::begin_slowly() {
   if (!is_open()) return unless_cancelled(-EBADF);
   if (streak_ < kLongestStreak) {
-    Scheduler::let_loop_look();
+    let_loop_look();
   } else {
     streak_ = 0;
     yield();

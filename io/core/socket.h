@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/io/core/fd.h"
@@ -51,7 +52,7 @@ class Socket {
   template <class Call>
   [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
                                          std::size_t full = 0) {
-    if (!is_open() || ++streak_ >= kLongestStreak || Scheduler::count_down()) [[unlikely]] {
+    if (!is_open() || ++streak_ >= kLongestStreak || count_down()) [[unlikely]] {
       if (const int error = begin_slowly()) return error;
     }
     for (;;) {

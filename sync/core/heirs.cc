@@ -1,3 +1,4 @@
+#include "weft/fiber/core/fiber.h"
 #include "weft/sync/core/heirs.h"
 
 #include "weft/fiber/scheduler.h"
@@ -6,7 +7,7 @@ namespace weft::internal {
 
 bool Heir::gives_way() noexcept {
   if (!is_firm()) return true;
-  const LockOwner* caller = &Scheduler::caller();
+  const LockOwner* caller = &internal::caller();
   const bool again = refused_ == caller && is_local();
   refused_ = again ? nullptr : caller;
   return again;

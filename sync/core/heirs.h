@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/core/lock_owner.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 #include "weft/fiber/core/wait_queue.h"
 

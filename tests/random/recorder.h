@@ -8,6 +8,8 @@
 #include "tests/random/interpreter.h"
 #include "tests/random/record.h"
 #include "tests/random/shared_objects.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/running.h"
 #include "weft/weft.h"
 
 namespace weft::test {
@@ -21,7 +23,7 @@ class Recorder {
 
   void note(Entry entry) {
     note_parked();
-    if (Scheduler::current_or_null()) last_ = (now() - start_).count();
+    if (Home::here()) last_ = (now() - start_).count();
     entry.at = last_;
     record_.push_back(entry);
   }
@@ -36,7 +38,7 @@ class Recorder {
   }
 
   // The calling fiber is this one, until it ends.
-  void enter(int fiber) { lives_[fiber].self = Scheduler::current_fiber(); }
+  void enter(int fiber) { lives_[fiber].self = current_fiber(); }
   void leave(int fiber) { lives_.erase(fiber); }
 
   // A step of this fiber: f() does it, and returns how it ended or throws.

@@ -1,19 +1,20 @@
-#include "weft/fiber/core/wait_queue.h"
+// How a fiber or a thread waits, and how it is woken. Declared in wait_queue.h; here, because it
+// needs what lies above that. One file, so that what is short is inlined.
 
-#include <cstdio>
 #include <exception>
 
 #include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/parker.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/scheduler_switch.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft::internal {
 
 // Returns false if the wait is to throw Cancelled.
 inline bool Waiter::adopt_caller() noexcept {
-  fiber_ = Scheduler::current_fiber();
+  fiber_ = current_fiber();
   if (fiber_) [[likely]]
     return !fiber_->cancelled || !cancellation_due(*fiber_);
   adopt_thread();
@@ -21,9 +22,8 @@ inline bool Waiter::adopt_caller() noexcept {
 }
 
 void Waiter::adopt_thread() noexcept {
-  if (Scheduler::current_or_null()) {
-    std::fprintf(
-        stderr, "weft: %s in the scheduler's loop, e.g. in a destructor of what it drops\n", what_);
+  if (RunQueue::here()) {
+    print_line("%s in the scheduler's loop, e.g. in a destructor of what it drops", what_);
     std::terminate();  // the loop would wait for itself
   }
   thread_ = &this_thread_parker();
@@ -31,7 +31,7 @@ void Waiter::adopt_thread() noexcept {
 
 inline void Waiter::wake() noexcept {
   if (fiber_) {
-    Scheduler::make_ready(*fiber_);
+    RunQueue::make_ready(*fiber_);
   } else {
     thread_->post();
   }
@@ -45,7 +45,7 @@ const LockOwner& Waiter::owner() const noexcept {
 void Waiter::resume() noexcept { wake(); }
 
 [[gnu::always_inline]] inline bool Waiter::is_here() const noexcept {
-  return fiber_ && &Scheduler::of(*fiber_) == Scheduler::current_or_null();
+  return fiber_ && &RunQueue::of(*fiber_) == RunQueue::here();
 }
 
 bool Waiter::is_local() const noexcept { return is_here(); }
@@ -88,7 +88,7 @@ bool Waiter::claim_to_abort(State reason) noexcept {
   if (!fiber_) return park_thread(deadline);
   fiber_->waiter = this;
   if (deadline != kForever) return park_until(deadline);
-  Scheduler::of(*fiber_).suspend();
+  RunQueue::of(*fiber_).suspend();
   return outcome();
 }
 
@@ -103,7 +103,7 @@ bool Waiter::park_until(TimePoint deadline) {
           waiter(sleeper) {}
     Waiter& waiter;
   } alarm(*this);
-  Scheduler& scheduler = Scheduler::of(*fiber_);
+  Home& scheduler = Home::of(*fiber_);
   scheduler.timers().add(alarm, deadline);
   scheduler.suspend();
   if (alarm.pending()) scheduler.timers().remove(alarm);
@@ -124,7 +124,7 @@ bool Waiter::park_thread(TimePoint deadline) {
 void Waiter::abort(State reason) noexcept {
   if (!claim_to_abort(reason)) return;
   leave_queue();
-  Scheduler::make_ready(*fiber_);
+  RunQueue::make_ready(*fiber_);
 }
 
 void Waiter::leave_queue() noexcept {
@@ -137,7 +137,7 @@ void Waiter::leave_queue() noexcept {
 [[gnu::always_inline]] inline void WaitQueue::add(Lock& lock, Waiter* next, Waiter& waiter) {
   if (!waiter.adopt_caller()) [[unlikely]] {
     lock.unlock();
-    Scheduler::refuse_wait();
+    refuse_wait();
   }
   waiter.queue_ = this;
   waiters_.insert(next, waiter);
@@ -158,7 +158,7 @@ bool WaitQueue::wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint 
 
 void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   Waiter waiter(what);
-  if (!waiter.adopt_caller()) Scheduler::refuse_wait();
+  if (!waiter.adopt_caller()) refuse_wait();
   waiter.park_here(deadline);
 }
 

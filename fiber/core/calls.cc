@@ -1,22 +1,12 @@
-// Calls: how they come to the scheduler, and how it runs them. See README.md, "Calls".
+#include "weft/fiber/core/calls.h"
 
-#include "weft/fiber/core/call.h"
-
-#include <cstdio>
 #include <exception>
+#include <utility>
 
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/local_table.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/core/scheduler_switch.h"
-#include "weft/fiber/core/unhandled.h"
 
-namespace weft {
-
-void internal::fail_null_callable(const char* caller) {
-  char who[100];
-  std::snprintf(who, sizeof(who), "weft::%s", caller);
-  throw_invalid_argument(who, ": the callable is null");
-}
+namespace weft::internal {
 
 // ---- Calls --------------------------------------------------------------------------------------
 
@@ -25,7 +15,7 @@ Call::Call(Run arrive) noexcept : InboxNode(arrive), locals_(LocalTable::inherit
 void Call::drop_locals() noexcept { LocalTable::drop(locals_); }
 
 Post::Post() noexcept
-    : Call([](InboxNode& node, Scheduler* running) noexcept {
+    : Call([](InboxNode& node, Calls* running) noexcept {
         auto& self = static_cast<Post&>(node);
         if (running) {
           running->launch(self);
@@ -35,12 +25,13 @@ Post::Post() noexcept
       }) {}
 
 PendingCall::PendingCall(Scheduler& scheduler) noexcept
-    : Call([](InboxNode& node, Scheduler* running) noexcept {
-        static_cast<PendingCall&>(node).arrive(running);
+    : Call([](InboxNode& node, Calls*) noexcept {
+        auto& self = static_cast<PendingCall&>(node);
+        Calls::of(self).arrive(self);
       }),
       Timer([](Timer& timer) noexcept {
         auto& self = static_cast<PendingCall&>(timer);
-        self.arrive(&self.scheduler_);
+        Calls::of(self).arrive(self);
       }),
       scheduler_(scheduler) {}
 
@@ -55,69 +46,97 @@ void PendingCall::drop() noexcept {
   unref();
 }
 
-// Its time has come.
-void PendingCall::arrive(Scheduler* running) noexcept {
-  if (linked()) scheduler_.calls_.erase(*this);
-  if (over_) {
-    unref();  // it was cleared then
-  } else if (running) {
-    running->launch(*this);
+void post(Scheduler& scheduler, Call& call) {
+  auto& home = static_cast<Calls&>(scheduler);
+  if (!home.is_of_this_process()) [[unlikely]] {
+    call.drop();
+    home.require_this_process();
+  }
+  if (Calls::here() == &home) {
+    home.launch(call);
   } else {
-    drop();
+    home.deliver(call);
   }
 }
 
-void Handle::cancel() noexcept {
-  if (call_ && !call_->over_) call_->scheduler().forget(*call_);
+Handle schedule(PendingCall& call, std::optional<TimePoint> time) {
+  Handle handle(call);
+  Calls& home = Calls::of(call);
+  if (Calls::here() != &home) {
+    call.drop();
+    throw_logic_error(
+        "weft::Scheduler: call_soon, call_later and call_at are for its own fibers; use post");
+  }
+  if (time) {
+    home.add(call, *time);
+  } else {
+    home.launch(call);
+  }
+  return handle;
 }
 
-void Scheduler::forget(PendingCall& call) noexcept {
+void Calls::add(PendingCall& call, TimePoint time) noexcept {
+  add(call);
+  timers_.add(call, time);
+}
+
+void Calls::arrive(PendingCall& call) noexcept {
+  if (call.linked()) waiting_.erase(call);
+  if (call.over_) {
+    call.unref();  // it was cleared then
+  } else if (here() == this) {
+    launch(call);
+  } else {  // the scheduler runs no more
+    call.drop();
+  }
+}
+
+void Calls::forget(PendingCall& call) noexcept {
   call.over_ = true;  // on its way or in the queue it is found to be
   call.ref();         // what is cleared may wait, and the call have its turn meanwhile
   if (call.linked()) {
     if (call.pending()) timers_.remove(call);
-    calls_.erase(call);
+    waiting_.erase(call);
     if (call.forget()) call.unref();
   }
   call.clear();
   call.unref();
 }
 
-Handle Scheduler::schedule(PendingCall& call, std::optional<TimePoint> time) {
-  Handle handle(call);
-  if (current_scheduler != this) {
-    call.drop();
-    throw_logic_error(
-        "weft::Scheduler: call_soon, call_later and call_at are for its own fibers; use post");
-  }
-  if (time) {
-    calls_.push_back(call);
-    timers_.add(call, *time);
-  } else {
-    launch(call);
-  }
-  return handle;
+void Calls::drop_calls() noexcept {
+  while (PendingCall* call = waiting_.front()) forget(*call);
+  while (InboxNode* node = due_.pop_front()) static_cast<Call*>(node)->drop();
+}
+
+std::vector<Fiber*> Calls::started() {
+  std::vector<Fiber*> fibers = Lives::started();
+  std::erase(fibers, runner_);
+  return fibers;
 }
 
 // ---- Running them -------------------------------------------------------------------------------
 
-// The call's turn comes after those that came before. Where another call makes it due, it starts as
-// soon as that one ends or waits.
-void Scheduler::launch(Call& call) noexcept {
-  due_.push_back(call);
-  if (!runner_) start_runner(current_ && current_->work == &Scheduler::run_calls);
+void Calls::look_at_calls(bool others_first) noexcept {
+  if (others_first) in_a_row_ = kMostInARow;
+  if (!due_.empty() && !runner_) [[unlikely]]
+    start_runner(false);
 }
 
-// If there is no stack for it, turn() tries again.
-void Scheduler::start_runner(bool in_front) noexcept {
+void Calls::launch(Call& call) noexcept {
+  due_.push_back(call);
+  if (!runner_) start_runner(running.fiber && running.fiber->work == &Calls::run_calls);
+}
+
+// If there is no stack for it, look_at_calls() tries again.
+void Calls::start_runner(bool in_front) noexcept {
   Fiber* fiber = nullptr;
   try {
-    fiber = &reserve({});
+    fiber = &reserve(SpawnOptions());
   } catch (const std::exception& error) {
-    if (std::exchange(shortage_told_, true)) return;
+    if (std::exchange(shortage_reported_, true)) return;
     return print_line("calls wait until there is a stack for them: %s", error.what());
   }
-  fiber->work = &Scheduler::run_calls;
+  fiber->work = &Calls::run_calls;
   // Relaxed: nobody else knows it yet.
   fiber->handle.store(Ownership::kGone, std::memory_order_relaxed);
   runner_ = fiber;
@@ -126,8 +145,8 @@ void Scheduler::start_runner(bool in_front) noexcept {
 }
 
 // The work of a runner.
-void Scheduler::run_calls(Fiber& self) noexcept {
-  Scheduler& here = of(self);
+void Calls::run_calls(Fiber& self) noexcept {
+  Calls& here = *Calls::here();
   here.runner_ = nullptr;
   if (!here.runner_in_front_) {
     here.in_a_row_ = 0;  // others had their turn
@@ -139,7 +158,7 @@ void Scheduler::run_calls(Fiber& self) noexcept {
     if (!here.due_.empty() && !here.runner_) here.start_runner(true);
     here.run_call(self, static_cast<Call&>(*node));
     if (here.due_.empty()) break;
-    const bool turn_over = here.turn_.count() && here.turn_.is_over();
+    const bool turn_over = here.turn_is_over();
     if (here.runner_) {
       // That one goes on: at its place in the queue, or when the loop has looked.
       if (!here.runner_in_front_ || here.in_a_row_ >= kMostInARow || turn_over) break;
@@ -152,7 +171,7 @@ void Scheduler::run_calls(Fiber& self) noexcept {
 }
 
 // Lets others run, or the loop look.
-void Scheduler::rest_between_calls(Fiber& self, bool turn_over) noexcept {
+void Calls::rest_between_calls(Fiber& self, bool turn_over) noexcept {
   runner_ = &self;
   runner_in_front_ = false;
   if (turn_over) {
@@ -165,10 +184,10 @@ void Scheduler::rest_between_calls(Fiber& self, bool turn_over) noexcept {
 }
 
 // Each call is a fiber of its own, as far as it can see, although it has the stack of the last one.
-void Scheduler::run_call(Fiber& self, Call& call) noexcept {
+void Calls::run_call(Fiber& self, Call& call) noexcept {
   self.id = take_id();
   self.locals = std::exchange(call.locals_, nullptr);
-  self.work = &Scheduler::run_calls;
+  self.work = &Calls::run_calls;
   if (closing_) self.cancel_requested = true;  // it does not begin
   run_work(self, [&] { call.run(); });
   call.drop();
@@ -180,6 +199,14 @@ void Scheduler::run_call(Fiber& self, Call& call) noexcept {
     LocalTable::drop(self.locals);
   if (self.locks_held != 0) [[unlikely]]
     self.fail_holding();
+}
+
+}  // namespace weft::internal
+
+namespace weft {
+
+void Handle::cancel() noexcept {
+  if (call_ && !call_->over()) internal::Calls::of(*call_).forget(*call_);
 }
 
 }  // namespace weft

@@ -1,0 +1,114 @@
+#ifndef WEFT_FIBER_CORE_HOME_H_
+#define WEFT_FIBER_CORE_HOME_H_
+
+#include <exception>
+#include <functional>
+#include <memory>
+
+#include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/inbox.h"
+#include "weft/fiber/core/port.h"
+#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/run_queue.h"
+#include "weft/fiber/core/timer_queue.h"
+
+namespace weft::internal {
+
+class Group;
+
+// A scheduler as what runs on it, and other threads, see it: its clock and timers, its inbox, its
+// exception handler, and where it belongs.
+//
+// Threads: deliver(), has_post(), waits_for_caller() and what concerns the process from any, the
+// rest from the scheduler's own.
+class Home : public RunQueue {
+ public:
+  static Home* here() noexcept { return static_cast<Home*>(running.scheduler); }
+  static Home& of(const Fiber& fiber) noexcept { return static_cast<Home&>(RunQueue::of(fiber)); }
+
+  TimePoint now() const noexcept { return port_.now(); }
+  TimerQueue& timers() noexcept { return timers_; }
+  Port& port() noexcept { return port_; }
+
+  // From any thread: hands a node to the loop.
+  void deliver(InboxNode& node) noexcept {
+    if (outside_.inbox.push(node)) {
+      port_.wake();
+      outside_.inbox.woke();
+    }
+  }
+  // Whether other threads have asked for something that is not done yet. From any thread.
+  bool has_post() const noexcept { return !outside_.inbox.empty(); }
+
+  // True if the caller is the plain thread that runs this scheduler: waiting here for one of its
+  // fibers would never end. From any thread.
+  bool waits_for_caller() const noexcept {
+    // Relaxed: a thread looks for what itself stored.
+    return !here() && outside_.thread.load(std::memory_order_relaxed) == &running;
+  }
+  // The calling thread is the one to run this.
+  void expect_caller() noexcept { outside_.thread.store(&running, std::memory_order_relaxed); }
+
+  // False in a child of the process that made this: no thread runs it there, and none may.
+  bool is_of_this_process() const noexcept { return process_.is_this(); }
+  // Throws std::logic_error if that is false.
+  void require_this_process() const;
+
+  // The schedulers that it ends together with; null if it is alone. Set before it runs.
+  Group* group() const noexcept { return group_; }
+  bool ends_with(const Home& other) const noexcept { return group_ && group_ == other.group_; }
+  void set_group(Group& group) noexcept { group_ = &group; }
+
+  void set_handler(ExceptionHandler handler);
+  // Calls the exception handler with a failure of `fiber` that no caller gets.
+  void handle_exception(const Fiber& fiber, std::exception_ptr exception) noexcept;
+  // Reports a failure of `fiber` on top of another one, which the running fiber throws or gets.
+  // Calls the exception handler; the default prints, and does not end the program.
+  void handle_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
+  // Reports a failure, perhaps of `failed`, that a destructor has found here. While the stack
+  // unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves that,
+  // its owner gets the failure instead. Otherwise calls the exception handler. A plain thread has
+  // none: the default prints, and ends the program unless the stack unwinds.
+  static void handle_exception_here(std::exception_ptr exception,
+                                    const Fiber* failed = nullptr) noexcept;
+
+ protected:
+  Home(Port& port, bool counted, std::optional<std::uint64_t> seed,
+       const std::uint64_t* time_stamp) noexcept
+      : RunQueue(port, counted, seed, time_stamp), port_(port) {}
+
+  Inbox& inbox() noexcept { return outside_.inbox; }
+
+  Port& port_;
+  TimerQueue timers_;
+  std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
+
+ private:
+  Group* group_ = nullptr;
+  const HomeProcess process_;
+
+  // What other threads touch, on a cache line of its own.
+  struct alignas(64) {
+    Inbox inbox;
+    Atomic<const Running*> thread{nullptr};  // see waits_for_caller()
+  } outside_;
+};
+
+// While it lives, the running fiber waits for something from outside, for which a clock that jumps
+// waits briefly. See Port::expect(). On a plain thread it does nothing.
+class ExpectedEvent {
+ public:
+  ExpectedEvent() noexcept { expect(1); }
+  ~ExpectedEvent() { expect(-1); }
+  ExpectedEvent(const ExpectedEvent&) = delete;
+  ExpectedEvent& operator=(const ExpectedEvent&) = delete;
+
+ private:
+  static void expect(int events) noexcept {
+    if (running.fiber) Home::here()->port().expect(events);
+  }
+};
+
+}  // namespace weft::internal
+
+#endif  // WEFT_FIBER_CORE_HOME_H_

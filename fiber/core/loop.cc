@@ -1,0 +1,162 @@
+#include "weft/fiber/core/loop.h"
+
+#include <algorithm>
+
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/wait_queue.h"
+
+namespace weft::internal {
+namespace {
+
+// Where the clock stands still, look outside after so many turns.
+constexpr int kMaxTurnsUnpolled = 256;
+
+// Looks at the inbox between two at the port, while there is nothing to do.
+constexpr int kLooks = 32;
+
+// How soon to try again for a stack.
+constexpr Duration kRetry = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Loop::Loop(Port& port, Options options)
+    : Calls(port, {.counted = kExplored || options.shuffle_seed || port.is_virtual(),
+                   .seed = options.shuffle_seed,
+                   .time_stamp = options.time_stamp,
+                   .stack_size = options.stack_size,
+                   .guards = options.guards}),
+      options_(options) {
+  explain_terminate();
+}
+
+Loop::~Loop() {
+  inbox().drain();
+  free_spare();
+  fibers_.orphan(handler_, inbox());
+  settle();
+}
+
+void Loop::run() {
+  attach();
+  // Acquire: sees what came before stop().
+  while (!stop_.load(std::memory_order_acquire)) turn();
+  // Relaxed: a stop that comes from now on is for the next run, or for this one: as it likes.
+  stop_.store(false, std::memory_order_relaxed);
+  detach();
+}
+
+void Loop::run_until(Completion& completion) {
+  struct Stop : Waiter {
+    explicit Stop(Loop& its_scheduler)
+        : Waiter([](Waiter& waiter) noexcept { static_cast<Stop&>(waiter).scheduler.stop(); }),
+          scheduler(its_scheduler) {}
+    Loop& scheduler;
+  } at_the_end(*this);
+  {
+    WaitQueue::Lock lock(completion.queue());
+    if (completion.done()) return;
+    completion.queue().watch(lock, at_the_end);
+  }
+  while (!completion.done()) run();  // somebody else's stop() does not count
+  // Takes the lock: who completed it on another thread may still be about to call the watcher.
+  completion.queue().unwatch(at_the_end);
+}
+
+void Loop::attach() {
+  if (here()) {
+    throw_logic_error("weft: a scheduler runs on this thread already; runs do not nest");
+  }
+  require_this_process();
+  running = {.scheduler = this};
+  expect_caller();
+  turn_.forget_clock();
+  loop_.context.adopt_thread();
+  switch_.bind();
+  port_.enter();
+  turn_.begin();
+}
+
+void Loop::detach() noexcept {
+  port_.leave();
+  loop_.context.release_thread();
+  running = {};
+}
+
+void Loop::stop() noexcept {
+  if (here() == this) {
+    stop_.store(true, std::memory_order_relaxed);
+    turn_.end();
+    return;
+  }
+  // Relaxed: the release below orders it before whatever the scheduler's thread does next.
+  stopping_.fetch_add(1, std::memory_order_relaxed);
+  // Release: pairs with the acquire in run().
+  stop_.store(true, std::memory_order_release);
+  port_.wake();
+  // Release: pairs with the acquire of settle().
+  stopping_.fetch_sub(1, std::memory_order_release);
+}
+
+// Waits until the threads that wake this one have left, after which it may be destroyed.
+void Loop::settle() noexcept {
+  inbox().settle();
+  // Acquire: pairs with the release in stop().
+  while (stopping_.load(std::memory_order_acquire) != 0) let_others_run();
+}
+
+// Looks at everything but fibers once, and then lets fibers run.
+void Loop::turn() {
+  inbox().drain(this);
+  const bool spent = turn_.spent();
+  TimePoint now = kPast;
+  if (spent || !timers_.empty()) {
+    now = spent ? turn_.read_clock() : port_.now();
+    while (Timer* timer = timers_.pop_expired(now)) timer->expire();
+  }
+  look_at_calls(spent);
+  if (ready_.empty()) {
+    sleep();
+    turn_.begin();
+  } else if (spent) {
+    // Half a turn: one may end a little early, and then has its look, too.
+    if (polled_ == kPast || now - polled_ >= Turn::kLength / 2 ||
+        ++turns_unpolled_ == kMaxTurnsUnpolled) {
+      port_.wait(kPast);
+      polled_ = now;
+      turns_unpolled_ = 0;
+    }
+    turn_.begin();
+  }
+  shuffle();
+  if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
+  run_fibers();
+}
+
+void Loop::sleep() {
+  TimePoint deadline = timers_.next_deadline();
+  if (closing_ && !reported_) deadline = std::min(deadline, report_at_);
+  // Calls wait for a stack. Nothing reports that another scheduler or thread has given one back.
+  if (calls_lack_stack() && !port_.is_virtual())
+    deadline = std::min(deadline, port_.now() + kRetry);
+  if (options_.trim) deadline = std::min(deadline, fibers_.trim(port_));
+  if (options_.spin > Duration::zero()) {
+    const TimePoint begin = port_.now();
+    const TimePoint end = begin < kForever - options_.spin ? begin + options_.spin : kForever;
+    while (port_.now() < std::min(end, deadline)) {
+      // Looking at the port costs a system call, at the inbox nothing.
+      for (int i = 0; i < kLooks; ++i) {
+        if (!inbox().empty()) return;
+        relax_processor();
+      }
+      if (stop_.load(std::memory_order_relaxed) || port_.wait(kPast)) return;  // relaxed: see below
+      let_others_run();  // whoever is to bring work may wait for this very core
+    }
+  }
+  // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
+  if (stop_.load(std::memory_order_relaxed) || !inbox().try_sleep()) return;
+  port_.wait(deadline);
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,61 @@
+#ifndef WEFT_FIBER_CORE_RUNNING_H_
+#define WEFT_FIBER_CORE_RUNNING_H_
+
+#include <cstdint>
+#include <limits>
+
+namespace weft::internal {
+
+class Fiber;
+class RunQueue;
+
+// What runs on a thread. Written by the scheduler that runs there.
+struct Running {
+  static constexpr std::int64_t kNoTurn = std::numeric_limits<std::int64_t>::max();
+
+  RunQueue* scheduler = nullptr;  // null on a plain thread
+  Fiber* fiber = nullptr;         // null on a plain thread and in a scheduler's loop
+  // Resumptions until the turn may be over: see Turn.
+  std::int64_t budget = kNoTurn;
+};
+
+// Of the calling thread. The model of its storage is named because -fPIC would else make a call of
+// each access.
+[[gnu::tls_model("initial-exec")]] inline constinit thread_local Running running;
+
+inline Fiber* current_fiber() noexcept { return running.fiber; }
+
+// The same. Throws std::logic_error, saying that `caller` needs a fiber.
+Fiber& require_fiber(const char* caller);
+
+// To be called before what may wait but often need not, such as taking an item: it counts as a
+// resumption, so that a loop of such waits holds up nothing. If the turn is over, the loop has its
+// look. Then the caller goes on first; only at every fourth turn in a row that it ends like this,
+// all others run before. Not a cancellation point. Outside fibers it does nothing.
+inline void count_wait() noexcept;
+
+// The two halves of it: the second is due if the first returns true.
+inline bool count_down() noexcept { return --running.budget < 0; }
+[[gnu::cold]] void let_loop_look() noexcept;
+
+inline void count_wait() noexcept {
+  if (count_down()) [[unlikely]]
+    let_loop_look();
+}
+
+// What may own a lock: a fiber, or a plain thread. Its address is its name in the locks that it
+// holds. A later fiber, or thread, may get the same address. So a fiber or thread that ends while
+// it holds a lock ends the program.
+struct alignas(8) LockOwner {
+  // How many locks it holds. Only the owner itself changes this.
+  std::uint32_t locks_held = 0;
+};
+
+// The calling thread as one. It lives until the thread ends. If the thread then holds a lock, which
+// nobody else could unlock, the program ends with a sentence. (Not where the program is ending
+// anyway.)
+LockOwner& this_thread_owner() noexcept;
+
+}  // namespace weft::internal
+
+#endif  // WEFT_FIBER_CORE_RUNNING_H_
