@@ -39,7 +39,7 @@ class Field {
   // What compare prints, less the line about the machine.
   std::string compare(std::vector<std::string> options) {
     options.insert(options.end(), arguments_.begin(), arguments_.end());
-    const auto end = run_program("bench/compare", options);
+    const auto end = run_program("bench/compare/compare", options);
     BOOST_TEST(end.exit_code == 0);
     BOOST_TEST(end.err == "");
     return end.out.substr(end.out.find('\n') + 1);
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(a_file_of_results_has_a_line_for_each_figure) {
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_answered_by_the_usage) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{}, {"--slow"}, {"--contestant", "weft"}, {"--results"}}) {
-    const auto end = run_program("bench/compare", arguments);
+    const auto end = run_program("bench/compare/compare", arguments);
     BOOST_TEST(end.exit_code == 2);
     BOOST_TEST(end.err.starts_with("usage: compare"));
   }
@@ -156,9 +156,10 @@ BOOST_AUTO_TEST_CASE(our_own_contestants_do_every_workload) {
 }
 
 BOOST_AUTO_TEST_CASE(our_own_contestants_serve_echo) {
-  const auto end = run_program(
-      "bench/compare", {"--quick", "echo 100", "--contestant", "weft", "bench/contestants/weft",
-                        "--contestant", "raw", "bench/contestants/raw"});
+  const auto end =
+      run_program("bench/compare/compare",
+                  {"--quick", "echo 100", "--contestant", "weft", "bench/contestants/weft",
+                   "--contestant", "raw", "bench/contestants/raw"});
   BOOST_TEST(end.exit_code == 0);
   BOOST_TEST(end.out.find("echo 100 p99") != std::string::npos);
   BOOST_TEST(end.out.find("failed") == std::string::npos, end.out);

@@ -29,7 +29,7 @@
 #include <tuple>
 
 #include "bench/contestants/asio_types.h"
-#include "bench/skynet.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

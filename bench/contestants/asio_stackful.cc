@@ -30,7 +30,7 @@
 #include <thread>
 
 #include "bench/contestants/asio_types.h"
-#include "bench/skynet.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

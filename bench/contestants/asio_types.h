@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "bench/contestants/contestant.h"
-#include "bench/echo.h"
-#include "bench/harness.h"
+#include "bench/lib/echo.h"
+#include "bench/lib/harness.h"
 
 namespace weft::bench {
 

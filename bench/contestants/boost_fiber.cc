@@ -29,8 +29,8 @@
 
 #include "bench/contestants/boost_fiber_echo.h"
 #include "bench/contestants/contestant.h"
-#include "bench/harness.h"
-#include "bench/skynet.h"
+#include "bench/lib/harness.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

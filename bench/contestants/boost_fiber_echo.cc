@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "bench/contestants/contestant.h"
-#include "bench/echo.h"
-#include "bench/echo_fd.h"
+#include "bench/lib/echo.h"
+#include "bench/lib/echo_fd.h"
 
 namespace weft::bench {
 namespace {

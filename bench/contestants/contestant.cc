@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <exception>
 
-#include "bench/harness.h"
+#include "bench/lib/harness.h"
 
 namespace weft::bench {
 namespace {

@@ -10,7 +10,7 @@
 // - parked: stacks as weft lays them out, without guards, each written to once.
 // - executor: two threads that wake each other by a futex.
 
-#include "bench/raw.h"
+#include "bench/lib/raw.h"
 
 #include <linux/futex.h>
 #include <sys/epoll.h>
@@ -35,10 +35,10 @@
 #include <vector>
 
 #include "bench/contestants/contestant.h"
-#include "bench/echo.h"
-#include "bench/echo_fd.h"
-#include "bench/harness.h"
-#include "bench/skynet.h"
+#include "bench/lib/echo.h"
+#include "bench/lib/echo_fd.h"
+#include "bench/lib/harness.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

@@ -25,8 +25,8 @@
 #include <vector>
 
 #include "bench/contestants/contestant.h"
-#include "bench/echo.h"
-#include "bench/skynet.h"
+#include "bench/lib/echo.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

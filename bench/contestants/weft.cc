@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "bench/contestants/contestant.h"
-#include "bench/echo.h"
-#include "bench/harness.h"
-#include "bench/skynet.h"
+#include "bench/lib/echo.h"
+#include "bench/lib/harness.h"
+#include "bench/lib/skynet.h"
 
 namespace weft::bench {
 namespace {

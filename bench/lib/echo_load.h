@@ -1,0 +1,85 @@
+// The clients of an echo server, and what they see of it.
+#ifndef WEFT_BENCH_LIB_ECHO_LOAD_H_
+#define WEFT_BENCH_LIB_ECHO_LOAD_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "bench/lib/echo_fd.h"
+
+namespace weft::bench {
+
+// How often which time was seen, to within 1 %.
+class Histogram {
+ public:
+  void add(std::uint64_t ns) noexcept { ++counts_[bucket(ns)]; }
+
+  // The time below which this part of all lies. REQUIRES: not empty.
+  double quantile(double part) const;
+
+ private:
+  // Each power of two is divided into 64 buckets.
+  static constexpr int kBits = 6;
+  static std::size_t bucket(std::uint64_t ns) noexcept;
+  // The first time of a bucket.
+  static double start(std::size_t bucket) noexcept;
+
+  std::array<std::uint64_t, (64 - kBits + 1) << kBits> counts_ = {};
+};
+
+// Of one stretch of load.
+struct LoadResult {
+  double seconds = 0;
+  std::uint64_t requests = 0;
+  Histogram latencies;
+};
+
+// So many connections, each of which sends 64 bytes, waits until it has them back and sends again.
+// All are served by the calling thread, which uses epoll by hand.
+class Load {
+ public:
+  // Connects; each connection has one request answered, so that the server has accepted them all.
+  // Throws std::runtime_error where that fails.
+  Load(std::uint16_t port, std::size_t connections);
+  // Resets the connections: closed in order, they would occupy their ports for a minute.
+  ~Load();
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+
+  // What is answered before the warm-up is over does not count, nor what is after the end; when
+  // this returns nothing is under way. Throws std::runtime_error if the server closes a connection
+  // or does not answer.
+  LoadResult run(double warm_up_seconds, double seconds);
+
+  // Requests that were answered so far, since the first connection.
+  std::uint64_t answered() const noexcept { return answered_; }
+
+  // Writes that number there at each answer, for another process to read.
+  void publish(std::atomic<std::uint64_t>* answered) noexcept { published_ = answered; }
+
+ private:
+  struct Connection {
+    Fd fd;
+    std::size_t received = 0;
+    std::uint64_t sent_at = 0;
+  };
+
+  // One turn of the loop.
+  void turn(LoadResult& result);
+  void send_request(Connection& connection, std::uint64_t now);
+  void receive(Connection& connection, LoadResult& result);
+
+  std::vector<Connection> connections_;
+  const Fd epoll_;
+  bool goes_on_ = true;  // an answer is followed by the next request
+  std::size_t under_way_ = 0;
+  std::uint64_t answered_ = 0;
+  std::atomic<std::uint64_t>* published_ = nullptr;
+};
+
+}  // namespace weft::bench
+
+#endif  // WEFT_BENCH_LIB_ECHO_LOAD_H_
