@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kMessages = 12;
 
-// Knows nothing of fibers. Where the queue is full, push() blocks this thread and no other.
+// Knows nothing of fibers. While the queue is full, push() blocks this thread and no other.
 void produce(weft::Queue<std::string>& messages) {
   for (int i = 1; i <= kMessages; ++i) messages.push("message " + std::to_string(i));
   messages.close();
@@ -43,8 +43,7 @@ int main() {
     }
     std::jthread producer(produce, std::ref(messages));
     group.join();
-    weft::run_in_executor(
-        [&] { producer.join(); });  // what blocks a thread, blocks one of the pool
+    weft::run_in_executor([&] { producer.join(); });  // blocks a thread of the pool, not the fibers
 
     std::printf("%d messages from a thread, read by three fibers: %d, %d and %d\n", kMessages,
                 counts[0], counts[1], counts[2]);

@@ -1,5 +1,5 @@
-// Callbacks for those who have them: calls that start soon, later or at a time, and a future that
-// another thread sets. Each callback is a fiber: it may wait.
+// Callbacks: calls that start soon, later or at a time, and a future that another thread sets. Each
+// callback is a fiber: it may wait.
 // Run it: ./bazelw run -c opt //examples:callbacks
 
 #include <chrono>

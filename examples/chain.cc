@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// The end of the chain: it takes a while, and not every name has a number.
+// The end of the chain: it takes a while, and knows one name only.
 int look_up(const std::string& name) {
   std::printf("    look_up(%s) waits\n", name.c_str());
   weft::sleep_for(100ms);

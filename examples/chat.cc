@@ -1,8 +1,7 @@
-// A chat: what a client writes, all others get. Each client has a queue of its own and a fiber that
-// writes what comes out of it, so that one who reads slowly holds up nobody. Where a queue is full
-// its oldest messages make room, and the client is told how many it has missed.
-// Run it: ./bazelw run -c opt //examples:chat -- 127.0.0.1:7778
-// Join in: socat - tcp:127.0.0.1:7778
+// A chat: what a client writes, all others get. Each client has a queue and a fiber that writes
+// what comes out of it, so a client that reads slowly holds up no other. If a queue is full, its
+// oldest messages make room, and a line then says how many the client has missed. Run it: ./bazelw
+// run -c opt //examples:chat -- 127.0.0.1:7778 Join in: socat - tcp:127.0.0.1:7778
 
 #include <chrono>
 #include <csignal>
@@ -24,7 +23,7 @@ namespace {
 constexpr std::size_t kLongestLine = 4096;
 constexpr std::size_t kMostMessages = 200;  // that wait for a slow client
 
-using Message = std::shared_ptr<const std::string>;  // one for all who get it
+using Message = std::shared_ptr<const std::string>;  // one for all clients that get it
 
 struct Client {
   weft::TcpStream stream;
@@ -39,7 +38,7 @@ struct Client {
   }
   void send(const std::string& line) { send(std::make_shared<const std::string>(line + '\n')); }
 
-  // Until the queue is closed and empty. Then, or when the client has gone, the connection ends.
+  // Writes until the queue is closed and empty, or the client has gone. Then the connection ends.
   void write() {
     try {
       for (const Message& message : messages) {
@@ -71,7 +70,7 @@ class Room {
     Client& client_;
   };
 
-  // To all who have told their names.
+  // To all clients that have given their names.
   void say(const std::string& line, const Client* speaker = nullptr) {
     const auto message = std::make_shared<const std::string>(line + '\n');
     for (Client* client : clients_) {
@@ -89,7 +88,7 @@ class Room {
   std::vector<Client*> clients_;
 };
 
-// The next line, or the beginning of a long one; without what does something to terminals.
+// The next line, or the beginning of a long one, without control characters.
 bool read_line(weft::BufferedReader& reader, std::string& line) {
   try {
     if (!reader.read_line(line)) return false;
@@ -108,7 +107,7 @@ void read(Client& client, Room& room) {
   room.say("* " + client.name + " joins");
   for (std::string line; read_line(reader, line);) {
     room.say(client.name + ": " + line, &client);
-    weft::yield();  // what a client writes in one go fills nobody's queue: the others write now
+    weft::yield();  // the writers run now, so a burst of one client fills no queue
   }
 }
 
@@ -122,7 +121,7 @@ void talk(weft::TcpStream stream, Room& room) {
   }
   if (!client.name.empty()) room.say("* " + client.name + " leaves");
   client.messages.close();
-  writer.wait_for(1s);  // for what is still to be written; then it is cancelled
+  writer.wait_for(1s);  // for messages still in the queue; then it is cancelled
 }
 
 void serve(const char* address) {

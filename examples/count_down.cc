@@ -40,7 +40,7 @@ void count_down(Counter& counter, weft::TimePoint start) {
   }
 }
 
-// Runs `count_all` on three new counters and draws what was going on when.
+// Runs `count_all` on three new counters and draws a time line of each.
 template <class F>
 void show(const char* title, F count_all) {
   Counter counters[] = {{'A', 1s, ""}, {'B', 800ms, ""}, {'C', 500ms, ""}};

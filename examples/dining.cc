@@ -1,4 +1,4 @@
-// Five philosophers share five forks, and each needs two to eat: no deadlock, and everybody eats.
+// Five philosophers share five forks, and each needs two to eat: no deadlock, and all of them eat.
 // Run it: ./bazelw run -c opt //examples:dining
 // With `-- --quick` the clock is virtual: the same output at once.
 
@@ -19,12 +19,12 @@ namespace {
 constexpr std::array kNames = {"Aristotle", "Buddha", "Confucius", "Descartes", "Epicurus"};
 constexpr int kMeals = 4;
 
-// What somebody did: a letter for each tenth of a second.
+// What a philosopher did: a letter for each tenth of a second.
 class Diary {
  public:
   explicit Diary(weft::TimePoint start) : start_(start) {}
 
-  // Since the last note.
+  // The letter stands for the time since the last note.
   void note(char letter) {
     const auto tenths = (weft::now() - start_ + 50ms) / 100ms;
     text_.resize(static_cast<std::size_t>(tenths), letter);

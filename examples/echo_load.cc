@@ -1,5 +1,5 @@
 // A load generator for echo_server: each connection sends a message, waits until all of it is back,
-// and sends the next. Prints how many requests a second that were, and how long they took.
+// and sends the next. Prints the requests per second, and how long they took.
 // Run it: ./bazelw run -c opt //examples:echo_load -- --connections 50 --seconds 5 127.0.0.1:7777
 
 #include <algorithm>
@@ -48,7 +48,7 @@ void ask(const char* server, std::size_t size, weft::TimePoint end, Results& res
 
 // A row for each of 1, 2, 5, 10, 20... us, from the fastest to the slowest.
 void draw(const std::vector<weft::Duration>& sorted) {
-  std::vector<std::pair<long, double>> rows;  // below how many us, and how many are
+  std::vector<std::pair<long, double>> rows;  // a bound in us, and the requests below it
   double most = 0;
   auto begin = sorted.begin();
   for (long decade = 1; begin != sorted.end(); decade *= 10) {
@@ -72,7 +72,7 @@ void draw(const std::vector<weft::Duration>& sorted) {
 }
 
 void measure(const char* server, std::size_t connections, double seconds, std::size_t size) {
-  weft::TcpStream::connect(server);  // throws if nobody listens
+  weft::TcpStream::connect(server);  // throws if there is no server
   std::printf("%zu connections to %s for %g s, %zu bytes a request\n\n", connections, server,
               seconds, size);
   std::fflush(stdout);
@@ -82,7 +82,7 @@ void measure(const char* server, std::size_t connections, double seconds, std::s
   const weft::TimePoint end =
       start + std::chrono::duration_cast<weft::Duration>(std::chrono::duration<double>(seconds));
   try {
-    // A while longer, for what is on its way at the end.
+    // Ten seconds more, for requests that are under way at the end.
     weft::with_deadline(end + 10s, [&] {
       weft::TaskGroup group;
       for (std::size_t i = 0; i < connections; ++i) {
@@ -90,7 +90,7 @@ void measure(const char* server, std::size_t connections, double seconds, std::s
       }
       group.join();
     });
-  } catch (const weft::TimeoutError&) {  // the rest has no answer, and the group has cancelled it
+  } catch (const weft::TimeoutError&) {  // the group has cancelled the rest, which has no answer
     results.errors += static_cast<long>(connections - results.ended);
   }
   const std::chrono::duration<double> took = weft::now() - start;
@@ -115,7 +115,7 @@ void measure(const char* server, std::size_t connections, double seconds, std::s
 }  // namespace
 
 int main(int argc, char** argv) {
-  // At most so many bytes are on their way at once, as we read only when all is sent.
+  // A message has to fit into the buffers of the sockets: it is sent whole before any is read.
   constexpr double kMostBytes = 65536;
   std::map<std::string_view, double> options{
       {"--connections", 50}, {"--seconds", 5}, {"--size", 64}};

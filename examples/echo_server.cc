@@ -1,6 +1,6 @@
 // A TCP server with a fiber per connection, which sends back what it gets. On SIGINT or SIGTERM it
-// accepts no more, gives the connections 5 s to end, or until a second signal, and then tells what
-// it has served. On SIGUSR1 it tells what it is at.
+// accepts no more, gives the connections 5 s to end, or until a second signal, and then prints what
+// it has served. On SIGUSR1 it prints its connections, fibers and memory.
 // Run it: ./bazelw run -c opt //examples:echo_server -- 127.0.0.1:7777
 // Talk to it: socat - tcp:127.0.0.1:7777
 // Ask it: pkill -USR1 echo_server
@@ -42,8 +42,8 @@ void echo(weft::TcpStream stream, Served& served) {
   --served.open;
 }
 
-// For whoever wants to know, days later, whether something is left of what has ended.
-void tell(weft::SignalSet& questions, const Served& served) {
+// Prints on request what is in use: after days, that shows whether something leaks.
+void report(weft::SignalSet& questions, const Served& served) {
   for (;;) {
     questions.wait();
     const std::size_t fibers = weft::all_tasks().size();
@@ -61,7 +61,7 @@ void serve(const char* address) {
   std::fflush(stdout);
 
   Served served;
-  auto teller = weft::spawn([&] { tell(questions, served); });
+  auto reporter = weft::spawn([&] { report(questions, served); });
   // An exception that leaves echo() ends accept() and all connections, and is thrown here.
   weft::with_task_group([&](weft::TaskGroup& connections) {
     auto stop = weft::spawn([&] {

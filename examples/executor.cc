@@ -55,7 +55,7 @@ std::uint64_t race(const char* way, std::uint64_t numbers, F compute) {
   }
   group.join();
   const std::chrono::duration<double> took = weft::now() - start;
-  weft::sleep_for(1ns);  // a beat that is overdue comes first, and no other
+  weft::sleep_for(1ns);  // lets an overdue beat come first, but no other
   const std::chrono::duration<double, std::milli> late = beats.worst_lateness;
   std::printf("  %-22s %8.2f s %8d %12.1f ms\n", way, took.count(), beats.count, late.count());
   return sum;

@@ -1,6 +1,6 @@
 // A hundred HTTP requests at once, each with a time limit, and how long they would have taken one
-// after another. Without a URL it asks a small server of its own, whose answers are slow, some of
-// them broken, and some never come.
+// after another. Without a URL it asks a small server of its own. That one is slow; some of its
+// answers are broken, and some never come.
 // Run it: ./bazelw run -c opt //examples:fetch
 //     or: ./bazelw run -c opt //examples:fetch -- --count 20 --timeout 2 http://127.0.0.1:8080/
 
@@ -52,7 +52,7 @@ struct Url {
 
 constexpr std::uint64_t kToTheEnd = UINT64_MAX;
 
-// Reads so many bytes and forgets them. Returns how many.
+// Reads `size` bytes, or to the end, and drops them. Returns how many there were.
 std::uint64_t skip(weft::BufferedReader& reader, std::uint64_t size) {
   std::array<char, 16 * 1024> piece;
   std::uint64_t done = 0;
@@ -66,7 +66,7 @@ std::uint64_t skip(weft::BufferedReader& reader, std::uint64_t size) {
   return done;
 }
 
-// A size as HTTP has it: digits alone, with nothing behind them but blanks and what `end` begins.
+// A size in HTTP: digits, then at most blanks and a part that `end` begins.
 std::uint64_t size_from(std::string_view text, int base, char end) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
   std::uint64_t size = 0;
@@ -79,7 +79,7 @@ std::uint64_t size_from(std::string_view text, int base, char end) {
   return size;
 }
 
-// How many bytes the URL has to give. Throws if that does not succeed.
+// Gets the URL and returns the size of the body. Throws on failure.
 std::uint64_t get(const Url& url) {
   weft::TcpStream stream = weft::TcpStream::connect(url.host);
   stream.write_all("GET " + url.path + " HTTP/1.1\r\nHost: " + url.host +
@@ -119,7 +119,7 @@ struct Summary {
   std::size_t done() const { return ok + failed + timed_out; }
 };
 
-// On a terminal one line that changes, else a line every now and then.
+// On a terminal one line that changes, otherwise a line after each quarter.
 void show_progress(const Summary& summary, std::size_t count) {
   static const bool terminal = isatty(STDOUT_FILENO) == 1;
   const bool last = summary.done() == count;

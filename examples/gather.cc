@@ -41,7 +41,7 @@ void queries() {
                    [] { return query("orders", 2s); });
   say("all: " + stock + ", " + price + ", " + orders);
 
-  // As many as there are. A task that throws cancels the others, and gather throws the same.
+  // A vector of functions. A task that throws cancels the others, and gather() throws the same.
   std::vector<std::function<std::string()>> two = {
       [] { return query("stock", 4s); },
       []() -> std::string {

@@ -40,7 +40,7 @@ bool consists_of(std::string_view text, const Characters& set) {
 
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-// Whether they are the same but for upper and lower case. `name` is in lower case.
+// True if they differ at most by upper and lower case. REQUIRES: `name` is in lower case.
 bool is(std::string_view text, std::string_view name) {
   return text.size() == name.size() && std::equal(text.begin(), text.end(), name.begin(),
                                                   [](char a, char b) { return lower(a) == b; });
@@ -51,7 +51,7 @@ std::string_view without_blanks_around(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
 }
 
-// Takes everything before the delimiter off the front, and the delimiter; all if there is none.
+// Cuts off and returns the text before the delimiter, or all of it; drops the delimiter.
 std::string_view cut(std::string_view& text, std::string_view delimiter) {
   const auto end = std::min(text.find(delimiter), text.size());
   const auto piece = text.substr(0, end);
@@ -80,7 +80,7 @@ int parse_request_line(std::string_view line, Request& request) {
   request.minor_version = line[7] - '0';
 
   if (target.find('#') != target.npos) return 400;
-  if (is(target.substr(0, 7), "http://")) {  // as a proxy gets it; everybody has to take it
+  if (is(target.substr(0, 7), "http://")) {  // meant for proxies, but every server must accept it
     target.remove_prefix(7);
     const auto host = target.substr(0, target.find_first_of("/?"));
     if (host.empty() || !consists_of(host, kHost)) return 400;
@@ -92,7 +92,7 @@ int parse_request_line(std::string_view line, Request& request) {
   return request.path.empty() ? 400 : 0;
 }
 
-// What the header fields that matter say.
+// The header fields that matter.
 struct Fields {
   int hosts = 0;
   int lengths = 0;
@@ -107,7 +107,7 @@ bool parse_field(std::string_view line, Fields& fields, Request& request) {
   if (colon == 0 || colon == line.npos) return false;
   const auto name = line.substr(0, colon);
   const auto value = without_blanks_around(line.substr(colon + 1));
-  // A name that ends with a blank, or begins with one, as a continued line does, is none.
+  // A blank before or after the name is an error, and with it a continued line.
   if (!consists_of(name, kToken) || !consists_of(value, kValue)) return false;
 
   if (is(name, "host")) return ++fields.hosts == 1 && consists_of(value, kHost);
@@ -127,7 +127,7 @@ bool parse_field(std::string_view line, Fields& fields, Request& request) {
 }
 
 int parse_into(Request& request, std::string_view head) {
-  if (head.starts_with("\r\n")) head.remove_prefix(2);  // old clients send it behind a body
+  if (head.starts_with("\r\n")) head.remove_prefix(2);  // old clients send it after a body
   if (const int refusal = parse_request_line(cut(head, "\r\n"), request)) return refusal;
   Fields fields;
   for (;;) {

@@ -1,6 +1,6 @@
 // The part of HTTP/1.1 (RFC 9110, 9112) that a small server needs: texts in, texts out, no I/O.
-// Strict: what two programs might read in two ways is refused, so that what comes behind a request
-// is never taken for a part of it, nor a part of it for the next one.
+// Strict: it refuses whatever two programs might read in two ways. So a part of one request is
+// never taken for a part of the next.
 #ifndef WEFT_EXAMPLES_HTTP_H_
 #define WEFT_EXAMPLES_HTTP_H_
 
@@ -11,24 +11,24 @@
 
 namespace http {
 
-// A request without its body. The views are into the text that it was made from.
+// A request without its body. The views refer to the text that was parsed.
 struct Request {
-  int refusal = 0;  // if not 0: the status to refuse it with; what follows is what is known of it
+  int refusal = 0;  // the status to refuse it with, and the rest may be incomplete; 0: it is fine
   std::string_view method;
-  std::string_view path;  // begins with /, if a GET or HEAD; as it came, without the query
+  std::string_view path;  // not decoded, without the query; of GET and HEAD it begins with /
   int minor_version = 1;
   bool keep_alive = false;
-  std::uint64_t content_length = 0;  // of its body; 0: it has none
+  std::uint64_t content_length = 0;  // 0 if there is no body
 };
 
 // `head` is everything up to and including the first empty line ("\r\n\r\n").
-// Refusals: 400 what is not correct; 417 an Expect, the answer to which the client would wait for;
-// 501 a Transfer-Encoding; 505 a version other than 1.x.
+// Refusals: 400 for a malformed request; 417 for Expect, since the client would wait for an answer
+// to that; 501 for Transfer-Encoding; 505 for a version other than 1.x.
 Request parse(std::string_view head);
 
 // The file that a path names, relative to the folder that is served: with %-escapes decoded, and
-// never outside. Nothing for a path that has empty parts or such that begin with a dot, or is not
-// correct.
+// never outside. Nullopt if the path is malformed, or if a part of it is empty or begins with a
+// dot.
 std::optional<std::string> file_name(std::string_view path);
 
 // "Not Found" for 404.

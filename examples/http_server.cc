@@ -3,10 +3,10 @@
 //             [--threads N] [--idle SECONDS] [ADDRESS [FOLDER-OR-FILE]]
 // Then: curl -v http://127.0.0.1:8080/hello
 //
-// It keeps connections alive, takes requests that come before the last one is answered, and answers
-// those that came together with one write. On several threads the kernel shares the connections out
-// to them. SIGINT or SIGTERM ends it in order: what it has begun to answer is answered. A second
-// one ends it at once.
+// It keeps connections alive and accepts pipelined requests: those that came together are answered
+// by one write. With several threads the kernel distributes the connections among them. SIGINT or
+// SIGTERM ends it in order: it completes the answers that it has begun. A second signal ends it at
+// once.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -36,7 +36,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t kMaxHead = 16 * 1024;   // of a request
-constexpr std::size_t kMaxBody = 64 * 1024;   // of one; it is read only for what comes behind it
+constexpr std::size_t kMaxBody = 64 * 1024;   // of a request; it is read and dropped
 constexpr std::uint64_t kPiece = 256 * 1024;  // of a file
 
 struct Settings {
@@ -44,11 +44,11 @@ struct Settings {
   std::string address = "127.0.0.1:8080";
   // How long a client may take to send a request, to read a piece of the answer, or to be silent.
   weft::Duration idle = 15s;
-  std::filesystem::path folder;  // of which files are served; empty: none
-  std::string only;              // if not empty, no other file than this one
+  std::filesystem::path folder;  // files in it are served; empty: no files
+  std::string only;              // the only file that is served, unless empty
 };
 
-// Of one thread, in a cache line of its own.
+// The counts of one thread, in a cache line of their own.
 struct alignas(64) Counts {
   long connections = 0;
   long requests = 0;
@@ -72,7 +72,7 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Answers until the client has had enough, or what it sends makes no sense.
+  // Answers until the client ends the connection, or sends something malformed.
   void serve() {
     int refusal = 0;
     try {
@@ -95,15 +95,15 @@ class Connection {
     finish(refusal);
   }
 
-  // For the reader, which wants more when nothing is left to be answered. So the answers to all
-  // that came together go together.
+  // Called by the reader when it has no more requests. So the answers to requests that came
+  // together go together.
   std::size_t read_some(weft::MutableBuffer buffer) {
     flush();
     return stream_.read_some(buffer);
   }
 
  private:
-  // Returns whether there may be another one.
+  // Returns true if another request may follow.
   bool serve_one() {
     const std::optional<std::string> head =
         weft::with_timeout(settings_.idle, [this] { return reader_.read_until("\r\n\r\n"); });
@@ -132,13 +132,13 @@ class Connection {
     const bool served =
         !settings_.folder.empty() && name && (settings_.only.empty() || settings_.only == *name);
     if (!served) return answer_status(request, 404);
-    weft::shield([&] { answer_file(request, *name); });  // also if the server ends meanwhile
+    weft::shield([&] { answer_file(request, *name); });  // completed even if the server ends
   }
 
   void answer_file(const http::Request& request, const std::string& name) {
     weft::File file;
     try {
-      // Of a pipe, the other end is not waited for.
+      // O_NONBLOCK: opening a pipe does not wait for its other end.
       file = weft::File::open((settings_.folder / name).native(), O_RDONLY | O_NONBLOCK);
     } catch (const std::system_error& e) {
       const bool missing =
@@ -159,7 +159,7 @@ class Connection {
       const std::uint64_t rest = std::min(size - sent, kPiece);
       std::uint64_t piece = 0;
       write([&] { piece = stream_.sendfile(file, sent, rest); });
-      // It is shorter than it was. All that is left is to hang up.
+      // The file has become shorter. The answer cannot be completed: hang up.
       if (piece == 0) throw std::system_error(std::make_error_code(std::errc::io_error));
       sent += piece;
     }
@@ -181,7 +181,7 @@ class Connection {
     answers_.clear();
   }
 
-  // Runs what writes. A client that takes too long to read is as good as gone.
+  // Runs f, which writes. A client that reads too slowly is treated as gone.
   template <class F>
   void write(F f) {
     try {
@@ -191,7 +191,7 @@ class Connection {
     }
   }
 
-  // Closing at once, while the client still sends, would be a reset, and the last answer lost.
+  // Closing at once, while the client still sends, would reset the connection and lose the answer.
   void finish(int refusal) try {
     if (refusal != 0) answer_status(http::Request(), refusal);
     flush();
@@ -201,7 +201,7 @@ class Connection {
       while (stream_.read_some(rest) > 0) continue;
     });
   } catch (const std::exception&) {
-    // It does not listen.
+    // The client does not read.
   }
 
   const Settings& settings_;
@@ -213,9 +213,9 @@ class Connection {
 
 // Serves on the calling fiber's scheduler until it is cancelled.
 void serve(weft::TcpListener&& bound, const Settings& settings, Counts& counts) {
-  // At its end the connections are cancelled, and what is shielded is waited for.
+  // At its end it cancels the connections and waits for their shielded parts.
   weft::with_task_group([&](weft::TaskGroup& connections) {
-    // Closed before that, so that no more come, and on the scheduler that used it.
+    // Closed before that, so no more connections come, and on the scheduler that used it.
     weft::TcpListener listener = std::move(bound);
     for (;;) {
       weft::TcpStream stream = listener.accept();

@@ -22,17 +22,17 @@ using Clock = std::chrono::steady_clock;
 struct Cost {
   double seconds = 0;
   long most_waiting = 0;        // at once
-  double bytes_per_query = -1;  // of memory while most waited; negative: it could not be read
+  double bytes_per_query = -1;  // while most queries waited; negative: could not be read
 };
 
-// What the process that works tells the one that measures.
+// Written by the process that works, read by the one that measures.
 struct Board : Progress {
   std::atomic<long> memory_at_start{0};
   std::atomic<double> seconds{0};
   char failure[256] = {};
 };
 
-// "Name:  123 kB" in a file of /proc, in bytes; 0 if there is none.
+// "Name:  123 kB" in a file of /proc, in bytes; 0 if there is no such line.
 long bytes_in(const std::string& file, const std::string& name) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
@@ -48,7 +48,7 @@ long number_in(const char* file, long otherwise) {
   return in >> number ? number : otherwise;
 }
 
-// Memory of its children, if it has any; else its own, less what it had at the start.
+// The memory of its children if it has any, otherwise its own minus that at the start.
 long memory_added(pid_t process, const Board& board) {
   const auto id = std::to_string(process);
   std::ifstream children("/proc/" + id + "/task/" + id + "/children");
@@ -57,10 +57,10 @@ long memory_added(pid_t process, const Board& board) {
   return sum > 0 ? sum : std::max(0L, memory_of(process) - board.memory_at_start);
 }
 
-// The life of the process that works.
+// Runs in the process that works.
 [[noreturn]] void perform(void (*way)(long, Progress&), long queries, Board& board) {
   try {
-    memory_of(getpid());  // reading takes memory, too, the first time
+    memory_of(getpid());  // the first reading allocates memory, too
     board.memory_at_start = memory_of(getpid());
     const auto start = Clock::now();
     way(queries, board);
@@ -72,7 +72,7 @@ long memory_added(pid_t process, const Board& board) {
   std::exit(0);
 }
 
-// Looks at the process until it has ended; returns its exit status.
+// Watches the process until it has ended; returns its exit status.
 int watch(pid_t process, const std::string& name, long queries, const Board& board, Cost& cost) {
   const bool on_terminal = isatty(STDERR_FILENO);
   long most_looked_at = 0;
@@ -87,7 +87,7 @@ int watch(pid_t process, const std::string& name, long queries, const Board& boa
       most_looked_at = waiting;
       cost.bytes_per_query =
           static_cast<double>(memory_added(process, board)) / static_cast<double>(waiting);
-      // The more memory there is, the longer it takes to look, and the rarer we do.
+      // The more memory there is, the longer a look takes: so looks become rarer.
       next_look = Clock::now() + 10 * (Clock::now() - now);
     }
     if (on_terminal && now >= next_line) {
@@ -117,7 +117,7 @@ Cost measure(const std::string& name, void (*way)(long, Progress&), long queries
   if (shared == MAP_FAILED) throw std::runtime_error(name + ": no memory to share");
   Board& board = *new (shared) Board;
 
-  std::fflush(stdout);  // or the child has it, too
+  std::fflush(stdout);  // otherwise the child would print it, too
   const pid_t process = fork();
   if (process < 0) throw std::runtime_error(name + ": cannot fork");
   if (process == 0) perform(way, queries, board);

@@ -2,12 +2,12 @@
 // that listens on every scheduler.
 // Run it: ./bazelw run -c opt //examples:multicore             # sums, and the server under load
 //         ./bazelw run -c opt //examples:multicore -- serve 127.0.0.1:8080
-// Then: curl http://127.0.0.1:8080/       # a scheduler tells its number: another one, another time
+// Then: curl http://127.0.0.1:8080/       # prints the number of the scheduler that answers
 //
-// Options, before that: --threads N, the default being one for each core, and --quick.
+// Options, before "serve": --threads N, by default one for each core, and --quick.
 //
-// SIGINT or SIGTERM ends it in order: on each scheduler the listener is closed, and what has been
-// asked is answered.
+// SIGINT or SIGTERM ends it in order: each scheduler closes its listener and answers the requests
+// that have come.
 
 #include <algorithm>
 #include <charconv>
@@ -38,21 +38,21 @@ std::string as_text(std::size_t threads) {
 
 // ---- Sums ---------------------------------------------------------------------------------------
 
-// How often a number has to be halved, or tripled and increased by one, until it is 1.
+// How often a number must be halved, or tripled and increased by one, until it is 1.
 long steps_of(unsigned long number) {
   long steps = 0;
   for (; number != 1; ++steps) number = number % 2 == 0 ? number / 2 : 3 * number + 1;
   return steps;
 }
 
-// Not inlined: the same machine code in each of the ways that are compared.
+// Not inlined: all ways that are compared run the same machine code.
 [[gnu::noinline]] long steps_between(long first, long end) {
   long sum = 0;
   for (; first < end; ++first) sum += steps_of(static_cast<unsigned long>(first));
   return sum;
 }
 
-// A fiber on each scheduler, with a share of the numbers each.
+// A fiber on each scheduler, each with a share of the numbers.
 long sum_of_shares(long end) {
   const auto schedulers = static_cast<long>(weft::Runtime::current().schedulers().size());
   const std::vector<long> sums = weft::spread([&](std::size_t i) {
@@ -107,8 +107,8 @@ void compare_sums(long end, std::size_t threads) {
 
 // ---- The server ---------------------------------------------------------------------------------
 
-// What one scheduler has served. Only its own fibers count here, so there is nothing to lock, and
-// no other thread's counts are in the same cache line.
+// What one scheduler has served. Only its own fibers change it, so it needs no lock, and no other
+// thread's counts are in the same cache line.
 struct alignas(64) Served {
   long connections = 0;
   long requests = 0;
@@ -117,7 +117,7 @@ struct alignas(64) Served {
 // How long a client may be silent, or take to read an answer.
 constexpr auto kPatience = 15s;
 
-// Appends the answer to a request. Returns whether there may be another one.
+// Appends the answer to a request. Returns true if another request may follow.
 bool add_answer(std::string& text, std::string_view head, std::string_view body) {
   http::Request request = http::parse(head);
   int status = request.refusal;
@@ -144,7 +144,7 @@ void answer(weft::TcpStream stream, std::size_t scheduler, Served& served) {
       ++served.requests;
       std::string text;
       more = add_answer(text, *head, body);
-      // What was asked is answered, also if the server ends meanwhile.
+      // A request that has come is answered even if the server ends.
       weft::shield([&] { weft::with_timeout(kPatience, [&] { stream.write_all(text); }); });
     }
   } catch (const weft::TimeoutError&) {
@@ -154,9 +154,9 @@ void answer(weft::TcpStream stream, std::size_t scheduler, Served& served) {
 
 // Serves on the calling fiber's scheduler until it is cancelled.
 void serve(weft::TcpListener&& bound, std::size_t scheduler, Served& served) {
-  // At its end the connections are cancelled, and what is shielded is waited for.
+  // At its end it cancels the connections and waits for their shielded parts.
   weft::with_task_group([&](weft::TaskGroup& connections) {
-    // Here, to be closed before that, and on the scheduler that used it.
+    // Closed before that, so no more connections come, and on the scheduler that used it.
     weft::TcpListener listener = std::move(bound);
     for (;;) {
       weft::TcpStream stream = listener.accept();
@@ -168,7 +168,7 @@ void serve(weft::TcpListener&& bound, std::size_t scheduler, Served& served) {
   });
 }
 
-// The kernel shares the connections out to the listeners, and there each stays.
+// The kernel distributes the connections among the listeners, and there each stays.
 void serve_on_all(std::vector<weft::TcpListener>& listeners, std::vector<Served>& served) {
   weft::spread([&](std::size_t i) { serve(std::move(listeners[i]), i, served[i]); });
 }
@@ -179,14 +179,14 @@ void serve_until_signal(std::string_view address, std::vector<Served>& served) {
               listeners.front().local_address().to_string().c_str(),
               as_text(listeners.size()).c_str());
   std::fflush(stdout);
-  serve_on_all(listeners, served);  // Ctrl-C cancels the function that run() runs, and so this
+  serve_on_all(listeners, served);  // Ctrl-C cancels the main fiber, and so this
 }
 
 // ---- Its clients --------------------------------------------------------------------------------
 
 constexpr std::size_t kClients = 32;  // on each scheduler
 
-// One of them, which asks again and again when all are connected.
+// A client that asks again and again once all clients are connected.
 void ask(const weft::Address& server, weft::Barrier& connected, weft::Duration time) {
   auto stream = weft::TcpStream::connect(server);
   weft::BufferedReader reader(stream);
@@ -223,7 +223,7 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
               as_text(listeners.size()).c_str(), kClients);
   std::fflush(stdout);
   weft::Barrier connected(kClients * listeners.size());
-  weft::TaskGroup both;  // where one of them fails, the other one ends, too
+  weft::TaskGroup both;  // if one of them fails, the other one ends, too
   std::exception_ptr of_server;
   both.spawn([&] {
     try {
@@ -241,8 +241,8 @@ void serve_under_load(weft::Duration time, std::vector<Served>& served) {
   try {
     both.join();
   } catch (const std::exception&) {
-    // A server that fails closes its connections first. So a client may fail, because of that,
-    // before the server's failure arrives.
+    // A server that fails closes its connections first. That may fail a client before the failure
+    // of the server arrives.
     if (of_server) std::rethrow_exception(of_server);
     throw;
   }

@@ -52,7 +52,7 @@ struct Call {
   bool operator<(const Call& other) const { return priority < other.priority; }
 };
 
-// join() waits until as many calls were dealt with as came in.
+// join() waits until task_done() was called for each call.
 void most_urgent_first() {
   std::puts("\nPriorityQueue: the least comes first, and of equals the one that came first.");
   start = weft::now();

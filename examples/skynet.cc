@@ -8,11 +8,10 @@
 // Eager (SpawnOptions::eager): a child runs before the next one is started. So one branch is there
 // at a time, and a thread needs some 61 stacks for a million fibers.
 //
-// Breadth first, as fibers start where nothing is said: each level is started before the next one,
-// and all 1,111,111 fibers are there at once. Each has touched a page of its stack, and together
-// they take 5 GB. Where that is more than three quarters of what is free, or half of what there is,
-// the tree has fewer levels; so it has on kernels before 6.13, which guard no more than some 32,000
-// stacks unless vm.max_map_count is raised.
+// Breadth first, the default: each level is started before the next one, and all 1,111,111 fibers
+// are there at once. Each has touched a page of its stack, and together they take 5 GB. The tree
+// has fewer levels if that is more than half of the memory, or three quarters of what is free; also
+// on kernels before 6.13, which guard at most some 32,000 stacks unless vm.max_map_count is raised.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,21 +37,21 @@ constexpr int kChildren = 10;  // of a node
 constexpr int kMaxLevels = 7;
 constexpr int kRepetitions = 5;
 
-// Nothing is called deep down. The less address space the stacks take, the fewer page tables.
+// The calls are not deep. The less address space the stacks take, the fewer page tables.
 constexpr std::size_t kStackSize = 64 * 1024;
 
 struct Tree {
   long leaves;
   bool eager;
-  int placed_levels;  // from the top: their children go to the threads in turn
+  int placed_levels;  // from the top: the children of these go to the threads in turn
 };
 
-// What a node on this level returns that has so many leaves below it, the first with this number.
+// The result of a node on this level, with `leaves` leaves below it. `first` is their first number.
 long node(const Tree& tree, int level, long first, long leaves) {
   if (leaves == 1) return first;
   const long part = leaves / kChildren;
-  // One that is placed elsewhere cannot be eager; one that stays here, among those, shall not be,
-  // or the others would get theirs late.
+  // A child on another thread cannot be eager. One that happens to stay here must not be, or the
+  // other threads would get theirs late.
   const bool placed = level < tree.placed_levels;
   std::array<weft::Task<long>, kChildren> children;
   for (auto& child : children) {
@@ -77,15 +76,15 @@ double time_of(const Tree& tree) {
 }
 
 struct Cost {
-  double first = 0;  // seconds; stacks are made
-  double again = 0;  // the median of the next times; they are used again
+  double first = 0;  // seconds, with fresh stacks
+  double again = 0;  // seconds, the median of the runs that use them again
   long memory = 0;   // bytes
 };
 
 Cost measure(const Tree& tree, unsigned threads) {
   return weft::run(
       [&] {
-        memory_of(getpid());  // reading takes memory, too, the first time
+        memory_of(getpid());  // the first reading allocates memory, too
         const long before = memory_of(getpid());
         Cost cost;
         cost.first = time_of(tree);
@@ -101,8 +100,8 @@ Cost measure(const Tree& tree, unsigned threads) {
 
 long fibers_of(long leaves) { return (leaves * kChildren - 1) / (kChildren - 1); }
 
-// Takes so much memory and gives it back: on a virtual machine the first who takes it may wait for
-// the host to find it, which shall not be one row's time.
+// Takes memory and gives it back. On a virtual machine the first use may wait for the host to find
+// the memory, and that wait would count in the first row.
 void touch_memory(std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0);
@@ -129,7 +128,7 @@ void print_row(const char* order, const Tree& tree, unsigned threads) {
 }
 
 void print_table(long leaves, unsigned threads) {
-  long fitting = leaves;  // leaves of a tree that is there all at once
+  long fitting = leaves;  // leaves of the largest tree that fits at once
   const long room = fibers_that_fit(0.5);
   while (fitting > 1 && fibers_of(fitting) > room) fitting /= kChildren;
 

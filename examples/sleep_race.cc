@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 
 std::chrono::milliseconds answer_time = 1s;
 
-// One query. Whoever asks it spends the time until the answer in `wait`.
+// One query, which waits for its answer by `wait`.
 template <class Wait>
 void query(Progress& progress, Wait wait) {
   ++progress.waiting;
@@ -65,13 +65,13 @@ void a_fiber_each(long queries, Progress& progress) {
     weft::TaskGroup group;
     for (long i = 1; i <= queries; ++i) {
       group.spawn([&] { query(progress, weft::sleep_for); });
-      if (i % 1000 == 0) weft::yield();  // these shall wait while we spawn the next
+      if (i % 1000 == 0) weft::yield();  // lets these wait while the next ones are spawned
     }
     group.join();
   });
 }
 
-// Down to one digit and zeros.
+// Rounded down to one digit and zeros.
 long rounded(long number) {
   long unit = 1;
   while (number / unit >= 10) unit *= 10;

@@ -38,7 +38,7 @@ struct Options {
   std::vector<std::string> files;
 };
 
-// Prints, of several files with a header where another one goes on.
+// Prints a piece of a file. With several files, a header names the file whenever it changes.
 void print(const Options& options, const std::string& file, std::string_view text) {
   static std::string last;
   if (options.files.size() > 1 && file != last) {
@@ -49,7 +49,7 @@ void print(const Options& options, const std::string& file, std::string_view tex
   std::fflush(stdout);
 }
 
-// Where the last so many lines of the text begin.
+// Where the last `lines` lines of the text begin.
 std::size_t start_of_last(std::size_t lines, std::string_view text) {
   std::size_t start = text.size();
   for (; lines > 0 && start > 0; --lines) {
@@ -78,14 +78,14 @@ class Tail {
     }
   }
 
-  // Until it is cancelled.
+  // Prints what is appended, until it is cancelled.
   void follow() {
     for (;; weft::sleep_for(kPoll)) {
       print_rest();
       weft::File file;
       try {
         file = weft::File::open(path_, kFlags);
-      } catch (const std::system_error&) {  // it has gone; maybe another one comes
+      } catch (const std::system_error&) {  // removed; maybe a new one comes
         continue;
       }
       if (id_of(file) != id_of(file_)) {
@@ -101,7 +101,7 @@ class Tail {
   }
 
  private:
-  // Fewer bytes only at the end of the file. Returns how many.
+  // Returns the number of bytes, fewer than asked for only at the end of the file.
   std::size_t read_fully(std::string& text) {
     std::size_t done = 0;
     while (const std::size_t size = file_.pread(std::span(text).subspan(done), offset_ + done)) {
@@ -127,7 +127,7 @@ class Tail {
   const Options& options_;
   const std::string path_;
   weft::File file_;
-  std::uint64_t offset_ = 0;  // what comes before it is printed
+  std::uint64_t offset_ = 0;  // everything before it is printed
 };
 
 void tail_standard_input(const Options& options) {

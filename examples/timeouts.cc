@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Says how a wait ends, also if it ends by cancellation: cleanup needs no more than a destructor.
+// Prints how a wait ends, even by cancellation: cleanup needs no more than a destructor.
 struct Step {
   explicit Step(const char* its_name) : name(its_name) { std::printf("  %s begins\n", name); }
   ~Step() { std::printf("  %s %s\n", name, finished ? "is finished" : "is given up"); }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # weft beside its peers: ./bazelw run -c opt //bench [-- [--quick] [--results FILE] [part of a table's name]...]
-# Those that are installed (bench/compare/setup installs them) are built first. ../README.md tells the rest.
+# Peers that are installed (bench/compare/setup installs them) are built first. README.md explains the rest.
 set -euo pipefail
 
 readonly root=${BUILD_WORKSPACE_DIRECTORY:?"is set by bazel run: see README.md"}

@@ -1,4 +1,4 @@
-// weft beside what the machine allows and beside its peers: a table a workload.
+// weft beside what the machine allows and beside its peers: a table for each workload.
 // README.md explains how it measures, ../contestants/README.md what is done.
 
 #include <sys/resource.h>
@@ -54,7 +54,7 @@ struct Options {
 
 // ---- One run ------------------------------------------------------------------------------------
 
-// A number, or why there is none.
+// A number, or the reason why it is missing.
 struct Outcome {
   double number = 0;
   std::string why = {};
@@ -79,7 +79,7 @@ struct Workload {
   std::string_view name;
   std::string_view title;
   std::string_view unit = "ns";
-  long times = 0;                  // 0: as many as take some time
+  long times = 0;                  // 0: as many as one run needs to take a while
   std::string_view argument = {};  // as part of the table's name
   bool all_cores = false;
   double scale = 1;  // from the contestant's unit to the table's
@@ -107,11 +107,11 @@ constexpr Workload kWorkloads[] = {
     {"queries", "ten queries of one second each at the same time", "ms", 10},
 };
 
-// Rounds of what is short, and of what takes a second or more each.
+// The rounds of short workloads, and of those that take a second or more.
 struct Rounds {
   int brief;
   int lengthy;
-  double seconds;  // after which a contestant has no further round of a workload
+  double seconds;  // after these a contestant has no further round of a workload
 };
 
 class Competitor {
@@ -121,7 +121,7 @@ class Competitor {
     entry.contestant = contestant.name;
   }
 
-  // How often the workload is done in a run of some 40 ms.
+  // The number of repetitions for a run of some 40 ms.
   void calibrate() {
     constexpr double kWanted = 40e6;
     for (times_ = 1'000; !has_failed() && times_ < 1'000'000'000;) {
@@ -192,7 +192,7 @@ Table compare(const Workload& workload, const std::vector<Contestant>& contestan
 
 // ---- Echo ---------------------------------------------------------------------------------------
 
-// A contestant's server, on the first core, and its clients, on the last one, where we are.
+// A contestant's server, on the first core, and its clients, on the last core, in this thread.
 class EchoTrial {
  public:
   EchoTrial(const Contestant& contestant, std::size_t connections) {
@@ -210,7 +210,7 @@ class EchoTrial {
     attempt([&] { load_.emplace(static_cast<std::uint16_t>(port), connections); });
   }
 
-  // Nothing, if the server has failed, now or before.
+  // Nullopt if the server has failed, now or before.
   std::optional<LoadResult> run() {
     std::optional<LoadResult> result;
     if (why.empty()) attempt([&] { result = load_->run(0.03, 0.12); });
@@ -232,7 +232,7 @@ class EchoTrial {
   }
 
   std::optional<Process> server_;
-  std::optional<Load> load_;  // goes first
+  std::optional<Load> load_;  // is destroyed before the server
 };
 
 std::vector<Table> compare_echo(std::size_t connections, const std::vector<Contestant>& contestants,
@@ -245,7 +245,7 @@ std::vector<Table> compare_echo(std::size_t connections, const std::vector<Conte
       {name, what + ", requests of 64 bytes", "1,000 per second", true},
       {name + " p99", what + ", 99th percentile of the latency", "us"},
   };
-  // All servers are there at the same time, and sleep while it is not their turn.
+  // All servers run at the same time, and sleep while it is not their turn.
   std::deque<EchoTrial> trials;
   for (const Contestant& contestant : contestants) {
     trials.emplace_back(contestant, connections);
@@ -269,7 +269,7 @@ std::vector<Table> compare_echo(std::size_t connections, const std::vector<Conte
 
 // ---- All ----------------------------------------------------------------------------------------
 
-// A million descriptors are not needed, a thousand connections of ten servers are.
+// Enough descriptors for a thousand connections to each of ten servers.
 void raise_descriptor_limit() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

@@ -9,27 +9,27 @@
 
 namespace weft::bench {
 
-// Runs on the cores that its starter has at that moment. Killed when this is destroyed; dies with
-// its parent, too.
+// Runs on the cores that the calling thread has when it starts it. Killed by the destructor; also
+// dies with its parent.
 class Process {
  public:
-  // Its standard output and error can be read here. Throws std::system_error.
+  // Its standard output and error go to read_line() and read_all(). Throws std::system_error.
   explicit Process(const std::vector<std::string>& command);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // The next line, without its end; what there is of it when the output ends or the time is over.
+  // The next line without its newline, or a part of it if the output ends or the time is over.
   std::string read_line(double seconds);
 
-  // All that is left. Kills it if its output has not ended after this time.
+  // The rest of the output. Kills the program if the output has not ended after this time.
   std::string read_all(double seconds);
 
-  // Waits for its end; as a shell's $?. Only once.
+  // Waits for its end; returns a status as a shell's $?. Call it only once.
   int status();
 
  private:
-  // Whether there was more; not if the time is over.
+  // True if there was more; false if the output has ended or the time is over.
   bool read_more(double deadline);
 
   pid_t pid_ = -1;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kNameWidth = 18;
 
-// The edges of a spread: quartiles, or extremes where there are few rounds.
+// The edges of a spread: quartiles, or extremes if there are few rounds.
 struct Edges {
   explicit Edges(const Samples& samples) {
     const double edge = samples.size() < 5 ? 0 : 0.25;

@@ -10,7 +10,7 @@
 
 namespace weft::bench {
 
-// What one contestant took, or why there is no figure.
+// The figures of one contestant, or the reason why they are missing.
 struct Entry {
   std::string contestant;
   Samples samples = {};
@@ -28,13 +28,13 @@ struct Table {
 
 class Results {
  public:
-  // No file where the path is empty. Throws std::system_error.
+  // Writes no file if the path is empty. Throws std::system_error.
   explicit Results(const std::string& path);
   ~Results();
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
 
-  // Where it was measured, or what is left out.
+  // The machine, or a contestant that is left out.
   void remark(const std::string& text);
   void add(const Table& table);
 

@@ -230,7 +230,7 @@ Awaitable<void> sleep_for(Executor executor, Clock::duration duration) {
 }
 
 double timers(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Context context;
   auto work = asio::make_work_guard(context);
   for (long i = 0; i < times; ++i) {
@@ -240,17 +240,17 @@ double timers(long times) {
   }
   work.reset();
   context.run();
-  return (wall_clock_ns() - begin) * 1e-6 - 1000;
+  return (wall_ns() - begin) * 1e-6 - 1000;
 }
 
 double queries(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Context context;
   for (long i = 0; i < times; ++i) {
     start(context, sleep_for(context.get_executor(), std::chrono::seconds(1)));
   }
   context.run();
-  return (wall_clock_ns() - begin) * 1e-6;
+  return (wall_ns() - begin) * 1e-6;
 }
 
 double timeout(long times) {
@@ -262,7 +262,7 @@ double timeout(long times) {
   }
   double each = 0;
   start(context, [&]() -> Awaitable<void> {
-    const double begin = wall_clock_ns();
+    const double begin = wall_ns();
     Timer timer(context);
     for (long i = 0; i < times; ++i) {
       timer.expires_after(std::chrono::seconds(5));
@@ -271,7 +271,7 @@ double timeout(long times) {
       timer.cancel();
       if (i % 16 == 15) co_await asio::post(asio::deferred);
     }
-    each = (wall_clock_ns() - begin) / static_cast<double>(times);
+    each = (wall_ns() - begin) / static_cast<double>(times);
     context.stop();
   });
   context.run();

@@ -4,7 +4,7 @@
 // - pooled_fixedsize_stack, of the default size. Only `parked` takes the default allocator, since
 //   its memory is what is asked for.
 // - spawn: a completion handler posts the one that waits. With a yield_context as the handler, 1.81
-//   throws a null exception where it should throw none, and crashes; and without a post each new
+//   throws a null exception instead of no exception, and crashes; and without a post each new
 //   coroutine would run on top of the one before.
 // - yield[error] where an error is no exception.
 // - skynet counts the children that have completed by hand.
@@ -248,7 +248,7 @@ double posts(long times, bool held_up) {
   asio::io_context context(1);
   auto work = asio::make_work_guard(context);
   const double memory = memory_bytes();
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   long ran = 0;
   std::thread poster([&] {
     const OnCore last(OnCore::kLast);
@@ -261,7 +261,7 @@ double posts(long times, bool held_up) {
   if (held_up) poster.join();
   const double each = (memory_bytes() - memory) / static_cast<double>(times);
   context.run();
-  const double milliseconds = (wall_clock_ns() - begin) * 1e-6;
+  const double milliseconds = (wall_ns() - begin) * 1e-6;
   if (poster.joinable()) poster.join();
   return held_up ? each : milliseconds;
 }
@@ -276,7 +276,7 @@ void start_sleep(asio::io_context& context, Clock::duration duration) {
 }
 
 double timers(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Context context;
   auto work = asio::make_work_guard(context);
   for (long i = 0; i < times; ++i) {
@@ -286,15 +286,15 @@ double timers(long times) {
   }
   work.reset();
   context.run();
-  return (wall_clock_ns() - begin) * 1e-6 - 1000;
+  return (wall_ns() - begin) * 1e-6 - 1000;
 }
 
 double queries(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Context context;
   for (long i = 0; i < times; ++i) start_sleep(context, std::chrono::seconds(1));
   context.run();
-  return (wall_clock_ns() - begin) * 1e-6;
+  return (wall_ns() - begin) * 1e-6;
 }
 
 double timeout(long times) {
@@ -306,7 +306,7 @@ double timeout(long times) {
   }
   double each = 0;
   start(context, [&](Yield yield) {
-    const double begin = wall_clock_ns();
+    const double begin = wall_ns();
     Timer timer(context);
     for (long i = 0; i < times; ++i) {
       timer.expires_after(std::chrono::seconds(5));
@@ -315,7 +315,7 @@ double timeout(long times) {
       timer.cancel();
       if (i % 16 == 15) asio::post(yield);
     }
-    each = (wall_clock_ns() - begin) / static_cast<double>(times);
+    each = (wall_ns() - begin) / static_cast<double>(times);
     context.stop();
   });
   context.run();

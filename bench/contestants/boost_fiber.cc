@@ -219,25 +219,25 @@ double executor(long times) {
 // ---- Time ---------------------------------------------------------------------------------------
 
 double timers(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   std::vector<fibers::fiber> all;
   all.reserve(static_cast<std::size_t>(times));
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(times); ++i) {
     all.push_back(start([i] { sleep_for(std::chrono::microseconds(scattered(i, 1'000'000))); }));
   }
   join_all(all);
-  return (wall_clock_ns() - begin) * 1e-6 - 1000;
+  return (wall_ns() - begin) * 1e-6 - 1000;
 }
 
 double queries(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   std::vector<fibers::fiber> all;
   all.reserve(static_cast<std::size_t>(times));
   for (long i = 0; i < times; ++i) {
     all.push_back(start([] { sleep_for(std::chrono::seconds(1)); }));
   }
   join_all(all);
-  return (wall_clock_ns() - begin) * 1e-6;
+  return (wall_ns() - begin) * 1e-6;
 }
 
 // ---- TCP ----------------------------------------------------------------------------------------

@@ -5,12 +5,10 @@
 #include <cstdlib>
 #include <exception>
 
-#include "bench/lib/harness.h"
-
 namespace weft::bench {
 namespace {
 
-// Those whose time is that of many small steps: a tenth of them is done before, for nothing.
+// Workloads of many small steps. A tenth of them is done before, to warm up.
 constexpr std::string_view kSteps[] = {"switch", "spawn",    "queue1",  "queue128", "mutex",
                                        "mutex2", "mutex100", "timeout", "executor"};
 
@@ -34,8 +32,6 @@ void print_port(std::uint16_t port) {
 }
 
 double memory_bytes() { return status_bytes("VmRSS") + status_bytes("VmPTE"); }
-
-double wall_clock_ns() { return wall_ns(); }
 
 }  // namespace weft::bench
 

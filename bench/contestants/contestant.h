@@ -1,12 +1,12 @@
 // A contestant is a program that does the workloads of the comparison in the way of one library:
 //
-//   PROGRAM WORKLOAD TIMES    does it so many times, and prints one number: what one time took
+//   PROGRAM WORKLOAD TIMES    does it TIMES times, and prints one number: the cost of one time
 //   PROGRAM echo              prints the port on 127.0.0.1 where it serves, until it is killed
 //   PROGRAM version           prints the library's name and version
 //
-// It ends with status 3 where the library has nothing of the kind, and with 1, and the reason on
-// stderr, where it fails. README.md lists the workloads; a contestant may be written in any
-// language, and those in C++ share the main function of contestant.cc.
+// It ends with status 3 if the library has nothing of the kind, and with 1, and the reason on
+// stderr, if it fails. README.md lists the workloads. A contestant may be written in any language;
+// those in C++ share the main function of contestant.cc.
 #ifndef WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
 #define WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
 
@@ -14,6 +14,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "bench/lib/harness.h"
 
 namespace weft::bench {
 
@@ -23,7 +25,7 @@ struct Workload {
   double (*measure)(long times);
 };
 
-// What measure() returns where the library has nothing for so many.
+// What measure() returns if the library has nothing for that many.
 inline constexpr double kNothing = -1e99;
 
 // What each contestant defines.
@@ -32,10 +34,6 @@ std::span<const Workload> workloads();
 
 // Prints the port of an echo server: connections are accepted from now on.
 void print_port(std::uint16_t port);
-
-// Nanoseconds of the wall clock that f takes, divided by `times`.
-template <class F>
-double wall_ns_per(long times, F&& f);
 
 // Memory of this process, page tables included, in bytes.
 double memory_bytes();
@@ -46,13 +44,12 @@ constexpr std::uint64_t scattered(std::uint64_t n, std::uint64_t end) {
   return (n * 2654435761U & 0xffffffffU) * end >> 32;
 }
 
-double wall_clock_ns();
-
+// Nanoseconds of the wall clock that f takes, divided by `times`.
 template <class F>
 double wall_ns_per(long times, F&& f) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   f();
-  return (wall_clock_ns() - begin) / static_cast<double>(times);
+  return (wall_ns() - begin) / static_cast<double>(times);
 }
 
 }  // namespace weft::bench

@@ -59,7 +59,7 @@ void close_timers(Loop& loop, std::vector<uv_timer_t>& timers) {
 
 // Its times are milliseconds: one that is not a whole number of them is rounded up.
 double timers(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Loop loop;
   std::vector<uv_timer_t> all(static_cast<std::size_t>(times));
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -70,13 +70,13 @@ double timers(long times) {
     if (i % 1000 == 999) loop.run(UV_RUN_NOWAIT);
   }
   loop.run();
-  const double ms = (wall_clock_ns() - begin) * 1e-6;
+  const double ms = (wall_ns() - begin) * 1e-6;
   close_timers(loop, all);
   return ms - 1000;
 }
 
 double queries(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   Loop loop;
   std::vector<uv_timer_t> all(static_cast<std::size_t>(times));
   for (uv_timer_t& timer : all) {
@@ -85,7 +85,7 @@ double queries(long times) {
         &timer, [](uv_timer_t*) {}, 1000, 0);
   }
   loop.run();
-  const double ms = (wall_clock_ns() - begin) * 1e-6;
+  const double ms = (wall_ns() - begin) * 1e-6;
   close_timers(loop, all);
   return ms;
 }

@@ -3,7 +3,7 @@
 // takes is a limit rather than a goal.
 //
 // - Contexts are boost::context::fiber on mmap'd stacks, resumed directly, and kept when they end.
-// - queue: a plain ring buffer; who finds it full, or empty, switches to the other.
+// - queue: a plain ring buffer; a fiber that finds it full, or empty, switches to the other.
 // - mutex: std::mutex. Passed among fibers it has no meaning, so among threads, on one core.
 // - timers: deadlines in a std::priority_queue, and epoll_pwait2() until the next one.
 // - timeout: one reading of the clock, which a deadline needs.
@@ -171,7 +171,7 @@ double executor(long times) {
 
 void sleep_until(int epoll, double deadline) {
   for (;;) {
-    const double left = deadline - wall_clock_ns();
+    const double left = deadline - wall_ns();
     if (left <= 0) return;
     const auto ns = static_cast<long>(left);
     const timespec time = {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
@@ -182,29 +182,29 @@ void sleep_until(int epoll, double deadline) {
 
 double timers(long times) {
   const Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   std::priority_queue<double, std::vector<double>, std::greater<>> deadlines;
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(times); ++i) {
-    deadlines.push(wall_clock_ns() + static_cast<double>(scattered(i, 1'000'000)) * 1e3);
+    deadlines.push(wall_ns() + static_cast<double>(scattered(i, 1'000'000)) * 1e3);
   }
   while (!deadlines.empty()) {
     sleep_until(epoll.get(), deadlines.top());
     deadlines.pop();
   }
-  return (wall_clock_ns() - begin) * 1e-6 - 1000;
+  return (wall_ns() - begin) * 1e-6 - 1000;
 }
 
 double timeout(long times) {
   return wall_ns_per(times, [&] {
-    for (long i = 0; i < times; ++i) wall_clock_ns();
+    for (long i = 0; i < times; ++i) wall_ns();
   });
 }
 
 double queries(long) {
   const Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   sleep_until(epoll.get(), begin + 1e9);  // all are due at once
-  return (wall_clock_ns() - begin) * 1e-6;
+  return (wall_ns() - begin) * 1e-6;
 }
 
 double echo(long) {

@@ -7,7 +7,7 @@
 //   one to the other.
 // - Stacks are of the default size, 64 KiB, and those of threads that have ended are used again.
 // - The queue is a ring buffer with two condition variables and without a mutex: "process-specific
-//   global data need not to be protected by locks", and st_cond_wait() takes none.
+//   global data need not to be protected by locks", and st_cond_wait() takes no mutex.
 // - There are no timeouts around other code, nor helper threads: blocking work is for a process at
 //   the other end of a pipe.
 
@@ -273,14 +273,14 @@ struct Sleep {
 
 // A time is counted from the last switch, so the main thread yields now and then.
 double sleep_all(std::vector<Sleep>& sleeps) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   std::vector<st_thread_t> all(sleeps.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
     all[i] = start(sleeps[i]);
     if (i % 1000 == 999) st_usleep(0);
   }
   for (const st_thread_t thread : all) join(thread);
-  return (wall_clock_ns() - begin) * 1e-6;
+  return (wall_ns() - begin) * 1e-6;
 }
 
 double timers(long times) {

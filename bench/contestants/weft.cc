@@ -30,7 +30,7 @@ double run(F&& main) {
   return weft::run(std::forward<F>(main), {.virtual_time = virtual_time});
 }
 
-// Two loops in one function, as raw has them: README.md tells what two functions cost.
+// Two loops in one function, as raw has them: weft's README.md explains what two functions cost.
 [[gnu::noinline]] void yield_times(long times) {
   while (times-- > 0) yield();
 }
@@ -113,7 +113,7 @@ double mutex_passed(long times) {
 }
 
 double timers(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   return run([&] {
     TaskGroup group;
     for (long i = 0; i < times; ++i) {
@@ -123,10 +123,10 @@ double timers(long times) {
                 std::chrono::microseconds(scattered(static_cast<std::uint64_t>(i), 1'000'000)));
           },
           {.eager = true});
-      if (i % 1000 == 999) yield();  // those whose time has come end, and leave their stacks
+      if (i % 1000 == 999) yield();  // sleepers that are due end, and leave their stacks
     }
     group.join();
-    return (wall_clock_ns() - begin) * 1e-6 - 1000;
+    return (wall_ns() - begin) * 1e-6 - 1000;
   });
 }
 
@@ -199,9 +199,9 @@ void post_from_thread(long times, F meanwhile) {
 double post(long times) {
   return run([times] {
     const OnCore first(OnCore::kFirst);
-    const double begin = wall_clock_ns();
+    const double begin = wall_ns();
     post_from_thread(times, [](std::thread&) {});
-    return (wall_clock_ns() - begin) * 1e-6;
+    return (wall_ns() - begin) * 1e-6;
   });
 }
 
@@ -216,12 +216,12 @@ double posted(long times) {
 }
 
 double queries(long times) {
-  const double begin = wall_clock_ns();
+  const double begin = wall_ns();
   return run([&] {
     TaskGroup group;
     for (long i = 0; i < times; ++i) group.spawn([] { sleep_for(1s); });
     group.join();
-    return (wall_clock_ns() - begin) * 1e-6;
+    return (wall_ns() - begin) * 1e-6;
   });
 }
 

@@ -9,7 +9,7 @@
 namespace weft::bench {
 
 struct EchoOptions {
-  // Looks for work again and again, and never sleeps in the kernel.
+  // The server polls for work in a loop and never sleeps in the kernel.
   bool spin = false;
   // Called once, when connections to this port of 127.0.0.1 are accepted.
   std::function<void(std::uint16_t port)> ready;
@@ -21,7 +21,7 @@ struct EchoServer {
   void (*serve)(const EchoOptions& options);
 };
 
-// The same for all servers: what one read takes at most, and the connections that wait for accept.
+// The same for all servers: the most bytes of one read, and of connections that wait for accept.
 inline constexpr std::size_t kEchoBuffer = 1024;
 inline constexpr int kEchoBacklog = 4096;
 
@@ -30,11 +30,11 @@ void raw_echo(const EchoOptions& options);
 
 void weft_echo(const EchoOptions& options);
 
-// A non-blocking listening socket, for those who have no class for it.
+// A non-blocking listening socket, for servers without a class for it.
 int listen_on_loopback();
 std::uint16_t port_of(int listener);
 
-// Sends at once what is written, however little it is.
+// TCP_NODELAY: what is written is sent at once, however little it is.
 void set_no_delay(int socket);
 
 }  // namespace weft::bench

@@ -1,4 +1,4 @@
-// A descriptor that is closed at the end: for the raw server and the load.
+// A descriptor that is closed when its owner is destroyed: for the raw server and the load.
 #ifndef WEFT_BENCH_LIB_ECHO_FD_H_
 #define WEFT_BENCH_LIB_ECHO_FD_H_
 

@@ -46,7 +46,7 @@ Fd connect_to(std::uint16_t port) {
   return fd;
 }
 
-// The first request of a connection, which is blocking still.
+// The first request of a connection, which is still blocking.
 void round_trip(int fd) {
   char buffer[kRequest];
   if (send(fd, kBytes, kRequest, MSG_NOSIGNAL) != kRequest ||

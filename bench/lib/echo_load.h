@@ -12,12 +12,12 @@
 
 namespace weft::bench {
 
-// How often which time was seen, to within 1 %.
+// Counts how often each time was seen, to within 1 %.
 class Histogram {
  public:
   void add(std::uint64_t ns) noexcept { ++counts_[bucket(ns)]; }
 
-  // The time below which this part of all lies. REQUIRES: not empty.
+  // The time below which this part of all times lies. REQUIRES: not empty.
   double quantile(double part) const;
 
  private:
@@ -37,27 +37,27 @@ struct LoadResult {
   Histogram latencies;
 };
 
-// So many connections, each of which sends 64 bytes, waits until it has them back and sends again.
-// All are served by the calling thread, which uses epoll by hand.
+// Connections each of which sends 64 bytes, waits until they are back, and sends again.
+// The calling thread serves all of them, with epoll by hand.
 class Load {
  public:
-  // Connects; each connection has one request answered, so that the server has accepted them all.
-  // Throws std::runtime_error where that fails.
+  // Connects, and has one request answered on each connection, so that the server has accepted
+  // all of them. Throws std::runtime_error if that fails.
   Load(std::uint16_t port, std::size_t connections);
   // Resets the connections: closed in order, they would occupy their ports for a minute.
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  // What is answered before the warm-up is over does not count, nor what is after the end; when
-  // this returns nothing is under way. Throws std::runtime_error if the server closes a connection
-  // or does not answer.
+  // Counts the answers between the end of the warm-up and the end of the time. No request is under
+  // way when it returns. Throws std::runtime_error if the server closes a connection or does not
+  // answer.
   LoadResult run(double warm_up_seconds, double seconds);
 
-  // Requests that were answered so far, since the first connection.
+  // Requests answered since the first connection.
   std::uint64_t answered() const noexcept { return answered_; }
 
-  // Writes that number there at each answer, for another process to read.
+  // Stores that number at each answer, for another process to read.
   void publish(std::atomic<std::uint64_t>* answered) noexcept { published_ = answered; }
 
  private:
@@ -74,7 +74,7 @@ class Load {
 
   std::vector<Connection> connections_;
   const Fd epoll_;
-  bool goes_on_ = true;  // an answer is followed by the next request
+  bool goes_on_ = true;  // after an answer the next request is sent
   std::size_t under_way_ = 0;
   std::uint64_t answered_ = 0;
   std::atomic<std::uint64_t>* published_ = nullptr;

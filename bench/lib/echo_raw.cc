@@ -19,15 +19,15 @@ constexpr int kEvents = 1024;
 
 struct Connection {
   Fd fd;
-  // What the peer was too slow to take. Nothing more is read before it is gone.
+  // Bytes that the peer was too slow to take. Nothing more is read before they are sent.
   std::vector<char> unsent = {};
 };
 
-// Edge-triggered, so that a connection is registered once and never looked at in vain: with level
+// Edge-triggered: a connection is registered once and never polled in vain, while with level
 // triggering epoll_wait() polls each socket again that it reported the time before. A read that
-// does not fill its buffer has taken everything (see epoll(7)), so that none has to fail with
-// EAGAIN. What comes later is a new edge; only an end of the stream that came with the data is
-// not, and EPOLLRDHUP announces that.
+// does not fill its buffer has taken everything (see epoll(7)), so no read has to fail with EAGAIN.
+// Later data is a new edge. An end of the stream that came with the data is not, but EPOLLRDHUP
+// announces it.
 class RawServer {
  public:
   explicit RawServer(const EchoOptions& options)
@@ -88,8 +88,8 @@ class RawServer {
     }
   }
 
-  // Whether all is sent. If not, an edge of EPOLLOUT follows, or the connection was broken and is
-  // gone.
+  // True if all is sent. Otherwise an edge of EPOLLOUT follows, or the connection was broken and
+  // is gone.
   bool send_rest(Connection& connection) {
     std::vector<char>& rest = connection.unsent;
     while (!rest.empty()) {

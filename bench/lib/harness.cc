@@ -22,7 +22,7 @@ constexpr int kWhatWidth = 45;
 constexpr int kFigureWidth = 25;
 constexpr int kGoalWidth = 14;
 
-// The median, and the quartiles where there are enough rounds, else the extremes.
+// The median with the quartiles, or with the extremes if there are fewer than five rounds.
 std::string spread(const Samples& samples) {
   if (samples.empty()) return "-";
   std::string text = number(samples.median());
@@ -33,7 +33,7 @@ std::string spread(const Samples& samples) {
   return text;
 }
 
-// What the goal of a row is about.
+// The samples that the goal of a row limits.
 Samples judged(const Row& row) {
   const bool alone = row.raw.empty() || row.kind == Goal::kFigureAtMost;
   if (row.kind == Goal::kAboveRawAtMost) return differences(row.weft, row.raw);
@@ -166,7 +166,7 @@ void Bench::print_machine() {
 
 OnCore::OnCore(Which which) {
   sched_getaffinity(0, sizeof(before_), &before_);
-  static const cpu_set_t all = before_;  // at the first call, which finds them all
+  static const cpu_set_t all = before_;  // of the first call, when no thread keeps to one core yet
   int core = -1;
   for (int i = 0; i < CPU_SETSIZE; ++i) {
     if (CPU_ISSET(i, &all) && (core < 0 || which == kLast)) core = i;

@@ -26,7 +26,7 @@ class Samples {
   std::size_t size() const noexcept { return values_.size(); }
   double operator[](std::size_t i) const { return values_[i]; }
 
-  // The value below which this part of all lies: 0.5 is the median. REQUIRES: not empty.
+  // The value below which this part of all values lies: 0.5 is the median. REQUIRES: not empty.
   double quantile(double part) const;
   double median() const { return quantile(0.5); }
 
@@ -34,23 +34,23 @@ class Samples {
   std::vector<double> values_;
 };
 
-// With three digits, as far as that is of interest.
+// With two decimals, fewer for larger values.
 std::string number(double value);
 
 // Processor, kernel and compiler, in one line.
 std::string machine_text();
 
-// Each weft value divided by the raw one of the same round, and less that one.
+// Of each round: weft's value divided by raw's, and weft's value minus raw's.
 Samples ratios(const Samples& weft, const Samples& raw);
 Samples differences(const Samples& weft, const Samples& raw);
 
-// What a goal says. Where there is a raw figure the first two are about the ratio, else about
-// weft's figure.
+// The meaning of a goal. If there is a raw figure, the first two limit the ratio, otherwise weft's
+// figure.
 enum class Goal {
   kAtMost,
   kAtLeast,
-  kFigureAtMost,   // of weft's figure, though there is a raw one
-  kAboveRawAtMost  // of the difference
+  kFigureAtMost,   // limits weft's figure, even if there is a raw one
+  kAboveRawAtMost  // limits the difference
 };
 
 // A line of the table.
@@ -63,28 +63,28 @@ struct Row {
   Goal kind = Goal::kAtMost;
 };
 
-// What the command line asks for, and the table on stdout.
+// The command line, and the table on stdout.
 class Bench {
  public:
-  // Prints the usage and exits where the arguments make no sense.
+  // Prints the usage and exits if the arguments are wrong.
   Bench(int argc, char** argv);
 
   bool quick() const noexcept { return quick_; }
 
-  // Whether a figure of this name is wanted.
+  // True if the command line asks for a figure of this name.
   bool wants(std::string_view name) const;
 
   int rounds() const noexcept { return quick_ ? 9 : 31; }
-  // Of what takes seconds.
+  // For measurements that take seconds.
   int long_rounds() const noexcept { return quick_ ? 1 : 3; }
 
   void print(const Row& row);
-  // Another one's figure, below the last row.
+  // The figure of another program, below the last row.
   void print_peer(const std::string& name, const Samples& samples);
   // A line of explanation below the last row.
   void note(const std::string& text);
 
-  // What the binary runs on, and how the table is to be read.
+  // The machine, and how to read the table.
   static void print_machine();
 
  private:
@@ -92,15 +92,15 @@ class Bench {
   std::vector<std::string> filters_;
 };
 
-// Nanoseconds of processor time that the calling thread has had: what other programs get meanwhile
-// does not count.
+// Nanoseconds of processor time that the calling thread has used: time of other programs does not
+// count.
 double cpu_ns();
 
-// The machine's clock.
+// Nanoseconds of the wall clock.
 double wall_ns();
 
-// While it lives the calling thread, and what it starts, keeps to the first core, or the last.
-// Threads that wake each other are else put on one core or on two, as the kernel likes, and a
+// While it lives, the calling thread and the threads that it starts keep to the first or the last
+// core. Otherwise the kernel puts threads that wake each other on one core or on two, and a
 // hand-over takes 5 us or 50.
 class OnCore {
  public:
@@ -114,7 +114,7 @@ class OnCore {
   cpu_set_t before_;
 };
 
-// How many of them f takes, divided by `times`.
+// The processor time of f in nanoseconds, divided by `times`.
 template <class F>
 double ns_per(double times, F&& f) {
   const double begin = cpu_ns();
@@ -122,17 +122,16 @@ double ns_per(double times, F&& f) {
   return (cpu_ns() - begin) / times;
 }
 
-// Runs f in a forked child, whose memory is fresh and is all gone afterwards, and returns the
-// numbers that f returns. Throws std::runtime_error if the child fails.
+// Runs f in a forked child, whose memory is fresh and is released afterwards. Returns what f
+// returns. Throws std::runtime_error if the child fails.
 std::vector<double> in_child(const std::function<std::vector<double>()>& f);
 
-// Processor time that this process has had in the kernel so far, and its page faults that needed no
-// reading from a disk.
+// Processor time that this process has spent in the kernel, and its page faults without a read from
+// disk.
 double kernel_seconds();
 double page_faults();
 
-// A line of a process's /proc/<pid>/status, such as "VmRSS", in bytes: of this one's if the id is
-// 0.
+// A line such as "VmRSS" of /proc/<pid>/status, in bytes. Process 0 is the calling one.
 double status_bytes(std::string_view key, pid_t process = 0);
 
 }  // namespace weft::bench

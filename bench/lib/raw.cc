@@ -15,7 +15,7 @@ namespace {
 
 namespace bc = boost::context;
 
-// Hands out a stack that somebody else owns.
+// Hands out a stack that it does not own.
 struct Borrowed {
   bc::stack_context allocate() { return {}; }
   void deallocate(bc::stack_context&) noexcept {}
@@ -30,7 +30,7 @@ bc::fiber make_fiber(char* top, F f) {
                    std::move(f));
 }
 
-// Resumes the other so many times. Not inlined, so that two callers run the same instructions.
+// Resumes the other again and again. Not inlined, so that two callers run the same instructions.
 [[gnu::noinline]] bc::fiber resume_times(bc::fiber&& first, long times) {
   bc::fiber other = std::move(first);
   while (times-- > 0) other = std::move(other).resume();
@@ -71,8 +71,7 @@ RawStacks::RawStacks(std::size_t count) : count_(count) {
 
 RawStacks::~RawStacks() { munmap(base_, count_ * kStride); }
 
-// A fiber that arrives gets the handle of the one it comes from, which is the one before it, and
-// puts it where that one will be found a lap later.
+// A resumed fiber gets the handle of its predecessor in the ring, and stores it for the next lap.
 RawRing::RawRing(std::size_t count) : stacks_(count), fibers_(count) {
   bc::fiber* const all = fibers_.data();
   for (std::size_t i = 1; i < count; ++i) {

@@ -8,12 +8,12 @@
 
 namespace weft::bench {
 
-// Nanoseconds per switch between two fibers that resume each other for so many times, both by the
-// same function, or each by a function of its own.
+// Nanoseconds per switch between two fibers that resume each other, both in the same function, or
+// each in a function of its own.
 double raw_switch(long switches);
 double raw_switch_in_two_functions(long switches);
 
-// Address space laid out as weft lays out its stacks (see fiber/README.md), without guards.
+// Address space laid out as weft's stacks (see fiber/README.md), but without guards.
 class RawStacks {
  public:
   static constexpr std::size_t kSize = 256 * 1024;
@@ -40,7 +40,7 @@ class RawRing {
   RawRing(const RawRing&) = delete;
   RawRing& operator=(const RawRing&) = delete;
 
-  // Goes round so many times.
+  // Goes round `laps` times.
   void run(long laps);
 
  private:
@@ -50,7 +50,7 @@ class RawRing {
   long laps_ = 0;
 };
 
-// Writes to so many fresh stacks once.
+// Writes to `count` fresh stacks once.
 void touch_stacks(std::size_t count);
 
 }  // namespace weft::bench

@@ -15,16 +15,16 @@ inline constexpr long kChildren = 10;
 inline constexpr long kLeaves = 1'000'000;
 inline constexpr long kLeafSum = 499'999'500'000;
 
-// Each computes the part of the tree that has so many leaves and begins with this one.
-// By tasks, whose results are taken when all children have been spawned, or by groups.
+// Each computes the part of the tree with `leaves` leaves that begins with leaf `first`: by tasks,
+// whose results are taken when all children have been spawned, or by groups.
 long skynet_tasks(long first, long leaves, bool eager);
 long skynet_groups(long first, long leaves, bool eager);
 
-// The whole tree, the ten largest parts of which are spread over all schedulers of the runtime.
+// The whole tree, with its ten largest parts spread over all schedulers of the runtime.
 long skynet_spread();
 
-// Contexts of Boost.Context that are kept on a list while nobody uses them: a child is a switch to
-// one, and one back. No child can wait, nobody could wait for it, and what it throws is lost.
+// Contexts of Boost.Context, kept on a list while they are not in use: a child is a switch to one,
+// and one back. No child can wait or be waited for, and its exceptions are lost.
 long skynet_raw(long first, long leaves);
 
 // Milliseconds of the wall clock. Throws std::runtime_error if f does not return what it should.

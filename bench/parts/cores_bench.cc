@@ -40,8 +40,8 @@ void measure_one_thread(Bench& bench) {
   bench.print({.what = "the same tasks, alone", .unit = "ms", .weft = tasks.weft, .goal = 150});
 }
 
-// All nodes are there at once: 4.5 GB of stacks, which go with their process. The first time they
-// are touched for the first time.
+// All nodes are there at once: 4.5 GB of stacks, which go with their process. The first run is the
+// first to touch them.
 void measure_breadth_first(Bench& bench) {
   Row cold{.what = "skynet, one thread, breadth first; first time", .unit = "ms"};
   Row warm{.what = "skynet, one thread, breadth first; warm", .unit = "ms"};
@@ -98,7 +98,7 @@ double fibers_hand_over(RunOptions options, bool one_core, long times, double& w
   return hand_over_fibers(runtime, times, writes);
 }
 
-// The first of the threads is what weft is to be as quick as.
+// The goal is to be as fast as the first of the threads.
 void measure_wake(Bench& bench, const std::string& what, const RunOptions& options, bool one_core,
                   std::vector<Threads> threads) {
   const auto times = [](bool sleep) { return sleep ? 1'000 : 20'000; };

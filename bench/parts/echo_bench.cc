@@ -25,7 +25,7 @@ namespace {
 constexpr EchoServer kWeft = {"weft", weft_echo};
 constexpr EchoServer kRaw = {"raw", raw_echo};
 
-// What one round finds out about a server: a number for each row.
+// Measures a server in one round: a number for each row.
 using Measure = std::function<std::vector<double>(const EchoServer& server)>;
 
 // Rows of the table.
@@ -79,9 +79,9 @@ double thousands_per_second(const LoadResult& result) {
   return static_cast<double>(result.requests) / result.seconds * 1e-3;
 }
 
-// All servers are there at the same time, and all but one sleep: so the rounds can be short, and
-// what else happens on the machine meets all alike. New ones now and then, for the luck that a
-// process has with its addresses.
+// All servers run at the same time, and all but one sleep: so the rounds can be short, and other
+// load on the machine meets all alike. New servers start now and then, since some processes are
+// lucky with their addresses.
 void measure_requests(Bench& bench, std::size_t connections) {
   const std::string what = connections_text(connections);
   Comparison comparison(
@@ -116,7 +116,8 @@ void measure_spin(Bench& bench) {
 
 constexpr std::size_t kBusyConnections = 100;
 
-// By the kernel's accounts, which are coarse (see CpuTime): hence the long rounds, a minute in all.
+// By the kernel's accounts, which are coarse (see CpuTime): so the rounds are long, a minute in
+// all.
 void measure_cpu(Bench& bench) {
   constexpr int kRounds = 5;
   constexpr int kServers = 2;
@@ -137,7 +138,7 @@ void measure_cpu(Bench& bench) {
       });
 }
 
-// What is not the kernel's, by the time-stamp counter, and the number of calls.
+// The time outside the kernel, by the time-stamp counter, and the number of calls.
 void measure_calls(Bench& bench) {
   compare(bench,
           {{.what = "100 connections, user CPU between calls",
@@ -163,13 +164,13 @@ void measure_calls(Bench& bench) {
           });
 }
 
-// Steps the server through so many requests.
+// Steps the server through this many requests.
 double instructions_per_request(const EchoServer& server, std::uint64_t requests) {
   const Shared<std::atomic<std::uint64_t>> answered;
   ServerProcess process(server);
   const LoadProcess load(process.port(), kBusyConnections, answered.get());
   while (*answered.get() < 10 * kBusyConnections) sched_yield();
-  // Beside the server, with which it takes turns: waking each other across cores takes longer.
+  // On the server's core, since they take turns: waking each other across cores takes longer.
   const OnCore first(OnCore::kFirst);
   std::uint64_t begin = *answered.get();
   const auto count = [&](std::uint64_t answers) {
@@ -192,7 +193,7 @@ void measure_instructions(Bench& bench) {
 
 // ---- Memory -------------------------------------------------------------------------------------
 
-// 10,000 connections are more than what a shell usually gives, and less than what it may have.
+// 10,000 connections need more descriptors than the usual soft limit, and fewer than the hard one.
 void raise_descriptor_limit() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

@@ -1,4 +1,4 @@
-// A server in a process of its own, and what can be said about it from outside.
+// A server in a process of its own, and what can be measured of it from outside.
 #ifndef WEFT_BENCH_PARTS_ECHO_PROCESS_H_
 #define WEFT_BENCH_PARTS_ECHO_PROCESS_H_
 
@@ -36,8 +36,8 @@ class Shared {
   T* const value_;
 };
 
-// Nanoseconds of processor time. How they are divided is a guess on most systems: what the process
-// was found at by each tick of the clock. The sum is exact.
+// Nanoseconds of processor time. The sum is exact. Most systems guess how it is divided, by what
+// each tick of the clock interrupts.
 struct CpuTime {
   double user = 0;
   double kernel = 0;
@@ -46,8 +46,8 @@ struct CpuTime {
 // On the first core. Dies with its parent.
 class ServerProcess {
  public:
-  // Returns when it accepts connections; throws std::runtime_error if it does not come to that.
-  // Its system calls are counted there, if that is not null.
+  // Returns when the server accepts connections; throws std::runtime_error if it fails before.
+  // Counts its system calls in `system_calls`, unless that is null.
   explicit ServerProcess(const EchoServer& server, bool spin = false,
                          SystemCalls* system_calls = nullptr);
   ~ServerProcess();
@@ -57,13 +57,13 @@ class ServerProcess {
   pid_t pid() const noexcept { return pid_; }
   std::uint16_t port() const noexcept { return port_; }
 
-  // Physical memory that it has, in bytes.
+  // Its physical memory, in bytes.
   double resident_bytes() const;
 
-  // Stops it for good, so that it does not see the clients leave.
+  // Stops the server for good, so that it does not see the clients leave.
   void freeze();
 
-  // Kills it, and returns what it has had. Only once.
+  // Kills it, and returns the time it has used. Call it only once.
   CpuTime end();
 
  private:
@@ -72,8 +72,8 @@ class ServerProcess {
   bool frozen_ = false;
 };
 
-// Clients in a process of their own, on the last core, which goes on until it is killed. Dies with
-// its parent.
+// Clients in a process of their own, on the last core, which runs until it is killed. Dies with its
+// parent.
 class LoadProcess {
  public:
   LoadProcess(std::uint16_t port, std::size_t connections, std::atomic<std::uint64_t>* answered);
@@ -96,7 +96,7 @@ class Trial {
   ServerProcess& server() noexcept { return server_; }
   Load& load() noexcept { return *load_; }
 
-  // What the server has had. Only the first call tells.
+  // The time that the server has used; zero after the first call.
   CpuTime end();
 
  private:

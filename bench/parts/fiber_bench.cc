@@ -27,7 +27,7 @@ std::string text(const char* format, double a, double b = 0, double c = 0, doubl
   return line;
 }
 
-// Fills a row's two columns in alternation, after a round that does not count.
+// Fills the two columns of a row in turn, after a round that does not count.
 template <class Weft, class Raw>
 void alternate(Row& row, int rounds, Weft weft, Raw raw) {
   raw();
@@ -83,8 +83,8 @@ void measure_yield(Bench& bench) {
 class Baton {
  public:
   void give() {
-    WaitQueue::Lock lock(queue_);
-    if (Waiter* next = queue_.claim(lock)) {
+    internal::WaitQueue::Lock lock(queue_);
+    if (internal::Waiter* next = queue_.claim(lock)) {
       lock.unlock();
       next->resume();
     } else {
@@ -93,7 +93,7 @@ class Baton {
   }
 
   void take() {
-    WaitQueue::Lock lock(queue_);
+    internal::WaitQueue::Lock lock(queue_);
     if (here_) {
       here_ = false;
     } else {
@@ -102,7 +102,7 @@ class Baton {
   }
 
  private:
-  WaitQueue queue_;
+  internal::WaitQueue queue_;
   bool here_ = false;
 };
 
@@ -269,8 +269,8 @@ void compute_for(Duration time) {
   }
 }
 
-// By how many milliseconds a sleep of 10 ms is late that begins after a long quick phase, with
-// `before` of work between two yields, beside two fibers that from then on compute for `slice`.
+// Milliseconds by which a sleep of 10 ms is late. It begins after a long phase in which two fibers
+// work for `before` between two yields; from then on they compute for `slice` instead.
 double lateness(Runtime& runtime, Duration before, Duration slice) {
   constexpr long kQuick = 50'000;
   constexpr int kMostSlices = 5'000;
@@ -325,8 +325,8 @@ void measure_lateness(Bench& bench) {
 
 // ---- A million ----------------------------------------------------------------------------------
 
-// Seconds until all have woken, seconds for the shutdown, seconds of processor time, those of it in
-// the kernel, and page faults.
+// Seconds until all have woken, seconds of the shutdown, seconds of processor time, seconds of that
+// in the kernel, and page faults.
 std::vector<double> million_sleepers() {
   const double faults = page_faults();
   const double cpu = cpu_ns();
@@ -356,7 +356,7 @@ void measure_sleepers(Bench& bench) {
   Samples kernel;
   Samples faults;
   for (int i = 0; i < bench.long_rounds(); ++i) {
-    // So that a host that lends the memory has found it.
+    // So the host of a virtual machine has found the memory before.
     in_child([] {
       touch_stacks(500'000);
       return std::vector<double>();
@@ -375,7 +375,7 @@ void measure_sleepers(Bench& bench) {
            cpu.median(), kernel.median(), faults.median() / kMillion, shutdown.median()));
 }
 
-// Bytes resident and bytes of page tables, for each of them.
+// Resident bytes and bytes of page tables, per fiber.
 std::vector<double> million_parked() {
   return run([] {
     const double resident = status_bytes("VmRSS");

@@ -19,7 +19,8 @@
 namespace weft::bench {
 namespace {
 
-// What a line of output has after this word, and after blanks; empty where there is no such word.
+// The text behind this word and blanks, up to the next blank or the end of the line; empty if the
+// word is missing.
 std::string after(const std::string& line, const std::string& word) {
   const std::size_t place = line.find(word);
   if (place == std::string::npos) return "";
@@ -28,7 +29,7 @@ std::string after(const std::string& line, const std::string& word) {
                                     : line.substr(begin, line.find_first_of(" \n", begin) - begin);
 }
 
-// An http_server with so many threads, in a process of its own.
+// An http_server in a process of its own.
 class HttpServer {
  public:
   explicit HttpServer(unsigned threads) {
@@ -64,7 +65,7 @@ class HttpServer {
 
   const std::string& url() const noexcept { return url_; }
 
-  // Processor time that it has had so far.
+  // Processor time that it has used so far.
   double cpu_us() const {
     clockid_t clock;
     timespec time{};
@@ -80,7 +81,7 @@ class HttpServer {
   std::string url_;
 };
 
-// Processor time that children have had that have ended.
+// Processor time of the children that have ended.
 double ended_children_us() {
   rusage usage{};
   getrusage(RUSAGE_CHILDREN, &usage);
@@ -88,7 +89,7 @@ double ended_children_us() {
          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
-// What wrk says: "12.34us", "5.6ms", "1.0s".
+// A time in wrk's output: "12.34us", "5.6ms", "1.0s".
 double milliseconds(const std::string& text) {
   char* unit = nullptr;
   const double value = std::strtod(text.c_str(), &unit);

@@ -9,13 +9,12 @@
 
 namespace weft::bench {
 
-// Instructions in user mode that the child, which has one thread, takes until done(). Negative if
-// the system does not allow to trace it.
+// Instructions in user mode that the child, which has one thread, executes until done(). Negative
+// if the system does not allow tracing.
 //
-// It is run step by step, some microseconds each. That is exact, needs no privilege and works in a
-// virtual machine, most of which have no counters for it (perf_event_open(2)). To the process
-// nothing changes but that all others are quick: a server finds a request of every client each time
-// it looks.
+// The child runs step by step, some microseconds each. That is exact, needs no privilege, and works
+// in virtual machines, most of which have no counters for it (perf_event_open(2)). To the child all
+// other processes look fast: a server finds a request of every client each time it polls.
 double count_instructions(pid_t child, const std::function<bool()>& done);
 
 }  // namespace weft::bench

@@ -115,7 +115,7 @@ void measure_queue(Bench& bench, const std::string& where) {
 
 // ---- Between threads ----------------------------------------------------------------------------
 
-// Of a round trip by the wall clock.
+// The median of the round trips, by the wall clock.
 template <class F>
 double median_ns(int times, F round_trip) {
   Samples samples;
@@ -127,7 +127,7 @@ double median_ns(int times, F round_trip) {
   return samples.median();
 }
 
-// A pool whose threads are on another core than the caller, who is on the first.
+// A pool with its threads on the last core; the caller is on the first.
 std::unique_ptr<ThreadPool> distant_pool(unsigned threads, Duration spin) {
   auto pool = std::make_unique<ThreadPool>(ThreadPoolOptions{.threads = threads, .spin = spin});
   const OnCore last(OnCore::kLast);
@@ -221,7 +221,7 @@ double jobs(Runtime& runtime, ThreadPool& pool) {
 
 void measure_jobs(Bench& bench) {
   for (const auto& [threads, millions] : {std::pair{1U, 3.3}, {4U, 1.9}}) {
-    // One has a core of its own; four are where the kernel puts them.
+    // One worker has a core of its own; four are where the kernel puts them.
     std::optional<OnCore> first;
     if (threads == 1) first.emplace(OnCore::kFirst);
     Runtime runtime;
@@ -234,7 +234,7 @@ void measure_jobs(Bench& bench) {
   }
 }
 
-// Where a process has one thread only, atomic operations are plain ones: in std::mutex, too.
+// In a process with one thread, atomic operations are plain ones: in std::mutex, too.
 void measure_among_fibers(Bench& bench, const std::string& where) {
   if (bench.wants("lock")) measure_lock(bench, where);
   if (bench.wants("pass")) measure_pass(bench, where);

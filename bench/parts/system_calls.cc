@@ -45,8 +45,8 @@ void add(std::atomic<std::uint64_t>& sum, std::uint64_t more) noexcept {
   if (ticks < interrupted) add(counts->ticks_between, ticks);
 }
 
-// syscall(2) leaves errno as the call's own function would. These are no cancellation points of
-// threads, which nothing here cancels.
+// syscall(2) sets errno as the call's own function would. These are no cancellation points of
+// threads, but nothing here cancels a thread.
 template <class Result, class... Arguments>
 Result forward(long number, Arguments... arguments) noexcept {
   if (!counts) [[likely]] {
@@ -58,7 +58,7 @@ Result forward(long number, Arguments... arguments) noexcept {
   return result;
 }
 
-// What the kernel knows of a set of signals.
+// The bytes of a set of signals that the kernel reads.
 constexpr long kSignalSetSize = 8;
 
 }  // namespace
@@ -80,8 +80,8 @@ double ticks_per_us() {
 
 }  // namespace weft::bench
 
-// The parameters are those of the C library, nullptr and 0 stand for what it leaves out. The system
-// calls are those that all architectures have: aarch64 has no epoll_wait and no poll.
+// The parameters are those of the C library; nullptr and 0 stand for those that it leaves out. The
+// system calls are those that all architectures have: aarch64 has no epoll_wait and no poll.
 extern "C" {
 
 using weft::bench::forward;

@@ -63,7 +63,7 @@ class EventfdGate {
   const int fd_ = eventfd(0, EFD_CLOEXEC);
 };
 
-// As weft's reactor: edge-triggered, so that nobody has to read it.
+// As weft's reactor: edge-triggered, so that the eventfd need not be read.
 class EpollGate {
  public:
   EpollGate() {
@@ -89,7 +89,7 @@ class AtomicGate {
  public:
   void open() { open_.store(true, std::memory_order_release); }
   void pass() {
-    while (!open_.load(std::memory_order_acquire)) relax_processor();
+    while (!open_.load(std::memory_order_acquire)) internal::relax_processor();
     open_.store(false, std::memory_order_relaxed);
   }
 
@@ -97,7 +97,7 @@ class AtomicGate {
   alignas(64) std::atomic<bool> open_{false};
 };
 
-// Of a round trip, half the time.
+// Half the time of a round trip.
 template <class RoundTrip>
 double one_way_ns(long times, RoundTrip round_trip) {
   for (long i = 0; i < kWarmUp; ++i) round_trip();
@@ -117,7 +117,8 @@ double hand_over(bool one_core, long times) {
       back.open();
     }
   });
-  const OnCore first(OnCore::kFirst);  // now: who spins may keep the other from leaving this core
+  // Only now: a thread that spins here could keep the other one from leaving this core.
+  const OnCore first(OnCore::kFirst);
   const double ns = one_way_ns(times, [&] {
     there.open();
     back.pass();

@@ -6,10 +6,11 @@
 
 namespace weft::bench {
 
-// Each does it so many times, after some for nothing, and returns the nanoseconds for one way.
+// Each function hands the turn over `times` times, after a warm-up, and returns the nanoseconds for
+// one way.
 
-// Two fibers on the first two schedulers, over two semaphores. How many system calls that write a
-// way took goes to `writes`.
+// Two fibers on the first two schedulers, over two semaphores. Sets `writes` to the number of
+// system calls that write, per way.
 double hand_over_fibers(Runtime& runtime, long times, double& writes);
 
 // Two plain threads, on one core or on the first and the last. Each sleeps ...

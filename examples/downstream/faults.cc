@@ -67,8 +67,8 @@ void leak() {
   }).get();
 }
 
-// TSan. Each spins until the other is there, which orders nothing: so whoever is first, no lock or
-// wake-up of weft's comes between the two. Many times: TSan may miss two accesses at one instant.
+// TSan. Each fiber spins until the other is there, which orders nothing: so no lock or wake-up of
+// weft's comes between the two. Many times: TSan may miss two accesses at one instant.
 void race() {
   std::atomic<int> here{0};
   volatile int count = 0;
