@@ -1,19 +1,20 @@
 // Boost.Asio with C++20 coroutines, on one thread.
 //
 // - io_context without locks, and its own executor type: asio_types.h.
-// - `deferred`, which starts an operation without the coroutine frame of its own that use_awaitable
-//   makes for each, and as_tuple where an error is no exception.
+// - `deferred`, which starts an operation without a coroutine frame of its own, unlike
+// use_awaitable;
+//   and as_tuple where an error is not to be an exception.
 // - skynet counts the children that have completed by hand: a parallel_group or a channel take two
 //   to five times as long.
 // - The queue is an experimental::channel, and so is the mutex, which is claimed by sending a
 //   message and released by receiving it: the example mutual_exclusion_1. Both try first to do
 //   without waiting.
-// - An event that many wait for is a timer that never expires, and is cancelled: the chat_server
-//   example.
-// - A timeout is a timer that is cancelled in time. Its handler runs even so: the loop gets to it
-//   now and then.
-// - executor: an operation that runs a function in a thread_pool and completes where its waiter is.
-//   The io_context is then one with locks, for a single thread that runs it.
+// - An event with many waiters is a timer that never expires and is cancelled, as in the example
+//   chat_server.
+// - A timeout is a timer that is cancelled in time. Its handler still runs: the loop runs now and
+//   then.
+// - executor: an operation that runs a function in a thread_pool and completes on its waiter's
+//   thread. Its io_context has locks, for a single thread that runs it.
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
@@ -39,7 +40,7 @@ using Awaitable = asio::awaitable<T, Executor>;
 
 constexpr auto kNoThrow = asio::as_tuple(asio::deferred);
 
-// Which runs when the context does.
+// Starts the coroutine, which runs when the context runs.
 template <class F>
 void start(asio::io_context& context, F f) {
   asio::co_spawn(context, std::move(f), [](const std::exception_ptr& error) {

@@ -1,23 +1,23 @@
 // Boost.Asio with stackful coroutines, spawn() and yield_context, on one thread.
 //
 // - io_context without locks, and its own executor type: asio_types.h.
-// - pooled_fixedsize_stack, of the default size. Only `parked` takes the default allocator, since
-//   its memory is what is asked for.
+// - pooled_fixedsize_stack, of the default size. Only `parked`, which measures memory, takes the
+//   default allocator.
 // - spawn: a completion handler posts the one that waits. With a yield_context as the handler, 1.81
 //   throws a null exception instead of no exception, and crashes; and without a post each new
 //   coroutine would run on top of the one before.
-// - yield[error] where an error is no exception.
+// - yield[error] where an error is not to be an exception.
 // - skynet counts the children that have completed by hand.
 // - The queue is an experimental::channel, and so is the mutex, which is claimed by sending a
 //   message and released by receiving it: the example mutual_exclusion_1. Both try first to do
 //   without waiting.
-// - An event that many wait for is a timer that never expires, and is cancelled: the chat_server
-//   example.
-// - A timeout is a timer that is cancelled in time. Its handler runs even so: the loop gets to it
-//   now and then.
+// - An event with many waiters is a timer that never expires and is cancelled, as in the example
+//   chat_server.
+// - A timeout is a timer that is cancelled in time. Its handler still runs: the loop runs now and
+//   then.
 // - post: asio::post() to an io_context whose concurrency hint is 1, which other threads may use.
-// - executor: an operation that runs a function in a thread_pool and completes where its waiter is.
-//   The io_context is then one with locks, for a single thread that runs it.
+// - executor: an operation that runs a function in a thread_pool and completes on its waiter's
+//   thread. Its io_context has locks, for a single thread that runs it.
 
 #include <array>
 #include <boost/asio/buffer.hpp>
@@ -47,7 +47,7 @@ auto stacks() {
   return pool;
 }
 
-// Which runs when the context does, or at once where it does already.
+// Starts the coroutine, which runs when the context runs, or at once if it already does.
 template <class F>
 void start(const Executor& executor, F f) {
   asio::spawn(executor, std::allocator_arg, stacks(), std::move(f), rethrow);

@@ -1,16 +1,16 @@
 // Boost.Fiber, on one thread.
 //
 // - The default scheduler, round_robin, which never shares fibers with another thread.
-// - pooled_fixedsize_stack, of the default size: faster than the default allocator where many
-//   sleep. Only `parked` takes that one, since its memory is what is asked for.
+// - pooled_fixedsize_stack, of the default size: faster than the default allocator if many fibers
+//   sleep. Only `parked`, which measures memory, takes the default allocator.
 // - launch::dispatch, which enters a fiber at once: the library's own skynet does so, and a fiber
 //   that does nothing is through sooner.
 // - fiber and join() rather than async() and a future, which allocates its shared state.
 // - buffered_channel has a capacity that is a power of two, one of which stays empty: 2 holds one
 //   item, 128 hold 127.
 // - executor: a thread that fulfils promises, as in "Integrating Fibers with Asynchronous
-//   Callbacks". It sleeps at a queue of the standard library: with a buffered_channel, where it
-//   would be a fiber that wakes up, a round trip takes longer.
+//   Callbacks". It sleeps at a queue of the standard library: a round trip takes longer with a
+//   buffered_channel, at which a fiber would wait.
 // - Each wait can have a limit, but nothing sets one around other code: no `timeout`.
 
 #include <boost/fiber/all.hpp>
@@ -158,7 +158,7 @@ double mutex_passed(long times) {
   });
 }
 
-// One thread with a queue of its own, which it sleeps at.
+// One thread, which sleeps at a queue of its own.
 class Worker {
  public:
   ~Worker() {

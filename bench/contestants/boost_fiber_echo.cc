@@ -1,5 +1,5 @@
-// Boost.Fiber, around the loop of the raw server: the main fiber waits in epoll_wait(), wakes those
-// whose sockets are ready and yields to them. A fiber waits by suspend() and is woken by
+// Boost.Fiber, around the loop of the raw server: the main fiber waits in epoll_wait(), wakes the
+// fibers whose sockets are ready and yields to them. A fiber waits by suspend() and is woken by
 // schedule(), which is what the library's own locks are made of.
 
 #include "bench/contestants/boost_fiber_echo.h"
@@ -33,7 +33,7 @@ class FiberStream {
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd_.get(), &event);
   }
 
-  // An edge that comes before its fiber waits is kept for it.
+  // Keeps an edge that comes before its fiber waits.
   void on_edge(std::uint32_t events) {
     events_ |= events;
     if (waiter_) fibers::context::active()->schedule(std::exchange(waiter_, nullptr));
@@ -55,7 +55,7 @@ class FiberStream {
       if (count < 0 && errno != EAGAIN) return false;
       if (count < 0) {
         wait();
-        drained_ = false;  // the edge may have been one of input
+        drained_ = false;  // the edge may have been for input
         continue;
       }
       from += count;
@@ -70,7 +70,7 @@ class FiberStream {
       waiter_ = fibers::context::active();
       waiter_->suspend();
     }
-    events_ &= EPOLLRDHUP;  // which stays
+    events_ &= EPOLLRDHUP;  // the end of the stream stays known
   }
 
   Fd fd_;

@@ -1,7 +1,7 @@
 // Go's contestant: goroutines, channels and package net, as the documentation of the language teaches
-// them; contestant.h says how it is called.
+// them; contestant.h explains how it is called.
 //
-// GOMAXPROCS is 1 but where the comment of a workload says otherwise: all goroutines then run on one
+// GOMAXPROCS is 1 unless the comment of a workload says otherwise: all goroutines then run on one
 // thread at a time, and the runtime neither spins nor steals. The collector's settings are the
 // defaults. The optimizer has no switches, and profiles guide it only since Go 1.20.
 package main
@@ -23,7 +23,7 @@ import (
 )
 
 type workload struct {
-	// Of what takes nanoseconds a tenth is done before, for nothing.
+	// A tenth of a workload that takes nanoseconds is done before, to warm up.
 	warmUp  bool
 	measure func(times int) float64
 }
@@ -219,8 +219,8 @@ func contended(goroutines, times int) float64 {
 	return nsPer(times, begin)
 }
 
-// Milliseconds until so many goroutines have slept, the n-th `duration(n)`. After each thousand those
-// that were started run, so that they sleep while the others are.
+// Milliseconds until all goroutines have slept, the n-th `duration(n)`. After each thousand those
+// that were started run, so that they sleep while the others are started.
 func sleeps(times int, duration func(n int) time.Duration) float64 {
 	var all sync.WaitGroup
 	begin := time.Now()
@@ -248,7 +248,7 @@ func queries(times int) float64 {
 	return sleeps(times, func(int) time.Duration { return time.Second })
 }
 
-// A timeout is a context: what waits is to look at its Done.
+// A timeout is a context: a waiting goroutine has to watch its Done.
 func timeouts(times int) float64 {
 	const others = 100000
 	ends := make([]context.CancelFunc, others)
@@ -311,8 +311,8 @@ func memoryBytes() float64 {
 // Go has no pool for functions that block, since the runtime gives a thread to every goroutine that
 // blocks in the kernel. This stands for what runtime.LockOSThread is there for, a library that must
 // be called from one thread only: a goroutine locked to its thread runs what it gets by a channel.
-// The one who asks is locked as well, to keep it to a core. GOMAXPROCS is 2, for both to run at once;
-// with 1, or with the asking one free, it takes as long or longer.
+// The asking goroutine is locked as well, to keep it to a core. GOMAXPROCS is 2, so that both run at
+// once; with 1, or with the asking one free, it takes as long or longer.
 func executor(times int) float64 {
 	runtime.GOMAXPROCS(2)
 	jobs := make(chan func())
@@ -373,7 +373,7 @@ func affinity(call uintptr, thread int, set *coreSet) {
 }
 
 // A goroutine for each connection. Package net sets TCP_NODELAY by itself, and its backlog is
-// /proc/sys/net/core/somaxconn, which is 4,096 unless somebody changed it.
+// /proc/sys/net/core/somaxconn, by default 4,096.
 func echo(int) float64 {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)

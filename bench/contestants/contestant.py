@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """The contestant of asyncio, and with --uvloop as the first argument, of uvloop.
 
-contestant.h says how it is called. Tasks are awaited, and queues, locks, events and timeouts are
-used, as the documentation of asyncio teaches them; uvloop replaces the event loop alone, by
-uvloop.install(), as its own says. Debug mode is off.
+contestant.h explains how it is called. Tasks, queues, locks, events and timeouts are used as the
+documentation of asyncio teaches them; uvloop replaces the event loop alone, by uvloop.install(), as
+its own documentation says. Debug mode is off.
 
 The garbage collector is left as it is, since neither documentation says otherwise. Where many tasks
 are alive at once it costs much: skynet takes a quarter of the time after gc.disable(), and timers
@@ -77,7 +77,7 @@ async def tree(first, leaves):
 async def skynet(threads):
     if threads > 1:
         sys.exit(3)  # a loop keeps to its thread, and threads take turns at the interpreter
-    # Without a tree before, for nothing: one takes many seconds already.
+    # Without a tree before, to warm up: one takes many seconds already.
     begin = time.perf_counter_ns()
     if await asyncio.create_task(tree(0, LEAVES)) != LEAF_SUM:
         raise RuntimeError('a wrong sum')
@@ -134,8 +134,8 @@ async def contended(tasks, times):
 
 
 async def sleeps(times, duration):
-    """Milliseconds until so many tasks have slept, the n-th duration(n) seconds. After each thousand
-    those that were started run, so that they sleep while the others are."""
+    """Milliseconds until all tasks have slept, the n-th duration(n) seconds. After each thousand
+    those that were started run, so that they sleep while the others are started."""
     begin = time.perf_counter_ns()
     tasks = []
     for n in range(times):
@@ -266,7 +266,7 @@ async def echo(_times):
     await server.serve_forever()
 
 
-# Whether a tenth is done before, for nothing, as of all that takes nanoseconds.
+# True if a tenth is done before, to warm up, as of all workloads that take nanoseconds.
 WORKLOADS = {
     'switch': (True, switch),
     'spawn': (True, spawn),

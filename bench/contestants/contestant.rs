@@ -1,6 +1,6 @@
-// Tokio's contestant: tasks on its runtime; contestant.h says how it is called.
+// Tokio's contestant: tasks on its runtime; contestant.h explains how it is called.
 //
-// The runtime is the one of a single thread (current_thread), but for skynet with more threads. Each
+// The runtime is that of a single thread (current_thread), except for skynet with more threads. Each
 // workload enables the drivers that it needs and no more: a runtime with neither I/O nor timers does
 // not ask the kernel for events each time a task yields. All work is in spawned tasks, not in the
 // future that block_on drives. The rest is the default. Cargo.toml has the profile that the Cargo
@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 type Measure = fn(usize) -> f64;
 
-// Whether a tenth is done before, for nothing, as of all that takes nanoseconds.
+// True if a tenth is done before, to warm up, as of all workloads that take nanoseconds.
 fn workloads() -> HashMap<&'static str, (bool, Measure)> {
     HashMap::from([
         ("switch", (true, switches as Measure)),
@@ -228,10 +228,10 @@ fn contended(tasks: usize, times: usize) -> f64 {
     })
 }
 
-// Milliseconds until so many tasks have slept, the n-th `duration(n)`. Tokio's timers have a
-// resolution of one. After each thousand those that were started run, so that they sleep while the
-// others are. That all have ended is known, as the tutorial has it, by a channel none of them sends
-// to any more: a handle for each would keep the memory of those that ended.
+// Milliseconds until all tasks have slept, the n-th `duration(n)`. Tokio's timers have a resolution of
+// a millisecond. After each thousand those that were started run, so that they sleep while the others
+// are started. As in the tutorial, a channel closes when all have ended: a handle for each task would
+// keep the memory of those that ended.
 fn sleeps(times: usize, duration: fn(usize) -> Duration) -> f64 {
     run_with_time(async move {
         let begin = Instant::now();
@@ -324,8 +324,8 @@ fn memory_bytes() -> f64 {
     sum
 }
 
-// Of the runtime's threads for functions that block, one. Who waits is a spawned task, on a thread
-// that was started to keep to a core.
+// The runtime has one thread for functions that block. The waiter is a spawned task, on a thread that
+// was started to keep to a core.
 fn executor(times: usize) -> f64 {
     let (first, last) = cores();
     let asking = std::thread::spawn(move || {

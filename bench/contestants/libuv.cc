@@ -1,13 +1,12 @@
-#include "weft/fiber/core/loop.h"
-// libuv, on one thread: callbacks. It has no fibers, so that what would be about them is left out.
+// libuv, on one thread: callbacks. It has no fibers, so workloads about fibers are left out.
 //
-// - timers and queries: a uv_timer_t for each, all of them in one array. A time is counted from the
-//   loop's time, which is brought up to date when a thousand have been started, and those that are
-//   due are called back.
+// - timers and queries: a uv_timer_t for each, all of them in one array. A timer counts from the
+//   loop's time. That is updated after each thousand timers; timers that are due are then called
+//   back.
 // - A timeout is a timer that is stopped in time.
 // - executor: uv_queue_work() with UV_THREADPOOL_SIZE=1.
-// - echo: uv_try_write() sends at once, and uv_write() only what that has left, since it always
-//   calls back from a later turn of the loop. Buffers belong to the connections.
+// - echo: uv_try_write() sends at once. uv_write() sends only the rest, since it always calls back
+//   from a later turn of the loop. Buffers belong to the connections.
 
 #include <uv.h>
 
@@ -57,7 +56,7 @@ void close_timers(Loop& loop, std::vector<uv_timer_t>& timers) {
   loop.run();
 }
 
-// Its times are milliseconds: one that is not a whole number of them is rounded up.
+// libuv's times are milliseconds; others are rounded up.
 double timers(long times) {
   const double begin = wall_ns();
   Loop loop;
@@ -116,7 +115,7 @@ double timeout(long times) {
 
 // ---- The thread pool ----------------------------------------------------------------------------
 
-// One job after the other: each is queued when the one before has come back.
+// One job after the other: each is queued once its predecessor has come back.
 struct Chain {
   uv_work_t request = {};
   long left = 0;

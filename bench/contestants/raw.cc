@@ -1,13 +1,14 @@
 // What the machine allows: Boost.Context without a scheduler, epoll, futexes and threads by hand.
-// It is no library: nothing here could be cancelled, throw or wait for anything else, so what it
-// takes is a limit rather than a goal.
+// It is no library: nothing here can be cancelled, throw or wait for anything else. So its figures
+// are a limit rather than a goal.
 //
 // - Contexts are boost::context::fiber on mmap'd stacks, resumed directly, and kept when they end.
 // - queue: a plain ring buffer; a fiber that finds it full, or empty, switches to the other.
-// - mutex: std::mutex. Passed among fibers it has no meaning, so among threads, on one core.
+// - mutex: std::mutex, which cannot be passed among fibers: it is passed among threads, on one
+// core.
 // - timers: deadlines in a std::priority_queue, and epoll_pwait2() until the next one.
 // - timeout: one reading of the clock, which a deadline needs.
-// - parked: stacks as weft lays them out, without guards, each written to once.
+// - parked: stacks laid out as weft's, without guards, each written to once.
 // - executor: two threads that wake each other by a futex.
 
 #include "bench/lib/raw.h"

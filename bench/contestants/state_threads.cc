@@ -1,4 +1,4 @@
-// The State Threads library, one of the oldest of its kind, on one thread: all that it has.
+// The State Threads library, one of the oldest of its kind, on one thread, as it always is.
 //
 // - ST_EVENTSYS_ALT, which is epoll: select() is the default.
 // - st_usleep(0) is its yield, and goes through the timeout heap and the event system each time.
@@ -46,7 +46,7 @@ void initialize() {
   static_cast<void>(done);
 }
 
-// What f refers to outlives the thread.
+// REQUIRES: what f refers to outlives the thread.
 template <class F>
 st_thread_t start(F& f) {
   const st_thread_t thread = st_thread_create(
@@ -187,7 +187,7 @@ class Queue {
     not_empty_.notify_one();
   }
 
-  // Whether there was one: not where the queue is closed and empty.
+  // True if there was an item; false if the queue is closed and empty.
   bool pop(long& item) {
     while (size_ == 0) {
       if (closed_) return false;
@@ -271,7 +271,7 @@ struct Sleep {
   void operator()() const { st_usleep(us); }
 };
 
-// A time is counted from the last switch, so the main thread yields now and then.
+// A sleep counts from the last switch, so the main thread yields now and then.
 double sleep_all(std::vector<Sleep>& sleeps) {
   const double begin = wall_ns();
   std::vector<st_thread_t> all(sleeps.size());
