@@ -45,11 +45,7 @@ struct Options {
   std::vector<std::string> remarks;
   std::vector<std::string> filters;
 
-  bool wants(std::string_view table) const {
-    return filters.empty() || std::ranges::any_of(filters, [&](const std::string& filter) {
-             return table.find(filter) != std::string_view::npos;
-           });
-  }
+  bool wants(std::string_view table) const { return passes(table, filters); }
 };
 
 // ---- One run ------------------------------------------------------------------------------------

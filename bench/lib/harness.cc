@@ -96,6 +96,12 @@ Samples differences(const Samples& weft, const Samples& raw) {
   return all;
 }
 
+bool passes(std::string_view name, const std::vector<std::string>& filters) {
+  return filters.empty() || std::ranges::any_of(filters, [&](const std::string& filter) {
+           return name.find(filter) != std::string_view::npos;
+         });
+}
+
 Bench::Bench(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
@@ -108,12 +114,6 @@ Bench::Bench(int argc, char** argv) {
       filters_.emplace_back(argument);
     }
   }
-}
-
-bool Bench::wants(std::string_view name) const {
-  return filters_.empty() || std::any_of(filters_.begin(), filters_.end(), [&](const auto& filter) {
-           return name.find(filter) != std::string_view::npos;
-         });
 }
 
 void Bench::print(const Row& row) {

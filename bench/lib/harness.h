@@ -63,6 +63,9 @@ struct Row {
   Goal kind = Goal::kAtMost;
 };
 
+// True if the name contains one of the filters, or if there are no filters.
+bool passes(std::string_view name, const std::vector<std::string>& filters);
+
 // The command line, and the table on stdout.
 class Bench {
  public:
@@ -72,7 +75,7 @@ class Bench {
   bool quick() const noexcept { return quick_; }
 
   // True if the command line asks for a figure of this name.
-  bool wants(std::string_view name) const;
+  bool wants(std::string_view name) const { return passes(name, filters_); }
 
   int rounds() const noexcept { return quick_ ? 9 : 31; }
   // For measurements that take seconds.
