@@ -20,7 +20,6 @@
 #include "tests/child_process.h"
 #include "tests/fixture.h"
 #include "tests/scheduler_thread.h"
-#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(cancel)
 
