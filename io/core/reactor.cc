@@ -27,23 +27,7 @@ constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; below, a thousandth 
 constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
 constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
 
-// What makes a descriptor of somebody else ready for each; errors and ends for both.
-constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP;
-constexpr std::uint32_t kWriteEvents = EPOLLOUT;
-constexpr std::uint32_t kBothEvents = EPOLLERR | EPOLLHUP;
-constexpr Events kBoth = Events::kRead | Events::kWrite;
-
-constexpr bool has(Events set, Events event) noexcept { return (set & event) != Events::kNone; }
-
-constexpr std::uint32_t to_epoll(Events events) noexcept {
-  return (has(events, Events::kRead) ? kReadEvents : 0) |
-         (has(events, Events::kWrite) ? kWriteEvents : 0);
-}
-
-constexpr Events from_epoll(std::uint32_t epoll_events) noexcept {
-  return (epoll_events & (kReadEvents | kBothEvents) ? Events::kRead : Events::kNone) |
-         (epoll_events & (kWriteEvents | kBothEvents) ? Events::kWrite : Events::kNone);
-}
+constexpr std::uint32_t kAnyEvent = ~std::uint32_t{0};
 
 // The time until a deadline, as system calls take it; nothing for ever.
 std::optional<timespec> time_until(TimePoint deadline) noexcept {
@@ -144,7 +128,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
     const auto found = foreign_.find(fd);
     if (found != foreign_.end()) {
       found->second.serial = 0;
-      found->second.wake(kBoth);
+      found->second.wake(kAnyEvent);
     }
   }
   return registry_->add(fd, missing, slot);
@@ -152,7 +136,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
-Events Reactor::wait_for_foreign(int fd, Events events, const char* what) {
+std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char* what) {
   count_wait();
   if (registry_->owns(fd)) {
     fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
@@ -175,8 +159,8 @@ Events Reactor::wait_for_foreign(int fd, Events events, const char* what) {
   return waiter.came;
 }
 
-Events Reactor::Foreign::wanted() noexcept {
-  Events events = Events::kNone;
+std::uint32_t Reactor::Foreign::wanted() noexcept {
+  std::uint32_t events = 0;
   const WaitQueue::Lock lock(queue);
   for (Waiter* waiter = queue.first(lock); waiter; waiter = queue.next(lock, *waiter)) {
     events |= static_cast<ForeignWaiter*>(waiter)->wanted;
@@ -185,14 +169,14 @@ Events Reactor::Foreign::wanted() noexcept {
 }
 
 // Those that want one of these.
-void Reactor::Foreign::wake(Events came) noexcept {
+void Reactor::Foreign::wake(std::uint32_t came) noexcept {
   Claimed claimed;
   WaitQueue::Lock lock(queue);
   for (Waiter* next = queue.first(lock); next;) {
     auto& waiter = static_cast<ForeignWaiter&>(*next);
     next = queue.next(lock, waiter);
     waiter.came = waiter.wanted & came;
-    if (waiter.came == Events::kNone) continue;
+    if (waiter.came == 0) continue;
     if (Waiter* woken = queue.claim(lock, waiter)) claimed.add(*woken);
   }
   lock.unlock();
@@ -200,25 +184,25 @@ void Reactor::Foreign::wake(Events came) noexcept {
 }
 
 // Asks for one event: 0, or -errno if the kernel does not take it.
-int Reactor::arm(int fd, Foreign& foreign, Events events) noexcept {
+int Reactor::arm(int fd, Foreign& foreign, std::uint32_t events) noexcept {
   serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
   // It may have been closed and opened anew since it was armed last, and so be registered or not.
   const int error =
-      registry_->watch(fd, to_epoll(events) | EPOLLONESHOT,
+      registry_->watch(fd, events | EPOLLONESHOT,
                        std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd));
   if (error == 0) foreign.serial = serial_;
   return error;
 }
 
-void Reactor::note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
+void Reactor::note_foreign(std::uint64_t tag, std::uint32_t events) noexcept {
   const int fd = static_cast<int>(tag & (kForeign - 1));
   const auto found = foreign_.find(fd);
   if (found == foreign_.end() || found->second.serial != tag >> 32) return;
   Foreign& foreign = found->second;
-  foreign.wake(from_epoll(epoll_events));
-  if (const Events left = foreign.wanted(); left != Events::kNone) {
+  foreign.wake(events);
+  if (const std::uint32_t left = foreign.wanted()) {
     if (arm(fd, foreign, left) == 0) return;
-    foreign.wake(kBoth);  // their own calls will tell them what is wrong
+    foreign.wake(kAnyEvent);  // their own calls will report what is wrong
   }
   disarm(fd, foreign);  // before a fiber can run, and close it
 }

@@ -54,30 +54,32 @@ class Reactor final : public Port {
   // See Registry::add().
   int add(int fd, Direction missing, Readiness*& slot);
 
-  // wait_ready(). REQUIRES: `events` is not empty.
-  Events wait_for_foreign(int fd, Events events, const char* what);
+  // Waits until a descriptor of another owner is ready for one of these events, which are epoll's;
+  // returns those that came. `what` names the call in errors and in lists of tasks.
+  // A cancellation point if it waits. REQUIRES: `events` is not empty.
+  std::uint32_t wait_for_foreign(int fd, std::uint32_t events, const char* what);
 
  private:
   // A fiber that waits for a descriptor of another owner, and the events that came for it.
   struct ForeignWaiter : Waiter {
-    ForeignWaiter(Events its_events, const char* what) : Waiter(what), wanted(its_events) {}
-    const Events wanted;
-    Events came = Events::kNone;
+    ForeignWaiter(std::uint32_t events, const char* what) : Waiter(what), wanted(events) {}
+    const std::uint32_t wanted;
+    std::uint32_t came = 0;
   };
 
-  // A descriptor of somebody else, while fibers wait for it.
+  // A descriptor of another owner, while fibers wait for it.
   struct Foreign {
-    Events wanted() noexcept;  // by all of them
-    void wake(Events came) noexcept;
+    std::uint32_t wanted() noexcept;  // by all of them
+    void wake(std::uint32_t came) noexcept;
 
     WaitQueue queue;           // of ForeignWaiters
     unsigned waiting = 0;      // fibers that have not come back from it yet
     std::uint32_t serial = 0;  // of the last arming: what comes for an earlier one is stale
   };
 
-  int arm(int fd, Foreign& foreign, Events events) noexcept;
+  int arm(int fd, Foreign& foreign, std::uint32_t events) noexcept;
   void disarm(int fd, Foreign& foreign) noexcept;
-  void note_foreign(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
+  void note_foreign(std::uint64_t tag, std::uint32_t events) noexcept;
 
   struct CloseRegistry {
     void operator()(Registry* registry) const noexcept { registry->close(); }
