@@ -94,7 +94,7 @@ ssize_t size_of(int fd) {
 }  // namespace
 
 File::File(Fd fd, std::string_view path)
-    : fd_(std::make_shared<const Fd>(std::move(fd))), path_(path) {}
+    : fd_(std::make_shared<const Fd>(std::move(fd))), path_(std::string(path)) {}
 
 File File::open(std::string_view path, int flags, unsigned mode) {
   if (path.find('\0') != std::string_view::npos) fail(EINVAL, {"open ", path});
@@ -130,7 +130,7 @@ std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
 std::size_t File::write(ConstBuffer buffer) {
   std::error_code error;
   const std::size_t size = write(buffer, error);
-  if (error) fail(error.value(), {"write ", path_});
+  if (error) fail(error.value(), {"write ", path()});
   return size;
 }
 
@@ -150,9 +150,9 @@ std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
   const std::size_t size = pwrite(buffer, offset, error);
   if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
     throw_system_error(error,
-                       {"pwrite ", path_, ": it has O_APPEND, and Linux would append instead"});
+                       {"pwrite ", path(), ": it has O_APPEND, and Linux would append instead"});
   }
-  if (error) fail(error.value(), {"pwrite ", path_});
+  if (error) fail(error.value(), {"pwrite ", path()});
   return size;
 }
 
@@ -179,9 +179,9 @@ std::string File::read_all(std::size_t limit) {
   });
   if (announced > limit) {
     fail(EFBIG,
-         {"read_all of ", path_, ": ", in_bytes(announced), ", more than ", in_bytes(limit)});
+         {"read_all of ", path(), ": ", in_bytes(announced), ", more than ", in_bytes(limit)});
   }
-  if (size > limit) fail(EFBIG, {"read_all of ", path_, ": more than ", in_bytes(limit)});
+  if (size > limit) fail(EFBIG, {"read_all of ", path(), ": more than ", in_bytes(limit)});
   content.resize(size);
   return content;
 }

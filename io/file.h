@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 #include "weft/io/buffer.h"
 #include "weft/io/core/fd.h"
@@ -33,12 +32,7 @@ class File {
   File(const File&) = default;
   File(File&&) = default;
   File& operator=(const File&) = default;
-  File& operator=(File&& other) noexcept {
-    if (this == &other) return *this;  // or else its path would be lost
-    fd_ = std::move(other.fd_);
-    path_ = std::move(other.path_);
-    return *this;
-  }
+  File& operator=(File&&) = default;
 
   // Opens, with open(2)'s flags; O_CLOEXEC is always set. `mode` is for O_CREAT, less the umask.
   // Throws no_such_file_or_directory and so on; is_a_directory for a directory. Opening a fifo
@@ -78,20 +72,20 @@ class File {
   bool is_open() const noexcept { return fd_ != nullptr; }
 
   // For weft's own files: null after close().
-  std::shared_ptr<const Fd> descriptor() const noexcept { return fd_; }
+  std::shared_ptr<const internal::Fd> descriptor() const noexcept { return fd_; }
 
   // As it was given.
-  const std::string& path() const noexcept { return path_; }
+  const std::string& path() const noexcept { return path_.text(); }
 
   // -1 after close().
   int native_handle() const noexcept { return fd_ ? fd_->get() : -1; }
 
  private:
-  File(Fd fd, std::string_view path);
+  File(internal::Fd fd, std::string_view path);
 
   // Shared with calls that are under way, so that close() cannot pull it from under them.
-  std::shared_ptr<const Fd> fd_;
-  std::string path_;
+  std::shared_ptr<const internal::Fd> fd_;
+  internal::Name path_;
 };
 
 }  // namespace weft

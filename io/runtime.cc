@@ -14,10 +14,10 @@
 #include "weft/fiber/core/shutdown.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/core/virtual_port.h"
+#include "weft/io/core/cancel_on_signal.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/fd.h"
 #include "weft/io/core/reactor.h"
-#include "weft/io/signal.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {
@@ -162,7 +162,7 @@ void Runtime::check_may_run() const {
 
 void Runtime::run_until_end(TaskBase& task) {
   const std::optional<Pinned> pinned = impl_->pin(0);
-  std::optional<CancelOnSignal> signals;
+  std::optional<internal::CancelOnSignal> signals;
   if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());
   impl_->loops.front()->run_until(task.completion());
 }

@@ -1,38 +1,17 @@
 #ifndef WEFT_IO_SIGNAL_H_
 #define WEFT_IO_SIGNAL_H_
 
-#include <sys/types.h>
-
 #include <csignal>
 #include <initializer_list>
+#include <memory>
 
-#include "weft/fiber/core/intrusive_list.h"
 #include "weft/io/core/socket.h"
 
-namespace weft {
-
-namespace internal {
-class Fiber;
+namespace weft::internal {
+class SignalRoute;
 }
 
-// For weft's own files: while it lives, signals come to the thread that made it, and wait there.
-// The thread blocks them. One that another thread takes, because it does not block it, is forwarded
-// by a handler; what was there before is put back when the last route of the signal ends.
-class SignalRoute : public ListNode<> {
- public:
-  explicit SignalRoute(const sigset_t& signals) noexcept;
-  ~SignalRoute();
-  SignalRoute(const SignalRoute&) = delete;
-  SignalRoute& operator=(const SignalRoute&) = delete;
-
-  const sigset_t& signals() const noexcept { return signals_; }
-  pid_t thread() const noexcept { return thread_; }
-  void set_thread(pid_t thread) noexcept { thread_ = thread; }
-
- private:
-  const sigset_t signals_;
-  pid_t thread_;
-};
+namespace weft {
 
 // Signals to wait for, instead of what they do otherwise.
 //
@@ -59,6 +38,7 @@ class SignalSet {
   // std::system_error: invalid_argument for a number that is no signal, or one that cannot be
   // taken; out of descriptors, or of what epoll takes.
   explicit SignalSet(std::initializer_list<int> signals);
+  ~SignalSet();
   SignalSet(const SignalSet&) = delete;
   SignalSet& operator=(const SignalSet&) = delete;
 
@@ -71,24 +51,9 @@ class SignalSet {
   int take_above(int signal) const noexcept;
 
   const sigset_t set_;
-  Socket source_;
-  const SignalRoute route_;
+  internal::Socket source_;
+  const std::unique_ptr<const internal::SignalRoute> route_;
   int last_ = 0;  // that wait() has returned; 0: none yet
-};
-
-// For weft's own files: while it lives, SIGINT or SIGTERM cancels a fiber; a second one ends the
-// program. Only on the main thread, for one fiber at a time, and not for a signal that the program
-// handles or ignores.
-class CancelOnSignal {
- public:
-  // `fiber` must outlive this.
-  explicit CancelOnSignal(Fiber& fiber) noexcept;
-  ~CancelOnSignal();
-  CancelOnSignal(const CancelOnSignal&) = delete;
-  CancelOnSignal& operator=(const CancelOnSignal&) = delete;
-
- private:
-  bool active_ = false;
 };
 
 }  // namespace weft

@@ -9,6 +9,7 @@
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
+#include "weft/io/core/accept.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 #include "weft/io/dns.h"
@@ -20,10 +21,6 @@ namespace {
 // What an address may take at least, while others wait for their turn.
 constexpr Duration kLeastShare = std::chrono::seconds(2);
 
-Fd new_socket(const Address& address) {
-  return Fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
-
 // A connection to a port of this machine that nobody serves may be one to itself, where the kernel
 // chose that very port for it (TCP's simultaneous open). `peer` is the address that it reached,
 // which may have been asked for by another one: 0.0.0.0.
@@ -31,21 +28,6 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   Address local;
   socklen_t size = Address::kMaxSize;
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
-}
-
-Listener open_listener(const Address& address, const TcpListenerOptions& options,
-                       bool both_families) {
-  Fd fd = bound_socket(SOCK_STREAM, address,
-                       {.reuse_address = options.reuse_address,
-                        .reuse_port = options.reuse_port,
-                        .both_families = both_families});
-  const std::string name = address.to_string();
-  // Accepted sockets inherit it.
-  set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, name);
-  checked(listen(fd.get(), options.backlog), {"listen on ", name});
-  std::string bound =
-      local_address_of(fd.get()).to_string();  // with the port that the kernel chose
-  return Listener(std::move(fd), std::move(bound));
 }
 
 // A machine without IPv6, say.
@@ -81,8 +63,8 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  const TimePoint deadline = internal::deadline_within(options.timeout);
-  TcpStream stream(new_socket(address), address);
+  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
   const int error = stream.connect_until(deadline, options.nodelay);
   if (error != 0) fail(-error, {"connect to ", address.to_string()});
   return stream;
@@ -104,8 +86,8 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
     const TimePoint until =
-        std::min(deadline, internal::deadline_after(begin, std::max(share, kLeastShare)));
-    TcpStream stream(new_socket(addresses[i]), addresses[i]);
+        std::min(deadline, deadline_after(begin, std::max(share, kLeastShare), ""));
+    TcpStream stream(internal::new_socket(addresses[i].family(), SOCK_STREAM), addresses[i]);
     error = stream.connect_until(until, options.nodelay);
     if (error == 0) return stream;
     tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
@@ -126,7 +108,20 @@ std::string TcpStream::peer_name() const { return peer_.to_string(); }
 // ---- TcpListener --------------------------------------------------------------------------------
 
 TcpListener::TcpListener(const Address& address, TcpListenerOptions options)
-    : listener_(open_listener(address, options, false)) {}
+    : TcpListener(address, options, false) {}
+
+TcpListener::TcpListener(const Address& address, const TcpListenerOptions& options,
+                         bool both_families)
+    : socket_(internal::bound_socket(SOCK_STREAM, address,
+                                     {.reuse_address = options.reuse_address,
+                                      .reuse_port = options.reuse_port,
+                                      .both_families = both_families})) {
+  const std::string asked = address.to_string();
+  // Accepted sockets inherit it.
+  internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, asked);
+  internal::checked(::listen(native_handle(), options.backlog), {"listen on ", asked});
+  name_ = local_address().to_string();  // with the port that the kernel chose
+}
 
 TcpListener::TcpListener(std::string_view host_and_port, TcpListenerOptions options)
     : TcpListener(std::move(listen(host_and_port, options, 1).front())) {}
@@ -153,14 +148,15 @@ std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
 
 std::vector<TcpListener> TcpListener::listen(Address address, bool both_families,
                                              TcpListenerOptions options, std::size_t count) {
-  std::vector<TcpListener> listeners(count);
-  for (TcpListener& listener : listeners) {
-    listener.listener_ = open_listener(address, options, both_families);
-    if (&listener != &listeners.front() || count == 1) continue;
+  std::vector<TcpListener> listeners;
+  for (std::size_t i = 0; i < count; ++i) {
+    TcpListener& listener = listeners.emplace_back(TcpListener(address, options, both_families));
+    if (i > 0 || count == 1) continue;
     // Only now that the port is ours: a server that is started twice by mistake would else share
     // it with itself.
     address = listener.local_address();
-    set_option(listener.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1, address.to_string());
+    internal::set_option(listener.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1,
+                         listener.name_.text());
     options.reuse_port = true;
   }
   return listeners;
@@ -168,14 +164,14 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
 
 TcpStream TcpListener::accept(std::error_code& error) {
   Address peer;
-  Fd fd = listener_.accept(peer.data(), Address::kMaxSize, error);
+  internal::Fd fd = internal::accept(socket_, name_.text(), peer.data(), Address::kMaxSize, error);
   return TcpStream(std::move(fd), peer.unmapped());
 }
 
 TcpStream TcpListener::accept() {
   std::error_code error;
   TcpStream stream = accept(error);
-  if (error) throw_system_error(error, {"accept on ", listener_.name()});
+  if (error) throw_system_error(error, {"accept on ", name_.text()});
   return stream;
 }
 

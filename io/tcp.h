@@ -8,7 +8,8 @@
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
-#include "weft/io/core/listener.h"
+#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 
 namespace weft {
@@ -51,7 +52,8 @@ class TcpStream final : public StreamSocket {
  private:
   friend class TcpListener;
 
-  TcpStream(Fd fd, const Address& peer) noexcept : StreamSocket(std::move(fd), true), peer_(peer) {}
+  TcpStream(internal::Fd fd, const Address& peer) noexcept
+      : StreamSocket(std::move(fd), true), peer_(peer) {}
 
   int connect_until(TimePoint deadline, bool nodelay);
 
@@ -114,18 +116,21 @@ class TcpListener {
 
   // Wakes whoever waits in accept(), with operation_canceled, and closes; connections that nobody
   // has accepted are reset. No effect twice.
-  void close() noexcept { listener_.close(); }
-  bool is_open() const noexcept { return listener_.is_open(); }
+  void close() noexcept { socket_.close(); }
+  bool is_open() const noexcept { return socket_.is_open(); }
 
-  int native_handle() const noexcept { return listener_.fd(); }
+  int native_handle() const noexcept { return socket_.fd(); }
 
  private:
+  TcpListener(const Address& address, const TcpListenerOptions& options, bool both_families);
+
   static std::vector<TcpListener> listen(std::string_view host_and_port,
                                          const TcpListenerOptions& options, std::size_t count);
   static std::vector<TcpListener> listen(Address address, bool both_families,
                                          TcpListenerOptions options, std::size_t count);
 
-  Listener listener_;
+  internal::Socket socket_;
+  internal::Name name_;
 };
 
 }  // namespace weft

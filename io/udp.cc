@@ -32,14 +32,6 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
   }
 }
 
-UdpSocket& UdpSocket::operator=(UdpSocket&& other) noexcept {
-  if (this == &other) return *this;  // or else its name would be lost
-  socket_ = std::move(other.socket_);
-  name_ = std::move(other.name_);
-  v6_ = other.v6_;
-  return *this;
-}
-
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
   const Address target = v6_ && !to.is_v6() ? to.mapped() : to;
   const ssize_t result = socket_.attempt(Direction::kWrite, "send_to", [&] {
@@ -77,7 +69,7 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
   std::error_code error;
   const Received received = receive_from(buffer, error);
-  if (error) throw_system_error(error, {"receive_from on ", name_});
+  if (error) throw_system_error(error, {"receive_from on ", name_.text()});
   return received;
 }
 

@@ -2,12 +2,12 @@
 #define WEFT_IO_UDP_H_
 
 #include <cstddef>
-#include <string>
 #include <string_view>
 #include <system_error>
 
 #include "weft/io/address.h"
 #include "weft/io/buffer.h"
+#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 
 namespace weft {
@@ -38,7 +38,7 @@ class UdpSocket {
   // Not open.
   UdpSocket() = default;
   UdpSocket(UdpSocket&&) = default;
-  UdpSocket& operator=(UdpSocket&& other) noexcept;
+  UdpSocket& operator=(UdpSocket&&) = default;
 
   // Bound to "127.0.0.1:53" or ":53" (every address of this machine, IPv4 and IPv6); port 0 lets
   // the kernel choose one. Numbers only. Needs no fiber.
@@ -64,8 +64,8 @@ class UdpSocket {
  private:
   UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families);
 
-  Socket socket_;
-  std::string name_;  // for messages
+  internal::Socket socket_;
+  internal::Name name_;
   bool v6_ = false;
 };
 

@@ -10,6 +10,7 @@
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/io/core/accept.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
@@ -45,10 +46,10 @@ UnixAddress unix_address(std::string_view path, const char* call) {
   return result;
 }
 
-Fd new_socket(std::string_view path) {
-  if (!current_reactor) fill_standard_descriptors();
-  return Fd(checked(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-                    {"socket for ", path}));
+internal::Fd new_socket(std::string_view path) {
+  internal::Fd fd = internal::new_socket(AF_UNIX, SOCK_STREAM);
+  internal::checked(fd.get(), {"socket for ", path});
+  return fd;
 }
 
 // Whether a socket file is there that nobody listens on.
@@ -98,7 +99,8 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
     device_ = info.st_dev;
     inode_ = info.st_ino;
   }
-  listener_ = Listener(std::move(fd), std::string(path));
+  socket_ = internal::Socket(std::move(fd));
+  path_ = std::string(path);
   if (::listen(native_handle(), options.backlog) != 0) {
     const int error = errno;
     close();  // or else the file would stay
@@ -109,7 +111,8 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
 UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
   if (this == &other) return *this;
   close();
-  listener_ = std::move(other.listener_);
+  socket_ = std::move(other.socket_);
+  path_ = std::move(other.path_);
   process_ = other.process_;
   device_ = other.device_;
   inode_ = other.inode_;
@@ -124,11 +127,11 @@ void UnixListener::close() noexcept {
       info.st_dev == device_ && info.st_ino == inode_) {
     unlink(path().c_str());
   }
-  listener_.close();
+  socket_.close();
 }
 
 UnixStream UnixListener::accept(std::error_code& error) {
-  return UnixStream(listener_.accept(nullptr, 0, error), "a peer of " + path());
+  return UnixStream(internal::accept(socket_, path(), nullptr, 0, error), "a peer of " + path());
 }
 
 UnixStream UnixListener::accept() {

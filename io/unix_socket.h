@@ -9,7 +9,8 @@
 #include <utility>
 
 #include "weft/fiber/core/process.h"
-#include "weft/io/core/listener.h"
+#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 
 namespace weft {
@@ -21,12 +22,7 @@ class UnixStream final : public StreamSocket {
   // Not connected.
   UnixStream() = default;
   UnixStream(UnixStream&&) = default;
-  UnixStream& operator=(UnixStream&& other) noexcept {
-    if (this == &other) return *this;  // or else its name would be lost
-    StreamSocket::operator=(std::move(other));
-    name_ = std::move(other.name_);
-    return *this;
-  }
+  UnixStream& operator=(UnixStream&&) = default;
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
   // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
@@ -40,12 +36,12 @@ class UnixStream final : public StreamSocket {
   friend class UnixListener;
 
   // A read of less than there is may have stopped at descriptors that the peer passes along.
-  UnixStream(Fd fd, std::string name) noexcept
+  UnixStream(internal::Fd fd, std::string name) noexcept
       : StreamSocket(std::move(fd), false), name_(std::move(name)) {}
 
-  std::string peer_name() const override { return name_; }
+  std::string peer_name() const override { return name_.text(); }
 
-  std::string name_;
+  internal::Name name_;
 };
 
 struct UnixListenerOptions {
@@ -75,16 +71,17 @@ class UnixListener {
   // As TcpListener::close(); removes the socket file, if it is still this listener's, and only in
   // the process that made it: a forked child leaves it to its parent.
   void close() noexcept;
-  bool is_open() const noexcept { return listener_.is_open(); }
+  bool is_open() const noexcept { return socket_.is_open(); }
 
   // As it was given.
-  const std::string& path() const noexcept { return listener_.name(); }
+  const std::string& path() const noexcept { return path_.text(); }
 
-  int native_handle() const noexcept { return listener_.fd(); }
+  int native_handle() const noexcept { return socket_.fd(); }
 
  private:
-  Listener listener_;
-  HomeProcess process_;
+  internal::Socket socket_;
+  internal::Name path_;
+  internal::HomeProcess process_;
   dev_t device_ = 0;  // of the socket file, with
   ino_t inode_ = 0;   // 0: there is none
 };

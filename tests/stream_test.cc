@@ -1,4 +1,4 @@
-#include "weft/io/stream.h"
+#include "weft/io/buffered_reader.h"
 
 #include <algorithm>
 #include <cstring>

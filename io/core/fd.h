@@ -1,6 +1,7 @@
 #ifndef WEFT_IO_CORE_FD_H_
 #define WEFT_IO_CORE_FD_H_
 
+#include <string>
 #include <utility>
 
 namespace weft {
@@ -26,6 +27,25 @@ class Fd {
 
  private:
   int fd_ = -1;
+};
+
+// What messages call an object, such as a path. Other than a std::string it survives being moved to
+// itself.
+class Name {
+ public:
+  Name() = default;
+  Name(std::string text) noexcept : text_(std::move(text)) {}
+  Name(const Name&) = default;
+  Name(Name&&) = default;
+  Name& operator=(Name other) noexcept {
+    text_.swap(other.text_);
+    return *this;
+  }
+
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
 };
 
 // Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor

@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "weft/io/core/error.h"
-#include "weft/io/core/reactor.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::internal {
 
@@ -12,10 +12,9 @@ void set_option(int fd, int level, int option, int value, std::string_view objec
 }
 
 Fd bound_socket(int type, const Address& address, const BindOptions& options) {
-  if (!current_reactor) fill_standard_descriptors();
   const std::string name = address.to_string();
-  Fd fd(checked(socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-                {"socket for ", name}));
+  Fd fd = new_socket(address.family(), type);
+  checked(fd.get(), {"socket for ", name});
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, options.reuse_address, name);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, options.reuse_port, name);
   if (options.both_families) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0, name);

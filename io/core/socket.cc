@@ -1,5 +1,7 @@
 #include "weft/io/core/socket.h"
 
+#include <sys/socket.h>
+
 #include <utility>
 
 #include "weft/fiber/core/running.h"
@@ -63,6 +65,11 @@ int Socket::prepare(Direction direction) {
   if (!is_open()) return unless_cancelled(-ECANCELED);
   if (readiness_) std::exchange(readiness_, nullptr)->release(fd());
   return reactor.add(fd(), direction, readiness_);
+}
+
+Fd new_socket(int family, int type) {
+  if (!current_reactor) fill_standard_descriptors();
+  return Fd(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 }  // namespace weft::internal

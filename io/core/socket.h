@@ -98,6 +98,10 @@ class Socket {
   Readiness* readiness_ = nullptr;  // null: nobody has had to wait yet
 };
 
+// A new non-blocking descriptor of this family and type; if there is none, an empty one and errno.
+// Outside runtimes it fills the standard descriptors first.
+Fd new_socket(int family, int type);
+
 }  // namespace weft::internal
 
 #endif  // WEFT_IO_CORE_SOCKET_H_

@@ -16,7 +16,7 @@
 
 #include "examples/http.h"
 #include "tests/fuzz/fuzz.h"
-#include "weft/io/stream.h"
+#include "weft/io/buffered_reader.h"
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "tests/fuzz/fuzz.h"
-#include "weft/io/stream.h"
+#include "weft/io/buffered_reader.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
-#ifndef WEFT_IO_STREAM_H_
-#define WEFT_IO_STREAM_H_
+#ifndef WEFT_IO_BUFFERED_READER_H_
+#define WEFT_IO_BUFFERED_READER_H_
 
 #include <cstddef>
 #include <optional>
@@ -101,4 +101,4 @@ class BufferedReader {
 
 }  // namespace weft
 
-#endif  // WEFT_IO_STREAM_H_
+#endif  // WEFT_IO_BUFFERED_READER_H_
