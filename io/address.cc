@@ -13,7 +13,7 @@ namespace weft {
 namespace {
 
 [[noreturn]] void fail_parse(std::string_view text, std::string_view why) {
-  fail(EINVAL, {"address \"", text, "\" ", why});
+  internal::fail(EINVAL, {"address \"", text, "\" ", why});
 }
 
 std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) noexcept {
@@ -34,6 +34,10 @@ std::uint32_t scope_id(const std::string& scope) {
 }
 
 }  // namespace
+
+}  // namespace weft
+
+namespace weft::internal {
 
 std::optional<std::uint16_t> port_number(std::string_view text) {
   const auto value = number(text, UINT16_MAX);
@@ -69,9 +73,13 @@ HostPort HostPort::split(std::string_view text) {
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
+}  // namespace weft::internal
+
+namespace weft {
+
 Address Address::parse(std::string_view text) {
-  const HostPort parts = HostPort::split(text);
-  const auto port = port_number(parts.port);
+  const internal::HostPort parts = internal::HostPort::split(text);
+  const auto port = internal::port_number(parts.port);
   if (!port) fail_parse(text, "has a port that is none");
   const auto address = try_parse(parts.host, *port);
   if (!address) fail_parse(text, "has a host that is no number");
@@ -113,14 +121,14 @@ std::string Address::host() const {
   if (v6_.sin6_scope_id != 0) {
     char name[IF_NAMESIZE];
     host += '%';
-    host += if_indextoname(v6_.sin6_scope_id, name) ? name : decimal(v6_.sin6_scope_id);
+    host += if_indextoname(v6_.sin6_scope_id, name) ? name : internal::decimal(v6_.sin6_scope_id);
   }
   return host;
 }
 
 std::string Address::to_string() const {
   const std::string text = host();
-  return (is_v6() ? "[" + text + "]" : text) + ":" + decimal(port());
+  return (is_v6() ? "[" + text + "]" : text) + ":" + internal::decimal(port());
 }
 
 std::uint16_t Address::port() const noexcept {

@@ -62,6 +62,10 @@ class Address {
   };
 };
 
+}  // namespace weft
+
+namespace weft::internal {
+
 // "host:port" in its halves, the host without brackets and maybe empty: for names, too. The port is
 // a service, see is_service(), and there is no white space or control character.
 // Throws std::system_error (invalid_argument), naming the text.
@@ -82,6 +86,6 @@ bool is_plain(std::string_view text) noexcept;
 // has a letter. getaddrinfo() would take "\n80" and "65616" for port 80.
 bool is_service(std::string_view text) noexcept;
 
-}  // namespace weft
+}  // namespace weft::internal
 
 #endif  // WEFT_IO_ADDRESS_H_

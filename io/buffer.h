@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::internal {
 
 // What bytes are kept in: char, unsigned char, std::byte and the like.
 template <class T>
@@ -34,6 +34,10 @@ template <class R>
 concept NoTextRange =
     ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<typename SpanOf<R>::value_type>);
 
+}  // namespace weft::internal
+
+namespace weft {
+
 // The default limit of what read_all(), and read_exactly() of a size, gather in memory: 1 GiB.
 inline constexpr std::size_t kReadLimit = std::size_t{1} << 30;
 
@@ -43,7 +47,7 @@ class MutableBuffer {
  public:
   MutableBuffer() = default;
   MutableBuffer(void* data, std::size_t size) noexcept : iovec_{data, size} {}
-  template <MutableByteRange R>
+  template <internal::MutableByteRange R>
   MutableBuffer(R&& bytes) noexcept
       : MutableBuffer(std::span(bytes).data(), std::span(bytes).size()) {}
 
@@ -75,7 +79,7 @@ class ConstBuffer {
   ConstBuffer(char (&)[N]) = delete;
   template <std::size_t N>
   ConstBuffer(char8_t (&)[N]) = delete;
-  template <NoTextRange R>
+  template <internal::NoTextRange R>
   ConstBuffer(const R& bytes) noexcept
       : ConstBuffer(std::span(bytes).data(), std::span(bytes).size()) {}
 

@@ -15,11 +15,11 @@ constexpr std::size_t kFirstRoom = 4096;
 constexpr std::size_t kFirstPiece = 64 * 1024;
 
 [[noreturn]] void fail_too_long(const char* call, std::size_t limit) {
-  fail(EMSGSIZE, {call, " found no end within ", in_bytes(limit)});
+  internal::fail(EMSGSIZE, {call, " found no end within ", internal::in_bytes(limit)});
 }
 
 [[noreturn]] void fail_ended(const char* call, std::size_t size) {
-  fail(ENODATA, {call, " came to the end after ", in_bytes(size)});
+  internal::fail(ENODATA, {call, " came to the end after ", internal::in_bytes(size)});
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ std::optional<std::string> BufferedReader::read_line() {
 }
 
 bool BufferedReader::read_until(std::string_view delimiter, std::string& piece) {
-  if (delimiter.empty()) fail(EINVAL, {"read_until an empty delimiter"});
+  if (delimiter.empty()) internal::fail(EINVAL, {"read_until an empty delimiter"});
   const std::optional<std::size_t> found = find(delimiter, limit_, "read_until");
   if (!found) {
     if (buffered().empty()) return false;
@@ -145,7 +145,8 @@ void BufferedReader::read_exactly(MutableBuffer buffer) {
 
 std::string BufferedReader::read_exactly(std::size_t size, std::size_t limit) {
   if (size > limit) {
-    fail(EMSGSIZE, {"read_exactly of ", in_bytes(size), ", more than ", in_bytes(limit)});
+    internal::fail(EMSGSIZE, {"read_exactly of ", internal::in_bytes(size), ", more than ",
+                              internal::in_bytes(limit)});
   }
   std::string piece;
   std::size_t done = 0;

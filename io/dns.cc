@@ -31,7 +31,7 @@ class ResolveCategory final : public std::error_category {
 // The threads that look up names. It is never destroyed: a name server that does not answer may
 // keep a thread for half a minute, and nothing that it still does concerns anybody.
 struct Lane {
-  const HomeProcess process = {};
+  const internal::HomeProcess process = {};
   const Lane* before = nullptr;  // the parent's: what is reachable is no leak
   ThreadPool pool{ThreadPoolOptions{.threads = 2, .max_threads = 16}};
 };
@@ -62,9 +62,9 @@ struct Answer {
 
 [[noreturn]] void fail_resolve(const Answer& answer, std::string_view host,
                                std::string_view service) {
-  const Words words = {"resolve of \"", host, "\", service \"", service, "\""};
-  if (answer.code == EAI_SYSTEM) fail(answer.error, words);
-  throw_system_error({answer.code, resolve_category()}, words);
+  const internal::Words words = {"resolve of \"", host, "\", service \"", service, "\""};
+  if (answer.code == EAI_SYSTEM) internal::fail(answer.error, words);
+  internal::throw_system_error({answer.code, resolve_category()}, words);
 }
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -104,13 +104,13 @@ const std::error_category& resolve_category() noexcept {
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
   internal::count_wait();
-  if (const auto port = port_number(service)) {
+  if (const auto port = internal::port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
   }
-  if (!is_service(service)) fail_resolve({.code = EAI_SERVICE}, host, service);
+  if (!internal::is_service(service)) fail_resolve({.code = EAI_SERVICE}, host, service);
   // The system would stop at a zero, and take * for this machine.
-  if (host == "*" || !is_plain(host)) fail_resolve({.code = EAI_NONAME}, host, service);
+  if (host == "*" || !internal::is_plain(host)) fail_resolve({.code = EAI_NONAME}, host, service);
   internal::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);

@@ -48,14 +48,14 @@ Result attempt(const std::function<ssize_t()>& call) {
 
 // The same with the file's descriptor.
 Result attempt(const File& file, const std::function<ssize_t(int fd)>& call) {
-  const std::shared_ptr<const Fd> fd = file.descriptor();
-  if (!fd) return {-1, unless_cancelled(EBADF)};
+  const std::shared_ptr<const internal::Fd> fd = file.descriptor();
+  if (!fd) return {-1, internal::unless_cancelled(EBADF)};
   return attempt([&] { return call(fd->get()); });
 }
 
 // Throws where that failed.
 std::uint64_t value_or_fail(Result result, const char* what, std::string_view path) {
-  if (result.value < 0) fail(result.error, {what, " ", path});
+  if (result.value < 0) internal::fail(result.error, {what, " ", path});
   return static_cast<std::uint64_t>(result.value);
 }
 
@@ -77,7 +77,7 @@ std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& e
     }
     return 0;
   });
-  error = result.value < 0 ? error_of(-result.error) : std::error_code();
+  error = result.value < 0 ? internal::error_of(-result.error) : std::error_code();
   return done;
 }
 
@@ -93,11 +93,11 @@ ssize_t size_of(int fd) {
 
 }  // namespace
 
-File::File(Fd fd, std::string_view path)
-    : fd_(std::make_shared<const Fd>(std::move(fd))), path_(std::string(path)) {}
+File::File(internal::Fd fd, std::string_view path)
+    : fd_(std::make_shared<const internal::Fd>(std::move(fd))), path_(std::string(path)) {}
 
 File File::open(std::string_view path, int flags, unsigned mode) {
-  if (path.find('\0') != std::string_view::npos) fail(EINVAL, {"open ", path});
+  if (path.find('\0') != std::string_view::npos) internal::fail(EINVAL, {"open ", path});
   const std::string name(path);
   const Result result = attempt([&]() -> ssize_t {
     const int opened = ::open(name.c_str(), flags | O_CLOEXEC, mode);
@@ -107,7 +107,7 @@ File File::open(std::string_view path, int flags, unsigned mode) {
     errno = EISDIR;
     return -1;
   });
-  return File(Fd(static_cast<int>(value_or_fail(result, "open", path))), path);
+  return File(internal::Fd(static_cast<int>(value_or_fail(result, "open", path))), path);
 }
 
 std::size_t File::read(MutableBuffer buffer) {
@@ -130,7 +130,7 @@ std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
 std::size_t File::write(ConstBuffer buffer) {
   std::error_code error;
   const std::size_t size = write(buffer, error);
-  if (error) fail(error.value(), {"write ", path()});
+  if (error) internal::fail(error.value(), {"write ", path()});
   return size;
 }
 
@@ -149,10 +149,10 @@ std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
   std::error_code error;
   const std::size_t size = pwrite(buffer, offset, error);
   if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
-    throw_system_error(error,
-                       {"pwrite ", path(), ": it has O_APPEND, and Linux would append instead"});
+    internal::throw_system_error(
+        error, {"pwrite ", path(), ": it has O_APPEND, and Linux would append instead"});
   }
-  if (error) fail(error.value(), {"pwrite ", path()});
+  if (error) internal::fail(error.value(), {"pwrite ", path()});
   return size;
 }
 
@@ -178,10 +178,11 @@ std::string File::read_all(std::size_t limit) {
     return 0;
   });
   if (announced > limit) {
-    fail(EFBIG,
-         {"read_all of ", path(), ": ", in_bytes(announced), ", more than ", in_bytes(limit)});
+    internal::fail(EFBIG, {"read_all of ", path(), ": ", internal::in_bytes(announced),
+                           ", more than ", internal::in_bytes(limit)});
   }
-  if (size > limit) fail(EFBIG, {"read_all of ", path(), ": more than ", in_bytes(limit)});
+  if (size > limit)
+    internal::fail(EFBIG, {"read_all of ", path(), ": more than ", internal::in_bytes(limit)});
   content.resize(size);
   return content;
 }

@@ -23,10 +23,10 @@
 namespace weft {
 namespace {
 
-RunOptions checked(RunOptions options) {
-  if (options.threads == 0) throw_invalid_argument("weft: RunOptions::threads is zero");
+RunOptions valid(RunOptions options) {
+  if (options.threads == 0) internal::throw_invalid_argument("weft: RunOptions::threads is zero");
   if (options.spin < Duration::zero()) {
-    throw_invalid_argument("weft: RunOptions::spin is negative");
+    internal::throw_invalid_argument("weft: RunOptions::spin is negative");
   }
   return options;
 }
@@ -49,25 +49,18 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 // A scheduler, and what it stands on.
 struct Runtime::Core {
-  Core(const RunOptions& options, VirtualClock& clock, unsigned n)
+  Core(const RunOptions& options, internal::VirtualClock& clock, unsigned n)
       : virtual_port(reactor, clock),
-        scheduler(options.virtual_time ? static_cast<Port&>(virtual_port) : reactor,
+        scheduler(options.virtual_time ? static_cast<internal::Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
                    .spin = options.virtual_time ? AnyDuration() : options.spin,
                    .trim = !options.virtual_time}) {}
 
-  Reactor reactor;
-  VirtualPort virtual_port;
-  internal::Loop scheduler;
-};
-
-// What its schedulers share, and what finds it.
-struct Runtime::Group : internal::PooledGroup {
-  Group(Runtime& its_runtime, internal::Loop& first, ThreadPool& its_pool) noexcept
-      : PooledGroup(first, its_pool), runtime(its_runtime) {}
-  Runtime& runtime;
+  internal::Reactor reactor;
+  internal::VirtualPort virtual_port;
+  Scheduler scheduler;
 };
 
 struct Runtime::Impl {
@@ -83,36 +76,39 @@ struct Runtime::Impl {
     schedulers.assign(loops.begin(), loops.end());
   }
 
-  std::optional<Pinned> pin(unsigned n) const {
+  std::optional<internal::Pinned> pin(unsigned n) const {
     if (!options.pin_threads) return std::nullopt;
-    return std::optional<Pinned>(std::in_place, n);
+    return std::optional<internal::Pinned>(std::in_place, n);
   }
 
   const RunOptions options;
-  VirtualClock clock;
+  internal::VirtualClock clock;
   std::vector<std::unique_ptr<Core>> cores;
   std::vector<internal::Loop*> loops;
   std::vector<Scheduler*> schedulers;  // the same
   std::optional<Group> group;
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
-  std::optional<Shutdown> shutdown;  // there when these are told to stop
-  const Impl* next_left = nullptr;   // see leave_to_parent()
+  std::optional<internal::Shutdown> shutdown;  // there when these are told to stop
+  const Impl* next_left = nullptr;             // see leave_to_parent()
 };
 
 Runtime::Runtime(RunOptions options)
-    : impl_((check_not_nested(), fill_standard_descriptors(),
-             std::make_unique<Impl>(checked(options)))) {
-  impl_->group.emplace(*this, *impl_->loops.front(), impl_->pool);
-  for (internal::Loop* loop : impl_->loops) loop->set_group(*impl_->group);
-  impl_->loops.front()->expect_caller();
+    : impl_((check_not_nested(), internal::fill_standard_descriptors(),
+             std::make_unique<Impl>(valid(options)))) {
+  Scheduler& first = *impl_->schedulers.front();
+  for (Scheduler* scheduler : impl_->schedulers) {
+    scheduler->set_first(first);
+    scheduler->set_runtime(*this, impl_->pool);
+  }
+  first.expect_caller();
   try {
     impl_->threads.reserve(options.threads);
     for (unsigned n = 1; n < options.threads; ++n) {
-      impl_->threads.push_back(start_thread("weft-" + decimal(n), [this, n] {
-        const std::optional<Pinned> pinned = impl_->pin(n);
-        impl_->loops[n]->run();
-        impl_->loops[n]->shutdown(*impl_->shutdown);
+      impl_->threads.push_back(internal::start_thread("weft-" + internal::decimal(n), [this, n] {
+        const std::optional<internal::Pinned> pinned = impl_->pin(n);
+        impl_->schedulers[n]->run();
+        impl_->schedulers[n]->shutdown(*impl_->shutdown);
       }));
     }
   } catch (...) {
@@ -143,15 +139,15 @@ void Runtime::end() noexcept {
   const auto running = std::span(impl_->loops).first(1 + impl_->threads.size());
   // The pool ends while they still run: its jobs may wait for what they started there.
   impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
-  for (internal::Loop* loop : running.subspan(1)) loop->stop();
-  const std::optional<Pinned> pinned = impl_->pin(0);
+  for (Scheduler* scheduler : running.subspan(1)) scheduler->stop();
+  const std::optional<internal::Pinned> pinned = impl_->pin(0);
   running.front()->shutdown(*impl_->shutdown);
   for (std::thread& thread : impl_->threads) thread.join();
 }
 
 void Runtime::check_not_nested() {
   if (internal::Home::here()) {
-    throw_logic_error("weft::run: this thread runs fibers already; runs do not nest");
+    internal::throw_logic_error("weft::run: this thread runs fibers already; runs do not nest");
   }
 }
 
@@ -161,15 +157,15 @@ void Runtime::check_may_run() const {
 }
 
 void Runtime::run_until_end(TaskBase& task) {
-  const std::optional<Pinned> pinned = impl_->pin(0);
+  const std::optional<internal::Pinned> pinned = impl_->pin(0);
   std::optional<internal::CancelOnSignal> signals;
   if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());
   impl_->loops.front()->run_until(task.completion());
 }
 
 void Runtime::run_forever() {
-  const std::optional<Pinned> pinned = impl_->pin(0);
-  impl_->loops.front()->run();
+  const std::optional<internal::Pinned> pinned = impl_->pin(0);
+  impl_->schedulers.front()->run();
 }
 
 void Runtime::stop() noexcept { impl_->loops.front()->stop(); }
@@ -177,10 +173,11 @@ void Runtime::stop() noexcept { impl_->loops.front()->stop(); }
 std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
 
 Runtime& Runtime::current() {
-  internal::Group* const group =
-      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
-  if (!group) {
-    throw std::logic_error("weft::Runtime::current: no runtime here; call it inside weft::run");
+  Runtime* const runtime =
+      internal::current_fiber() ? internal::Home::here()->runtime() : nullptr;
+  if (!runtime) {
+    internal::throw_logic_error(
+        "weft::Runtime::current: no runtime here; call it inside weft::run");
   }
   return static_cast<Group*>(group)->runtime;
 }

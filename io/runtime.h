@@ -94,7 +94,7 @@ class Runtime {
   // they are, for the next call or the end. Throws std::invalid_argument if main is null, and
   // std::logic_error in a fiber, or where the process was forked since the runtime was made.
   template <class F>
-  auto run(F&& main) -> ResultOf<std::decay_t<F>&>;
+  auto run(F&& main) -> internal::ResultOf<std::decay_t<F>&>;
 
   // Runs the first scheduler's fibers until stop(). Throws std::logic_error as run() does.
   void run_forever();
@@ -127,15 +127,15 @@ class Runtime {
 // Runs main() as a fiber in a runtime of its own, and returns its result when main() and all that
 // it left behind have ended (asyncio.run). Throws as Runtime's constructor and Runtime::run do.
 template <class F>
-auto run(F&& main, RunOptions options = {}) -> ResultOf<std::decay_t<F>&> {
+auto run(F&& main, RunOptions options = {}) -> internal::ResultOf<std::decay_t<F>&> {
   return Runtime(std::move(options)).run(std::forward<F>(main));
 }
 
 // ---- Implementation -----------------------------------------------------------------------------
 
 template <class F>
-auto Runtime::run(F&& main) -> ResultOf<std::decay_t<F>&> {
-  checked_callable(main, "run");
+auto Runtime::run(F&& main) -> internal::ResultOf<std::decay_t<F>&> {
+  internal::checked_callable(main, "run");
   check_may_run();
   auto task = spawn(std::forward<F>(main), {.name = "main", .on = schedulers().front()});
   run_until_end(task);

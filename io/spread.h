@@ -36,6 +36,10 @@ Scheduler* round_robin();
 
 // ---- Implementation -----------------------------------------------------------------------------
 
+}  // namespace weft
+
+namespace weft::internal {
+
 // f for the i-th scheduler.
 template <class F>
 struct SpreadPart {
@@ -57,19 +61,23 @@ std::vector<SpreadPart<F>> spread_parts(F& f, std::size_t count) {
   return parts;
 }
 
+}  // namespace weft::internal
+
+namespace weft {
+
 template <class F>
 auto spread(F&& f) {
-  checked_callable(f, "spread");
+  internal::checked_callable(f, "spread");
   const auto schedulers = Runtime::current().schedulers();
-  auto parts = spread_parts(f, schedulers.size());
+  auto parts = internal::spread_parts(f, schedulers.size());
   return gather_placed(parts, [&](std::size_t i) { return SpawnOptions{.on = schedulers[i]}; });
 }
 
 template <class F>
 auto spread_all(F&& f) {
-  checked_callable(f, "spread_all");
+  internal::checked_callable(f, "spread_all");
   const auto schedulers = Runtime::current().schedulers();
-  auto parts = spread_parts(f, schedulers.size());
+  auto parts = internal::spread_parts(f, schedulers.size());
   return gather_all_placed(parts, [&](std::size_t i) { return SpawnOptions{.on = schedulers[i]}; });
 }
 

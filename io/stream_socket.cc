@@ -29,16 +29,14 @@ constexpr int kEnded = -ENODATA;
   std::string object = peer_name();
   if (error == kBusy) object += " (another fiber is at it)";
   if (error == kEnded) object += " (it ended early)";
-  fail(-error, {call, " ", object});
+  internal::fail(-error, {call, " ", object});
 }
 
 // Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.
 // Meanwhile the direction is for no other call.
 template <class Once>
-[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(Direction direction,
-                                                                          std::uint64_t total,
-                                                                          Extent extent,
-                                                                          Once once) {
+[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(
+    internal::Direction direction, std::uint64_t total, Extent extent, Once once) {
   struct Turn {
     ~Turn() { busy = false; }
     bool& busy;
@@ -65,54 +63,55 @@ template <class Once>
 }
 
 StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) {
-  return transfer(Direction::kRead, buffer.size(), extent, [&](std::size_t done) -> ssize_t {
-    const MutableBuffer rest = buffer.drop_front(done);
-    const ssize_t size = socket_.attempt(
-        Direction::kRead, "read_some",
-        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
-        drained_by_short_reads_ ? rest.size() : 0);
-    return size == 0 && extent != Extent::kSome ? kEnded : size;
-  });
+  return transfer(internal::Direction::kRead, buffer.size(), extent,
+                  [&](std::size_t done) -> ssize_t {
+                    const MutableBuffer rest = buffer.drop_front(done);
+                    const ssize_t size = socket_.attempt(
+                        internal::Direction::kRead, "read_some",
+                        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
+                        drained_by_short_reads_ ? rest.size() : 0);
+                    return size == 0 && extent != Extent::kSome ? kEnded : size;
+                  });
 }
 
-StreamSocket::Result StreamSocket::receive(const Parts& parts) {
+StreamSocket::Result StreamSocket::receive(const internal::Parts& parts) {
   msghdr message = parts.message();
-  return transfer(Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
+  return transfer(internal::Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
     return socket_.attempt(
-        Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
+        internal::Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
         drained_by_short_reads_ ? parts.size() : 0);
   });
 }
 
 StreamSocket::Result StreamSocket::send(ConstBuffer buffer, Extent extent) {
-  return transfer(Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
+  return transfer(internal::Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
     const ConstBuffer rest = buffer.drop_front(done);
     return socket_.attempt(
-        Direction::kWrite, "write_some",
+        internal::Direction::kWrite, "write_some",
         [&] { return ::send(socket_.fd(), rest.data(), rest.size(), MSG_NOSIGNAL); }, rest.size());
   });
 }
 
-StreamSocket::Result StreamSocket::send(const Parts& parts) {
-  return transfer(Direction::kWrite, parts.size(), Extent::kSome,
+StreamSocket::Result StreamSocket::send(const internal::Parts& parts) {
+  return transfer(internal::Direction::kWrite, parts.size(), Extent::kSome,
                   [&](std::size_t) { return send_once(parts); });
 }
 
 StreamSocket::Result StreamSocket::send(std::span<const ConstBuffer> buffers, Extent extent) {
-  return transfer(Direction::kWrite, SIZE_MAX, extent,
-                  [&](std::size_t done) { return send_once(Parts(buffers, done)); });
+  return transfer(internal::Direction::kWrite, SIZE_MAX, extent,
+                  [&](std::size_t done) { return send_once(internal::Parts(buffers, done)); });
 }
 
-ssize_t StreamSocket::send_once(const Parts& parts) {
+ssize_t StreamSocket::send_once(const internal::Parts& parts) {
   if (parts.size() == 0) return 0;
   const msghdr message = parts.message();
   return socket_.attempt(
-      Direction::kWrite, "write_some",
+      internal::Direction::kWrite, "write_some",
       [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
 }
 
 std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count) {
-  if (is_open() && !file.is_open()) fail(EBADF, {"sendfile of ", file.path()});
+  if (is_open() && !file.is_open()) internal::fail(EBADF, {"sendfile of ", file.path()});
   return size_or_fail(transfer_file(file, offset, count, Extent::kAll), "sendfile to");
 }
 
@@ -120,15 +119,15 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
                                                  std::uint64_t count, Extent extent) {
   // While a thread sends from it, the number of a descriptor that another fiber closes must not
   // become another's.
-  const Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
-  if (own.get() < 0) return {0, errno == EBADF ? unless_cancelled(-EBADF) : -errno};
-  const std::shared_ptr<const Fd> source = file.descriptor();
-  if (!source) return {0, unless_cancelled(-EBADF)};
+  const internal::Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
+  if (own.get() < 0) return {0, errno == EBADF ? internal::unless_cancelled(-EBADF) : -errno};
+  const std::shared_ptr<const internal::Fd> source = file.descriptor();
+  if (!source) return {0, internal::unless_cancelled(-EBADF)};
   bool cancelled = false;
   const auto send_chunk = [&](std::size_t done) -> ssize_t {
     if (!socket_.is_open()) return -ECANCELED;
-    return socket_.attempt(Direction::kWrite, "sendfile", [&] {
-      if (cancelled) throw_cancelled();
+    return socket_.attempt(internal::Direction::kWrite, "sendfile", [&] {
+      if (cancelled) internal::throw_cancelled();
       std::optional<ssize_t> sent;
       int reason = 0;
       try {
@@ -150,12 +149,13 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
       return *sent;
     });
   };
-  return transfer(Direction::kWrite, count, extent, send_chunk);
+  return transfer(internal::Direction::kWrite, count, extent, send_chunk);
 }
 
 void StreamSocket::shutdown_write() {
   // What the other call has not written yet would be missing, behind an end that looks like one.
-  if (busy_[static_cast<unsigned>(Direction::kWrite)]) fail_with(kBusy, "shutdown_write of");
+  if (busy_[static_cast<unsigned>(internal::Direction::kWrite)])
+    fail_with(kBusy, "shutdown_write of");
   if (shutdown(socket_.fd(), SHUT_WR) == 0) return;
   // A peer that is gone need not be told.
   if (errno != ENOTCONN) fail_with(-errno, "shutdown_write of");

@@ -12,9 +12,9 @@
 #include <system_error>
 #include <utility>
 
+#include "weft/fiber/core/error.h"
 #include "weft/io/buffer.h"
 #include "weft/io/core/asio_buffers.h"
-#include "weft/io/core/error.h"
 #include "weft/io/core/socket.h"
 
 namespace weft {
@@ -71,10 +71,10 @@ class StreamSocket {
   }
   // The same into several buffers, one after the other (readv): the first 16 that are not empty.
   std::size_t read_some(std::span<const MutableBuffer> buffers) {
-    return size_or_fail(receive(Parts(buffers)), "read from");
+    return size_or_fail(receive(internal::Parts(buffers)), "read from");
   }
   std::size_t read_some(std::span<const MutableBuffer> buffers, std::error_code& error) {
-    return report(receive(Parts(buffers)), error);
+    return report(receive(internal::Parts(buffers)), error);
   }
 
   // Fills the buffer. Fails with no_message_available if the end comes first; returns what was
@@ -146,19 +146,19 @@ class StreamSocket {
   // ---- For Boost.Asio's read(), write() and for Beast ----
   // At the end they report asio::error::eof where the others return 0; those without an error code
   // throw std::system_error (no_message_available).
-  template <AsioMutableBuffers Buffers, class ErrorCode>
+  template <internal::AsioMutableBuffers Buffers, class ErrorCode>
   std::size_t read_some(const Buffers& buffers, ErrorCode& error);
-  template <AsioMutableBuffers Buffers>
+  template <internal::AsioMutableBuffers Buffers>
   std::size_t read_some(const Buffers& buffers);
-  template <AsioConstBuffers Buffers, class ErrorCode>
+  template <internal::AsioConstBuffers Buffers, class ErrorCode>
   std::size_t write_some(const Buffers& buffers, ErrorCode& error);
-  template <AsioConstBuffers Buffers>
+  template <internal::AsioConstBuffers Buffers>
   std::size_t write_some(const Buffers& buffers);
 
  protected:
   StreamSocket() = default;
   // `drained_by_short_reads`: whether a read of less than there is room for has taken everything.
-  StreamSocket(Fd fd, bool drained_by_short_reads) noexcept
+  StreamSocket(internal::Fd fd, bool drained_by_short_reads) noexcept
       : socket_(std::move(fd)), drained_by_short_reads_(drained_by_short_reads) {}
   StreamSocket(StreamSocket&&) = default;
   StreamSocket& operator=(StreamSocket&&) = default;
@@ -167,7 +167,7 @@ class StreamSocket {
   // For messages.
   virtual std::string peer_name() const = 0;
 
-  Socket socket_;
+  internal::Socket socket_;
 
  private:
   // kAllCounted: a cancellation that comes when a part has been transferred is an error.
@@ -180,13 +180,13 @@ class StreamSocket {
   };
 
   template <class Once>
-  Result transfer(Direction direction, std::uint64_t total, Extent extent, Once once);
+  Result transfer(internal::Direction direction, std::uint64_t total, Extent extent, Once once);
   Result receive(MutableBuffer buffer, Extent extent);
-  Result receive(const Parts& parts);
+  Result receive(const internal::Parts& parts);
   Result send(ConstBuffer buffer, Extent extent);
   Result send(std::span<const ConstBuffer> buffers, Extent extent);
-  Result send(const Parts& parts);
-  ssize_t send_once(const Parts& parts);
+  Result send(const internal::Parts& parts);
+  ssize_t send_once(const internal::Parts& parts);
   Result transfer_file(const File& file, std::uint64_t offset, std::uint64_t count, Extent extent);
 
   // How the public calls tell it.
@@ -196,7 +196,7 @@ class StreamSocket {
     return result.size;
   }
   static std::size_t report(Result result, std::error_code& error) noexcept {
-    error = error_of(result.error);
+    error = internal::error_of(result.error);
     return result.size;
   }
   [[noreturn]] void fail_with(int error, const char* call) const;
@@ -207,33 +207,34 @@ class StreamSocket {
 
 // ---- Implementation -----------------------------------------------------------------------------
 
-template <AsioMutableBuffers Buffers, class ErrorCode>
+template <internal::AsioMutableBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::read_some(const Buffers& buffers, ErrorCode& error) {
-  const Parts parts(buffers);
+  const internal::Parts parts(buffers);
   const Result result = receive(parts);
-  error = asio_error<ErrorCode>(error_of(result.error));
-  if (result.size == 0 && result.error == 0 && parts.size() > 0) error = asio_eof<ErrorCode>();
+  error = internal::asio_error<ErrorCode>(internal::error_of(result.error));
+  if (result.size == 0 && result.error == 0 && parts.size() > 0)
+    error = internal::asio_eof<ErrorCode>();
   return result.size;
 }
 
-template <AsioMutableBuffers Buffers>
+template <internal::AsioMutableBuffers Buffers>
 std::size_t StreamSocket::read_some(const Buffers& buffers) {
-  const Parts parts(buffers);
+  const internal::Parts parts(buffers);
   const std::size_t size = size_or_fail(receive(parts), "read from");
   if (size == 0 && parts.size() > 0) fail_with(-ENODATA, "read from");
   return size;
 }
 
-template <AsioConstBuffers Buffers, class ErrorCode>
+template <internal::AsioConstBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::write_some(const Buffers& buffers, ErrorCode& error) {
-  const Result result = send(Parts(buffers));
-  error = asio_error<ErrorCode>(error_of(result.error));
+  const Result result = send(internal::Parts(buffers));
+  error = internal::asio_error<ErrorCode>(internal::error_of(result.error));
   return result.size;
 }
 
-template <AsioConstBuffers Buffers>
+template <internal::AsioConstBuffers Buffers>
 std::size_t StreamSocket::write_some(const Buffers& buffers) {
-  return size_or_fail(send(Parts(buffers)), "write to");
+  return size_or_fail(send(internal::Parts(buffers)), "write to");
 }
 
 }  // namespace weft

@@ -48,7 +48,8 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
   // Interrupted, it goes on by itself.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
-    if (const int error = socket_.wait(Direction::kWrite, deadline, "connect")) return error;
+    if (const int error = socket_.wait(internal::Direction::kWrite, deadline, "connect"))
+      return error;
     int reason = 0;
     socklen_t size = sizeof(reason);
     if (getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size) != 0) return -errno;
@@ -66,19 +67,19 @@ TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
   TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
   const int error = stream.connect_until(deadline, options.nodelay);
-  if (error != 0) fail(-error, {"connect to ", address.to_string()});
+  if (error != 0) internal::fail(-error, {"connect to ", address.to_string()});
   return stream;
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
   internal::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = internal::deadline_within(options.timeout);
-  const HostPort target = HostPort::split(host_and_port);
+  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  const internal::HostPort target = internal::HostPort::split(host_and_port);
   std::vector<Address> addresses;
   try {
     addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port); });
   } catch (const TimeoutError&) {
-    fail(ETIMEDOUT, {"look-up for connect to ", host_and_port});
+    internal::fail(ETIMEDOUT, {"look-up for connect to ", host_and_port});
   }
   std::string tried;
   int error = 0;
@@ -93,14 +94,14 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
     tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
     if (now() >= deadline) break;
   }
-  if (tried == host_and_port) fail(-error, {"connect to ", tried});
-  fail(-error, {"connect to ", host_and_port, " (tried ", tried, ")"});
+  if (tried == host_and_port) internal::fail(-error, {"connect to ", tried});
+  internal::fail(-error, {"connect to ", host_and_port, " (tried ", tried, ")"});
 }
 
-Address TcpStream::local_address() const { return local_address_of(native_handle()); }
+Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }
 
 void TcpStream::set_nodelay(bool nodelay) {
-  set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, nodelay, peer_name());
+  internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, nodelay, peer_name());
 }
 
 std::string TcpStream::peer_name() const { return peer_.to_string(); }
@@ -134,7 +135,7 @@ std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_an
 // So many on one port of the first of the addresses that this machine has.
 std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
                                              const TcpListenerOptions& options, std::size_t count) {
-  const HostPort place = HostPort::split(host_and_port);
+  const internal::HostPort place = internal::HostPort::split(host_and_port);
   const std::vector<Address> addresses = resolve(place.host, place.port);
   for (std::size_t i = 0;; ++i) {
     try {
@@ -171,10 +172,10 @@ TcpStream TcpListener::accept(std::error_code& error) {
 TcpStream TcpListener::accept() {
   std::error_code error;
   TcpStream stream = accept(error);
-  if (error) throw_system_error(error, {"accept on ", name_.text()});
+  if (error) internal::throw_system_error(error, {"accept on ", name_.text()});
   return stream;
 }
 
-Address TcpListener::local_address() const { return local_address_of(native_handle()); }
+Address TcpListener::local_address() const { return internal::local_address_of(native_handle()); }
 
 }  // namespace weft

@@ -13,16 +13,16 @@ UdpSocket::UdpSocket(const Address& address, UdpSocketOptions options)
     : UdpSocket(address, options, false) {}
 
 UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families)
-    : socket_(bound_socket(SOCK_DGRAM, address,
-                           {.reuse_address = options.reuse_address,
-                            .reuse_port = options.reuse_port,
-                            .both_families = both_families})),
-      name_(local_address_of(socket_.fd()).to_string()),
+    : socket_(internal::bound_socket(SOCK_DGRAM, address,
+                                     {.reuse_address = options.reuse_address,
+                                      .reuse_port = options.reuse_port,
+                                      .both_families = both_families})),
+      name_(internal::local_address_of(socket_.fd()).to_string()),
       v6_(address.is_v6()) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
   const Address address = Address::parse(text);
-  const bool everywhere = HostPort::split(text).host.empty();
+  const bool everywhere = internal::HostPort::split(text).host.empty();
   try {
     *this = UdpSocket(address, options, everywhere);
   } catch (const std::system_error& error) {
@@ -34,17 +34,17 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
   const Address target = v6_ && !to.is_v6() ? to.mapped() : to;
-  const ssize_t result = socket_.attempt(Direction::kWrite, "send_to", [&] {
+  const ssize_t result = socket_.attempt(internal::Direction::kWrite, "send_to", [&] {
     return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, target.data(),
                   target.size());
   });
-  error = error_of(result);
+  error = internal::error_of(result);
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
   std::error_code error;
   send_to(datagram, to, error);
-  if (error) throw_system_error(error, {"send_to ", to.to_string()});
+  if (error) internal::throw_system_error(error, {"send_to ", to.to_string()});
 }
 
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_code& error) {
@@ -53,12 +53,12 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  const ssize_t size = socket_.attempt(Direction::kRead, "receive_from", [&] {
+  const ssize_t size = socket_.attempt(internal::Direction::kRead, "receive_from", [&] {
     message.msg_name = received.from.data();
     message.msg_namelen = Address::kMaxSize;
     return recvmsg(socket_.fd(), &message, 0);
   });
-  error = error_of(size);
+  error = internal::error_of(size);
   if (error) return received;
   received.size = static_cast<std::size_t>(size);
   received.from = received.from.unmapped();
@@ -69,10 +69,10 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
   std::error_code error;
   const Received received = receive_from(buffer, error);
-  if (error) throw_system_error(error, {"receive_from on ", name_.text()});
+  if (error) internal::throw_system_error(error, {"receive_from on ", name_.text()});
   return received;
 }
 
-Address UdpSocket::local_address() const { return local_address_of(native_handle()); }
+Address UdpSocket::local_address() const { return internal::local_address_of(native_handle()); }
 
 }  // namespace weft

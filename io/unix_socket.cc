@@ -33,9 +33,9 @@ UnixAddress unix_address(std::string_view path, const char* call) {
   UnixAddress result;
   result.address.sun_family = AF_UNIX;
   if (path.empty() || path.find('\0') != std::string_view::npos) {
-    fail(EINVAL, {call, "\"", path, "\""});
+    internal::fail(EINVAL, {call, "\"", path, "\""});
   }
-  if (path.size() >= sizeof(result.address.sun_path)) fail(ENAMETOOLONG, {call, path});
+  if (path.size() >= sizeof(result.address.sun_path)) internal::fail(ENAMETOOLONG, {call, path});
   std::memcpy(result.address.sun_path, path.data(), path.size());
   result.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   if (path.front() == '@') {
@@ -57,7 +57,7 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
   struct stat info {};
   if (address.abstract() || lstat(address.address.sun_path, &info) != 0) return false;
   if (!S_ISSOCK(info.st_mode)) return false;
-  const Fd probe = new_socket(path);
+  const internal::Fd probe = new_socket(path);
   return connect(probe.get(), address.data(), address.size) != 0 && errno == ECONNREFUSED;
 }
 
@@ -68,32 +68,33 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 UnixStream UnixStream::connect(std::string_view path) {
   const UnixAddress address = unix_address(path, "connect to ");
   internal::count_wait();
-  for (BackOff room(kBackOff);; room.wait()) {
+  for (internal::BackOff room(kBackOff);; room.wait()) {
     UnixStream stream(new_socket(path), std::string(path));
     if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
-    if (errno != EAGAIN) fail(errno, {"connect to ", path});
+    if (errno != EAGAIN) internal::fail(errno, {"connect to ", path});
   }
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
-  if (!current_reactor) fill_standard_descriptors();
+  if (!internal::current_reactor) internal::fill_standard_descriptors();
   int ends[2];
-  checked(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), {"socketpair"});
-  return {UnixStream(Fd(ends[0]), "the other end of a pair"),
-          UnixStream(Fd(ends[1]), "the other end of a pair")};
+  internal::checked(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
+                    {"socketpair"});
+  return {UnixStream(internal::Fd(ends[0]), "the other end of a pair"),
+          UnixStream(internal::Fd(ends[1]), "the other end of a pair")};
 }
 
 // ---- UnixListener -------------------------------------------------------------------------------
 
 UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
   const UnixAddress address = unix_address(path, "bind to ");
-  Fd fd = new_socket(path);
+  internal::Fd fd = new_socket(path);
   int result = bind(fd.get(), address.data(), address.size);
   if (result != 0 && errno == EADDRINUSE) {
     if (is_left_over(address, path)) unlink(address.address.sun_path);
     result = bind(fd.get(), address.data(), address.size);
   }
-  checked(result, {"bind to ", path});
+  internal::checked(result, {"bind to ", path});
   struct stat info {};
   if (!address.abstract() && lstat(address.address.sun_path, &info) == 0) {
     device_ = info.st_dev;
@@ -104,7 +105,7 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
   if (::listen(native_handle(), options.backlog) != 0) {
     const int error = errno;
     close();  // or else the file would stay
-    fail(error, {"listen on ", path});
+    internal::fail(error, {"listen on ", path});
   }
 }
 
@@ -137,7 +138,7 @@ UnixStream UnixListener::accept(std::error_code& error) {
 UnixStream UnixListener::accept() {
   std::error_code error;
   UnixStream stream = accept(error);
-  if (error) throw_system_error(error, {"accept on ", path()});
+  if (error) internal::throw_system_error(error, {"accept on ", path()});
   return stream;
 }
 

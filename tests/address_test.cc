@@ -14,6 +14,7 @@
 BOOST_AUTO_TEST_SUITE(address)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace std::string_literals;
 
 namespace {

@@ -3,10 +3,6 @@
 
 #include "weft/fiber/core/error.h"
 
-namespace weft {
-namespace internal {}
-using namespace internal;
-}  // namespace weft
 namespace weft::internal {
 
 // As throw_system_error(), for one of errno's codes.

@@ -4,10 +4,6 @@
 #include <string>
 #include <utility>
 
-namespace weft {
-namespace internal {}
-using namespace internal;
-}  // namespace weft
 namespace weft::internal {
 
 // Owns a file descriptor. Movable, not copyable; closed on destruction.

@@ -20,7 +20,7 @@
 namespace {
 
 using weft::Address;
-using weft::HostPort;
+using weft::internal::HostPort;
 using weft::fuzz::require;
 
 // Nothing where it threw. What it throws names the text.
@@ -51,7 +51,7 @@ bool is_service(std::string_view text) {
   char* end = nullptr;
   (void)std::strtoul(name.c_str(), &end, 10);
   const bool other_number = end == name.c_str() + std::strlen(name.c_str());
-  require(!other_number || !weft::is_service(text), "what is no port is no service");
+  require(!other_number || !weft::internal::is_service(text), "what is no port is no service");
   return std::any_of(text.begin(), text.end(), [](unsigned char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
   });
@@ -109,7 +109,7 @@ void check_address(const Address& address) {
   require(Address::parse(address.host(), address.port()) == address, "and the two halves apart");
   const HostPort halves = HostPort::split(address.to_string());
   require(halves.host == address.host(), "the host is what stands before the port");
-  require(weft::port_number(halves.port) == address.port(), "the port is what stands behind it");
+  require(weft::internal::port_number(halves.port) == address.port(), "the port is what stands behind it");
   require(address.mapped().is_v6(), "any address can be mapped");
   require(address.mapped().mapped() == address.mapped(), "mapping twice is mapping once");
   require(address.unmapped() == address.mapped().unmapped(), "mapping does not change unmapped()");
@@ -120,7 +120,7 @@ void check_text(std::string_view text) {
   const auto halves = result_of(text, [&] { return HostPort::split(text); });
   const auto expected = expected_halves(text);
   require(halves.has_value() == expected.has_value(), "split() takes what the grammar takes");
-  require(weft::port_number(text) == number_of<std::uint16_t>(text), "a port is decimal");
+  require(weft::internal::port_number(text) == number_of<std::uint16_t>(text), "a port is decimal");
   const auto address = result_of(text, [&] { return Address::parse(text); });
   if (!halves) return require(!address, "what has no halves is no address");
 
