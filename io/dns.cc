@@ -11,11 +11,11 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/future.h"
-#include "weft/io/core/error.h"
+#include "weft/fiber/core/home.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {
@@ -51,21 +51,13 @@ ThreadPool& lane() {
   return made.release()->pool;
 }
 
-// What a look-up has found. A failure comes as numbers, and is thrown where it is waited for: an
-// exception that travels between threads is let go by both, in an order that nobody can see.
+// What a look-up has found. A failure is thrown where it is waited for: an exception that travels
+// between threads is let go by both, in an order that nobody can see.
 struct Answer {
   std::vector<Address> addresses = {};
-  int code = 0;                     // of getaddrinfo
-  int error = 0;                    // errno, where that says EAI_SYSTEM
+  std::error_code error = {};
   std::exception_ptr failure = {};  // there is no memory
 };
-
-[[noreturn]] void fail_resolve(const Answer& answer, std::string_view host,
-                               std::string_view service) {
-  const internal::Words words = {"resolve of \"", host, "\", service \"", service, "\""};
-  if (answer.code == EAI_SYSTEM) internal::fail(answer.error, words);
-  internal::throw_system_error({answer.code, resolve_category()}, words);
-}
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
 std::vector<Address> everywhere(std::uint16_t port) {
@@ -81,7 +73,8 @@ Answer look_up(const std::string& host, const std::string& service) {
     hints.ai_socktype = type;
     code = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
   }
-  if (code != 0) return {.code = code, .error = errno};
+  if (code == EAI_SYSTEM) return {.error = internal::error_of(-errno)};
+  if (code != 0) return {.error = {code, resolve_category()}};
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
   std::vector<Address> addresses;
   for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
@@ -90,7 +83,7 @@ Answer look_up(const std::string& host, const std::string& service) {
     std::memcpy(address.data(), entry->ai_addr, entry->ai_addrlen);
     addresses.push_back(address);
   }
-  if (addresses.empty()) return {.code = EAI_NONAME};
+  if (addresses.empty()) return {.error = {EAI_NONAME, resolve_category()}};
   if (host.empty()) return {everywhere(addresses.front().port())};
   return {std::move(addresses)};
 }
@@ -102,15 +95,21 @@ const std::error_category& resolve_category() noexcept {
   return *category;
 }
 
-std::vector<Address> resolve(std::string_view host, std::string_view service) {
+std::vector<Address> resolve(std::string_view host, std::string_view service,
+                             std::error_code& error) {
   internal::count_wait();
+  error.clear();
   if (const auto port = internal::port_number(service)) {
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
   }
-  if (!internal::is_service(service)) fail_resolve({.code = EAI_SERVICE}, host, service);
   // The system would stop at a zero, and take * for this machine.
-  if (host == "*" || !internal::is_plain(host)) fail_resolve({.code = EAI_NONAME}, host, service);
+  const bool is_name = host != "*" && internal::is_plain(host);
+  const bool is_service = internal::is_service(service);
+  if (!is_name || !is_service) {
+    error.assign(is_service ? EAI_NONAME : EAI_SERVICE, resolve_category());
+    return {};
+  }
   internal::require_fiber("weft::resolve, for a name,");
   // The job owns what it works on: the fiber may give up and go.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
@@ -131,12 +130,21 @@ std::vector<Address> resolve(std::string_view host, std::string_view service) {
   try {
     Answer answer = future.get();
     if (answer.failure) std::rethrow_exception(answer.failure);
-    if (answer.code != 0) fail_resolve(answer, host, service);
+    error = answer.error;
     return std::move(answer.addresses);
   } catch (const Cancelled&) {
     wanted->store(false, std::memory_order_relaxed);
     throw;
   }
+}
+
+std::vector<Address> resolve(std::string_view host, std::string_view service) {
+  std::error_code error;
+  std::vector<Address> addresses = resolve(host, service, error);
+  if (error) {
+    internal::throw_system_error(error, {"resolve of \"", host, "\", service \"", service, "\""});
+  }
+  return addresses;
 }
 
 }  // namespace weft

@@ -10,19 +10,25 @@
 
 namespace weft {
 
-// The addresses of a host, best first (RFC 6724), each with the service's port; never none.
-// `service` is a number up to 65535 or a name of /etc/services, see is_service(); an empty host is
-// every address of this machine.
+// Returns the addresses of a host, best first (RFC 6724), each with the service's port; at least
+// one, unless it fails.
+//
+//   for (const Address& address : resolve("example.org", "https")) try_it(address);
+//
+// `service` is a number up to 65535 or a name of /etc/services; an empty host is every address of
+// this machine.
 //
 // Numbers are taken as they are, at once. Names are looked up by the system's getaddrinfo, on
-// threads that do nothing else, so that a slow name server holds up neither the calling fiber's
-// thread nor files. A cancellation point where it waits; a look-up that is given up is left to end
-// by itself.
+// threads that do nothing else: a slow name server holds up neither the calling fiber's thread nor
+// files. A cancellation point where it waits; a look-up that is given up ends by itself.
 //
-// Throws std::system_error, naming both: with resolve_category() where the name is the matter; also
-// for a text that cannot be one, which is not looked up.
-// Needs a fiber, unless both are numbers: throws std::logic_error.
+// Throws std::system_error, naming both; its category is resolve_category() if the name is the
+// matter, also for a text that cannot be one, which is not looked up. The overload with an error
+// code reports that there and returns no address; it throws only if no thread or memory is left.
+// Needs a fiber, unless both are numbers: throws std::logic_error elsewhere.
 std::vector<Address> resolve(std::string_view host, std::string_view service);
+std::vector<Address> resolve(std::string_view host, std::string_view service,
+                             std::error_code& error);
 
 // Codes are those of getaddrinfo: EAI_NONAME and so on.
 const std::error_category& resolve_category() noexcept;

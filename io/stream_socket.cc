@@ -152,13 +152,23 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
   return transfer(internal::Direction::kWrite, count, extent, send_chunk);
 }
 
+void StreamSocket::shutdown_write(std::error_code& error) {
+  int result = 0;
+  if (busy_[static_cast<unsigned>(internal::Direction::kWrite)]) {
+    // What the other call has not written yet would be missing, behind an end that looks like one.
+    result = kBusy;
+  } else if (!is_open()) {
+    result = internal::unless_cancelled(-EBADF);
+  } else if (shutdown(socket_.fd(), SHUT_WR) != 0 && errno != ENOTCONN) {
+    result = -errno;  // a peer that is gone, ENOTCONN, need not be told
+  }
+  error = internal::error_of(result);
+}
+
 void StreamSocket::shutdown_write() {
-  // What the other call has not written yet would be missing, behind an end that looks like one.
-  if (busy_[static_cast<unsigned>(internal::Direction::kWrite)])
-    fail_with(kBusy, "shutdown_write of");
-  if (shutdown(socket_.fd(), SHUT_WR) == 0) return;
-  // A peer that is gone need not be told.
-  if (errno != ENOTCONN) fail_with(-errno, "shutdown_write of");
+  std::error_code error;
+  shutdown_write(error);
+  if (error) fail_with(-error.value(), "shutdown_write of");
 }
 
 }  // namespace weft

@@ -134,6 +134,7 @@ class StreamSocket {
   // device_or_resource_busy while another fiber is in a call that writes: the peer would take the
   // part that has been written for the whole. Cancel that fiber first, or close().
   void shutdown_write();
+  void shutdown_write(std::error_code& error);
 
   // Wakes whoever waits in a call, with operation_canceled, and closes. No effect twice. What was
   // written is still sent; what was not read is lost, which the peer sees as a reset.

@@ -40,11 +40,19 @@ bool is_not_here(std::error_code error) {
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
+// Connects to peer_address(). If it fails, the stream is closed.
+std::error_code TcpStream::connect_until(TimePoint deadline, bool nodelay) {
+  const std::error_code error = internal::error_of(try_connect(deadline, nodelay));
+  if (error) close();
+  return error;
+}
+
 // 0, or an error, which is negative.
-int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
+int TcpStream::try_connect(TimePoint deadline, bool nodelay) {
   if (!is_open()) return -errno;
   internal::count_wait();
-  if (nodelay) set_nodelay(true);
+  const int on = nodelay;
+  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) return -errno;
   // Interrupted, it goes on by itself.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
@@ -63,39 +71,62 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay) {
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
+                             std::error_code& error) {
+  const TimePoint deadline = deadline_within(options.timeout);
   TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  const int error = stream.connect_until(deadline, options.nodelay);
-  if (error != 0) internal::fail(-error, {"connect to ", address.to_string()});
+  error = stream.connect_until(deadline, options.nodelay);
   return stream;
 }
 
-TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
+  std::error_code error;
+  TcpStream stream = connect(address, options, error);
+  if (error) internal::throw_system_error(error, {"connect to ", address.to_string()});
+  return stream;
+}
+
+// Writes the addresses that it tried to `tried`.
+TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOptions& options,
+                             std::error_code& error, std::string& tried) {
   internal::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = deadline_after(now(), options.timeout, "weft::TcpStream::connect");
+  const TimePoint deadline = deadline_within(options.timeout);
   const internal::HostPort target = internal::HostPort::split(host_and_port);
   std::vector<Address> addresses;
   try {
-    addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port); });
+    addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
   } catch (const TimeoutError&) {
-    internal::fail(ETIMEDOUT, {"look-up for connect to ", host_and_port});
+    error = std::make_error_code(std::errc::timed_out);
   }
-  std::string tried;
-  int error = 0;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
-    const TimePoint until =
-        std::min(deadline, deadline_after(begin, std::max(share, kLeastShare), ""));
     TcpStream stream(internal::new_socket(addresses[i].family(), SOCK_STREAM), addresses[i]);
-    error = stream.connect_until(until, options.nodelay);
-    if (error == 0) return stream;
+    const Duration least = std::min(deadline - begin, kLeastShare);
+    error = stream.connect_until(begin + std::max(share, least), options.nodelay);
+    if (!error) return stream;
     tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
     if (now() >= deadline) break;
   }
-  if (tried == host_and_port) internal::fail(-error, {"connect to ", tried});
-  internal::fail(-error, {"connect to ", host_and_port, " (tried ", tried, ")"});
+  return {};
+}
+
+TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
+                             std::error_code& error) {
+  std::string tried;
+  return connect(host_and_port, options, error, tried);
+}
+
+TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
+  std::error_code error;
+  std::string tried;
+  TcpStream stream = connect(host_and_port, options, error, tried);
+  if (!error) return stream;
+  if (tried.empty()) {
+    internal::throw_system_error(error, {"look-up for connect to ", host_and_port});
+  }
+  if (tried == host_and_port) internal::throw_system_error(error, {"connect to ", tried});
+  internal::throw_system_error(error, {"connect to ", host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }

@@ -16,7 +16,7 @@ namespace weft {
 
 struct ConnectOptions {
   // For everything together: look-up and all addresses. Each address may take an equal share of
-  // what is left, but two seconds at least.
+  // what is left, but two seconds at least. A negative duration counts as zero.
   AnyDuration timeout = std::chrono::seconds(30);
   // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms where
   // the peer delays its acknowledgements.
@@ -33,12 +33,15 @@ class TcpStream final : public StreamSocket {
   // the host in the order of resolve() until one answers.
   //
   // A cancellation point where it waits. Throws std::system_error, naming what it tried: timed_out,
-  // or what the last address failed with; invalid_argument for a text that is no host and port; as
-  // resolve() does. The kernel may connect a socket to itself if nobody serves the port: that is
-  // connection_refused, too. std::logic_error where it has to wait outside fibers,
-  // std::invalid_argument for a negative timeout.
+  // what the look-up failed with, or the last address. The kernel may connect a socket to itself
+  // if nobody serves the port: that is connection_refused, too. The overloads with an error code
+  // report these there and return a stream that is not open. In any case, throws std::system_error
+  // (invalid_argument) for a text that is no host and port, and std::logic_error outside fibers.
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
+  static TcpStream connect(std::string_view host_and_port, ConnectOptions options,
+                           std::error_code& error);
   static TcpStream connect(const Address& address, ConnectOptions options = {});
+  static TcpStream connect(const Address& address, ConnectOptions options, std::error_code& error);
 
   // Throw std::system_error after close().
   Address local_address() const;
@@ -55,7 +58,10 @@ class TcpStream final : public StreamSocket {
   TcpStream(internal::Fd fd, const Address& peer) noexcept
       : StreamSocket(std::move(fd), true), peer_(peer) {}
 
-  int connect_until(TimePoint deadline, bool nodelay);
+  static TcpStream connect(std::string_view host_and_port, const ConnectOptions& options,
+                           std::error_code& error, std::string& tried);
+  std::error_code connect_until(TimePoint deadline, bool nodelay);
+  int try_connect(TimePoint deadline, bool nodelay);
 
   std::string peer_name() const override;
 

@@ -65,14 +65,24 @@ bool is_left_over(const UnixAddress& address, std::string_view path) {
 
 // ---- UnixStream ---------------------------------------------------------------------------------
 
-UnixStream UnixStream::connect(std::string_view path) {
+UnixStream UnixStream::connect(std::string_view path, std::error_code& error) {
   const UnixAddress address = unix_address(path, "connect to ");
   internal::count_wait();
   for (internal::BackOff room(kBackOff);; room.wait()) {
-    UnixStream stream(new_socket(path), std::string(path));
-    if (::connect(stream.native_handle(), address.data(), address.size) == 0) return stream;
-    if (errno != EAGAIN) internal::fail(errno, {"connect to ", path});
+    UnixStream stream(internal::new_socket(AF_UNIX, SOCK_STREAM), std::string(path));
+    const bool connected =
+        stream.is_open() && ::connect(stream.native_handle(), address.data(), address.size) == 0;
+    if (!connected && errno == EAGAIN) continue;
+    error = connected ? std::error_code() : internal::error_of(-errno);
+    return connected ? std::move(stream) : UnixStream();
   }
+}
+
+UnixStream UnixStream::connect(std::string_view path) {
+  std::error_code error;
+  UnixStream stream = connect(path, error);
+  if (error) internal::throw_system_error(error, {"connect to ", path});
+  return stream;
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {

@@ -26,8 +26,11 @@ class UnixStream final : public StreamSocket {
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
   // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
-  // no_such_file_or_directory, filename_too_long (107 bytes are the most).
+  // no_such_file_or_directory and so on. The overload with an error code reports these there and
+  // returns a stream that is not open. Both throw invalid_argument or filename_too_long (more than
+  // 107 bytes) if the path cannot be that of a socket.
   static UnixStream connect(std::string_view path);
+  static UnixStream connect(std::string_view path, std::error_code& error);
 
   // Two ends that are connected to each other. Needs no fiber.
   static std::pair<UnixStream, UnixStream> pair();

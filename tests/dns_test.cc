@@ -81,6 +81,9 @@ class SlowName {
   }
 
   std::vector<Address> resolve() const { return weft::resolve(name_, "80"); }
+  std::vector<Address> resolve(std::error_code& error) const {
+    return weft::resolve(name_, "80", error);
+  }
 
   // Look-ups.
   int begun() const {
@@ -305,6 +308,19 @@ WEFT_REAL_TIME_TEST_CASE(cancelled_it_is_not_waited_for) {
   BOOST_TEST(slow.ended() == 0);
   slow.release();
   BOOST_TEST(eventually([&] { return slow.ended() == 1; }));
+}
+
+WEFT_REAL_TIME_TEST_CASE(with_an_error_code_cancelled_is_thrown_and_the_rest_reported) {
+  SlowName slow("unknown");
+  std::error_code error;
+  auto waiter = spawn([&] { slow.resolve(error); }, {.eager = true});
+  BOOST_TEST(eventually([&] { return slow.begun() == 1; }));
+  waiter.cancel();
+  BOOST_CHECK_THROW(waiter.get(), TaskCancelled);
+  BOOST_TEST(!error);
+  slow.release();
+  BOOST_TEST(slow.resolve(error).empty());
+  BOOST_TEST((error == std::error_code(EAI_NONAME, resolve_category())));
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_timeout_does_not_wait_for_it) {

@@ -244,10 +244,6 @@ BOOST_AUTO_TEST_CASE(a_wait_outside_of_fibers_is_a_misuse) {
   BOOST_CHECK_THROW(listener.accept(), std::logic_error);
 }
 
-WEFT_REAL_TIME_TEST_CASE(a_negative_timeout_is_a_misuse) {
-  BOOST_CHECK_THROW(TcpStream::connect("127.0.0.1:1", {.timeout = -1s}), std::invalid_argument);
-}
-
 WEFT_REAL_TIME_TEST_CASE(small_writes_are_not_held_back_unless_asked_for) {
   TcpPair pair;
   BOOST_TEST(option(pair.client.native_handle(), IPPROTO_TCP, TCP_NODELAY) != 0);
