@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "weft/fiber/core/group.h"
@@ -23,18 +24,14 @@
 namespace weft {
 namespace {
 
-RunOptions valid(RunOptions options) {
-  if (options.threads == 0) internal::throw_invalid_argument("weft: RunOptions::threads is zero");
-  if (options.spin < Duration::zero()) {
-    internal::throw_invalid_argument("weft: RunOptions::spin is negative");
-  }
-  return options;
-}
-
 // Fibers of two schedulers shall not be shuffled alike.
 std::optional<std::uint64_t> seed_of(const RunOptions& options, unsigned n) {
   if (!options.shuffle_seed) return {};
   return *options.shuffle_seed + n * std::uint64_t{0x9e3779b97f4a7c15};
+}
+
+Duration spin_of(const RunOptions& options) {
+  return std::max<Duration>(options.spin, Duration::zero());
 }
 
 // The pool of run_in_executor().
@@ -55,20 +52,26 @@ struct Runtime::Core {
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
                    // A clock that stands still would never end it.
-                   .spin = options.virtual_time ? AnyDuration() : options.spin,
-                   .trim = !options.virtual_time}) {}
+                   .spin = options.virtual_time ? Duration() : spin_of(options),
+                   .trim = !options.virtual_time}) {
+    scheduler.set_exception_handler(options.exception_handler);
+  }
 
   internal::Reactor reactor;
   internal::VirtualPort virtual_port;
   Scheduler scheduler;
+  std::size_t turn = 0;  // of round_robin(), counted from this one
 };
 
 struct Runtime::Impl {
-  explicit Impl(const RunOptions& its_options)
-      : options(its_options),
+  explicit Impl(RunOptions its_options)
+      : options(std::move(its_options)),
         cores(options.threads),
         loops(options.threads),
         pool(pool_options(options)) {
+    if (options.threads == 0) {
+      internal::throw_invalid_argument("weft: RunOptions::threads is zero");
+    }
     for (unsigned n = 0; n < options.threads; ++n) {
       cores[n] = std::make_unique<Core>(options, clock, n);
       loops[n] = &cores[n]->scheduler;
@@ -95,7 +98,7 @@ struct Runtime::Impl {
 
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), internal::fill_standard_descriptors(),
-             std::make_unique<Impl>(valid(options)))) {
+             std::make_unique<Impl>(std::move(options)))) {
   Scheduler& first = *impl_->schedulers.front();
   for (Scheduler* scheduler : impl_->schedulers) {
     scheduler->set_first(first);
@@ -103,8 +106,9 @@ Runtime::Runtime(RunOptions options)
   }
   first.expect_caller();
   try {
-    impl_->threads.reserve(options.threads);
-    for (unsigned n = 1; n < options.threads; ++n) {
+    const unsigned threads = impl_->options.threads;
+    impl_->threads.reserve(threads);
+    for (unsigned n = 1; n < threads; ++n) {
       impl_->threads.push_back(internal::start_thread("weft-" + internal::decimal(n), [this, n] {
         const std::optional<internal::Pinned> pinned = impl_->pin(n);
         impl_->schedulers[n]->run();
@@ -171,6 +175,13 @@ void Runtime::run_forever() {
 void Runtime::stop() noexcept { impl_->loops.front()->stop(); }
 
 std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_->schedulers; }
+
+Scheduler* Runtime::next_in_turn() {
+  const std::vector<Scheduler*>& all = impl_->schedulers;
+  const auto self = static_cast<std::size_t>(
+      std::find(all.begin(), all.end(), &Scheduler::current()) - all.begin());
+  return all[(self + impl_->cores[self]->turn++) % all.size()];
+}
 
 Runtime& Runtime::current() {
   Runtime* const runtime =

@@ -37,7 +37,8 @@ struct RunOptions {
   // How long a scheduler, or a thread of the pool behind run_in_executor(), that runs out of work
   // looks for more before it sleeps in the kernel; the latter at least for
   // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
-  // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin.
+  // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin. A
+  // negative duration counts as zero.
   AnyDuration spin = {};
 
   // SIGINT and SIGTERM cancel the function that run() runs, which so ends in order; a second one
@@ -51,6 +52,11 @@ struct RunOptions {
   // that these start; threads that weft starts for a fiber do not. No effect where the system does
   // not allow it.
   bool pin_threads = false;
+
+  // The exception handler of every scheduler, from the beginning: see
+  // Scheduler::set_exception_handler(). Several threads may call it at once. Null: the default,
+  // which prints and terminates.
+  ExceptionHandler exception_handler = {};
 };
 
 // The composition of schedulers with their reactors: the only place that knows both.
@@ -81,9 +87,9 @@ struct RunOptions {
 // its own block the signals that are not for themselves, so that the program's threads get them.
 class Runtime {
  public:
-  // Throws std::invalid_argument for zero threads, too small a stack or a negative spin,
-  // std::logic_error in a fiber (runtimes do not nest), std::system_error where the process is out
-  // of descriptors, threads or mappings, and std::bad_alloc.
+  // Throws std::invalid_argument for zero threads or too small a stack, std::logic_error in a fiber
+  // (runtimes do not nest), std::system_error where the process is out of descriptors, threads or
+  // mappings, and std::bad_alloc.
   explicit Runtime(RunOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
@@ -115,6 +121,9 @@ class Runtime {
   struct Group;
   struct Impl;
 
+  friend Scheduler* round_robin();
+
+  Scheduler* next_in_turn();
   static void check_not_nested();
   void check_may_run() const;
   void leave_to_parent() noexcept;

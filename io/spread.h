@@ -29,9 +29,10 @@ auto spread(F&& f);
 template <class F>
 auto spread_all(F&& f);
 
-// The next scheduler in turn, for those who do not care: spawn(f, {.on = round_robin()}). Each
-// thread goes around by itself, and begins with its own scheduler. Throws std::logic_error outside
-// fibers.
+// The next scheduler in turn, if any will do: spawn(f, {.on = round_robin()}). The fibers of each
+// scheduler go around by themselves and begin with their own, so that many that place a few fibers
+// each do not all favour the first ones. Does not wait. O(schedulers). Throws std::logic_error
+// outside fibers.
 Scheduler* round_robin();
 
 // ---- Implementation -----------------------------------------------------------------------------

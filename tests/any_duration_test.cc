@@ -384,14 +384,12 @@ BOOST_AUTO_TEST_CASE(a_connection_may_be_tried_for_ever) {
     TcpListener listener("127.0.0.1:0");
     TcpStream::connect(listener.local_address(), {.timeout = hours::max()});
     TcpStream::connect(listener.local_address().to_string(), {.timeout = Seconds(1e300)});
-    BOOST_CHECK_THROW(TcpStream::connect(listener.local_address(), {.timeout = hours::min()}),
-                      std::invalid_argument);
   });
 }
 
 BOOST_AUTO_TEST_CASE(a_spin_may_last_for_ever) {
   run([] { sleep_for(1ms); }, {.spin = hours::max()});
-  BOOST_CHECK_THROW(run([] {}, {.spin = hours::min()}), std::invalid_argument);
+  run([] { sleep_for(1ms); }, {.spin = hours::min()});
   ThreadPool pool(ThreadPoolOptions{.spin = hours::max()});
   BOOST_TEST(run_in_executor(pool, [] { return 7; }) == 7);
   BOOST_CHECK_THROW(ThreadPool(ThreadPoolOptions{.spin = hours::min()}), std::invalid_argument);
