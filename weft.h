@@ -35,5 +35,6 @@
 #include "weft/sync/semaphore.h"
 #include "weft/sync/shared_mutex.h"
 #include "weft/sync/thread_pool.h"
+#include "weft/version.h"
 
 #endif  // WEFT_WEFT_H_
