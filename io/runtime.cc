@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "weft/fiber/core/group.h"
-#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/shutdown.h"
@@ -59,8 +58,15 @@ struct Runtime::Core {
 
   internal::Reactor reactor;
   internal::VirtualPort virtual_port;
-  Scheduler scheduler;
+  internal::Loop scheduler;
   std::size_t turn = 0;  // of round_robin(), counted from this one
+};
+
+// What its schedulers share, and what finds it.
+struct Runtime::Group : internal::PooledGroup {
+  Group(Runtime& its_runtime, internal::Loop& first, ThreadPool& its_pool) noexcept
+      : PooledGroup(first, its_pool), runtime(its_runtime) {}
+  Runtime& runtime;
 };
 
 struct Runtime::Impl {
@@ -99,20 +105,17 @@ struct Runtime::Impl {
 Runtime::Runtime(RunOptions options)
     : impl_((check_not_nested(), internal::fill_standard_descriptors(),
              std::make_unique<Impl>(std::move(options)))) {
-  Scheduler& first = *impl_->schedulers.front();
-  for (Scheduler* scheduler : impl_->schedulers) {
-    scheduler->set_first(first);
-    scheduler->set_runtime(*this, impl_->pool);
-  }
-  first.expect_caller();
+  impl_->group.emplace(*this, *impl_->loops.front(), impl_->pool);
+  for (internal::Loop* loop : impl_->loops) loop->set_group(*impl_->group);
+  impl_->loops.front()->expect_caller();
   try {
     const unsigned threads = impl_->options.threads;
     impl_->threads.reserve(threads);
     for (unsigned n = 1; n < threads; ++n) {
       impl_->threads.push_back(internal::start_thread("weft-" + internal::decimal(n), [this, n] {
         const std::optional<internal::Pinned> pinned = impl_->pin(n);
-        impl_->schedulers[n]->run();
-        impl_->schedulers[n]->shutdown(*impl_->shutdown);
+        impl_->loops[n]->run();
+        impl_->loops[n]->shutdown(*impl_->shutdown);
       }));
     }
   } catch (...) {
@@ -143,7 +146,7 @@ void Runtime::end() noexcept {
   const auto running = std::span(impl_->loops).first(1 + impl_->threads.size());
   // The pool ends while they still run: its jobs may wait for what they started there.
   impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
-  for (Scheduler* scheduler : running.subspan(1)) scheduler->stop();
+  for (internal::Loop* loop : running.subspan(1)) loop->stop();
   const std::optional<internal::Pinned> pinned = impl_->pin(0);
   running.front()->shutdown(*impl_->shutdown);
   for (std::thread& thread : impl_->threads) thread.join();
@@ -169,7 +172,7 @@ void Runtime::run_until_end(TaskBase& task) {
 
 void Runtime::run_forever() {
   const std::optional<internal::Pinned> pinned = impl_->pin(0);
-  impl_->schedulers.front()->run();
+  impl_->loops.front()->run();
 }
 
 void Runtime::stop() noexcept { impl_->loops.front()->stop(); }
@@ -184,9 +187,9 @@ Scheduler* Runtime::next_in_turn() {
 }
 
 Runtime& Runtime::current() {
-  Runtime* const runtime =
-      internal::current_fiber() ? internal::Home::here()->runtime() : nullptr;
-  if (!runtime) {
+  internal::Group* const group =
+      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
+  if (!group) {
     internal::throw_logic_error(
         "weft::Runtime::current: no runtime here; call it inside weft::run");
   }
