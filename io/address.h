@@ -11,7 +11,13 @@
 
 namespace weft {
 
-// An IPv4 or IPv6 address with a port. A value; names are for resolve().
+// An IPv4 or IPv6 address with a port. Numbers only: resolve() looks up names.
+//
+//   const Address address = Address::parse("[::1]:80");
+//   address.port();       // 80
+//   address.to_string();  // "[::1]:80"
+//
+// A value: any thread, no waiting.
 class Address {
  public:
   // 0.0.0.0:0.
@@ -19,20 +25,20 @@ class Address {
   explicit Address(const sockaddr_in& address) noexcept : v4_(address) {}
   explicit Address(const sockaddr_in6& address) noexcept : v6_(address) {}
 
-  // "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", ":80" (every address of this machine).
-  // Numbers only. Throws std::system_error (invalid_argument), naming the text.
+  // Takes "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", or ":80" (every address of this
+  // machine). Throws std::system_error (invalid_argument), naming the text.
   static Address parse(std::string_view text);
 
-  // The two halves of it apart: "::1" and 80.
+  // Takes host and port apart: "::1" and 80.
   static Address parse(std::string_view host, std::uint16_t port);
 
-  // The same; nothing where the host is none.
+  // The same, but returns nullopt if the host is no address.
   static std::optional<Address> try_parse(std::string_view host, std::uint16_t port);
 
-  // As parse() takes it.
+  // The text that parse() takes.
   std::string to_string() const;
 
-  // Without the port and the brackets.
+  // The address without port and brackets.
   std::string host() const;
 
   std::uint16_t port() const noexcept;
@@ -41,11 +47,12 @@ class Address {
   bool is_v6() const noexcept { return family() == AF_INET6; }
   int family() const noexcept { return any_.sa_family; }
 
-  // An IPv4 address as sockets of both families have it, ::ffff:1.2.3.4, and back; others stay.
+  // Converts an IPv4 address to the form that sockets of both families use, ::ffff:1.2.3.4, and
+  // back. Other addresses stay as they are.
   Address mapped() const noexcept;
   Address unmapped() const noexcept;
 
-  // The same in address, port and, if there is one, interface.
+  // True if address, port and interface are the same.
   friend bool operator==(const Address& a, const Address& b) noexcept;
 
   // For system calls. A call that fills in an address gets data() and kMaxSize.
@@ -66,9 +73,9 @@ class Address {
 
 namespace weft::internal {
 
-// "host:port" in its halves, the host without brackets and maybe empty: for names, too. The port is
-// a service, see is_service(), and there is no white space or control character.
-// Throws std::system_error (invalid_argument), naming the text.
+// The halves of "host:port", which may be names. The host has no brackets and may be empty; the
+// port is a service, see is_service(). Neither has white space or control characters. split()
+// throws std::system_error (invalid_argument), naming the text.
 struct HostPort {
   std::string host;
   std::string port;
@@ -76,10 +83,10 @@ struct HostPort {
   static HostPort split(std::string_view text);
 };
 
-// A decimal number up to 65535; nothing where the text is none.
+// Converts a decimal number up to 65535; returns nullopt for any other text.
 std::optional<std::uint16_t> port_number(std::string_view text);
 
-// True if there is no white space and no control character in it (ASCII).
+// True if the text has no white space and no control character (ASCII).
 bool is_plain(std::string_view text) noexcept;
 
 // True for a port_number(), and for a text that may name a service, such as "http": it is plain and

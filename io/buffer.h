@@ -11,11 +11,11 @@
 
 namespace weft::internal {
 
-// What bytes are kept in: char, unsigned char, std::byte and the like.
+// Types that hold a byte: char, unsigned char, std::byte and the like.
 template <class T>
 concept ByteLike = sizeof(T) == 1 && std::is_trivially_copyable_v<T> && !std::is_same_v<T, bool>;
 
-// Of a contiguous range: <span> knows these, too, and is a tenth of <ranges>.
+// The span of a contiguous range: <span> knows these, too, and is a tenth of <ranges>.
 template <class R>
 using SpanOf = decltype(std::span(std::declval<R&>()));
 
@@ -29,7 +29,7 @@ concept MutableByteRange = ByteRange<R> && !std::is_const_v<typename SpanOf<R>::
 template <class T>
 inline constexpr bool kIsCharacter = std::is_same_v<T, char> || std::is_same_v<T, char8_t>;
 
-// Arrays of characters may be text, up to a zero.
+// Not an array of characters, which may be text, up to a zero.
 template <class R>
 concept NoTextRange =
     ByteRange<R> && !(std::is_array_v<R> && kIsCharacter<typename SpanOf<R>::value_type>);
@@ -41,8 +41,14 @@ namespace weft {
 // The default limit of what read_all(), and read_exactly() of a size, gather in memory: 1 GiB.
 inline constexpr std::size_t kReadLimit = std::size_t{1} << 30;
 
-// Where something is read to: a view of memory, which must live as long as the call. Made
-// implicitly from whatever holds bytes. An array of these is an array of iovec.
+// Memory to read into: a view, whose memory must live as long as the call. Any contiguous range of
+// bytes converts to it.
+//
+//   std::array<char, 1024> room;
+//   const std::size_t size = stream.read_some(room);
+//   stream.write_all({room.data(), size});
+//
+// An array of these is an array of iovec. A value: any thread, no waiting.
 class MutableBuffer {
  public:
   MutableBuffer() = default;
@@ -64,8 +70,9 @@ class MutableBuffer {
   iovec iovec_{};
 };
 
-// What is written. The same, and also made from text: a const char* or a literal is what comes
-// before its first zero. Of an array of char that is none, say how much: std::span(array, size).
+// Memory to write. As MutableBuffer, and text converts to it, too: a const char* or a literal
+// counts up to its first zero. For a char array that is not text, pass the size: std::span(array,
+// size).
 class ConstBuffer {
  public:
   ConstBuffer() = default;

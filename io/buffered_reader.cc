@@ -61,8 +61,6 @@ std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, std:
   }
 }
 
-void BufferedReader::drop(std::size_t size) noexcept { begin_ += size; }
-
 bool BufferedReader::read_line(std::string& line) {
   // One more, which may be the \r.
   const std::size_t most = limit_ == SIZE_MAX ? limit_ : limit_ + 1;
@@ -73,7 +71,7 @@ bool BufferedReader::read_line(std::string& line) {
   if (found && size > 0 && buffered()[size - 1] == '\r') --size;
   if (size > limit_) fail_too_long("read_line", limit_);
   line.assign(buffered().substr(0, size));
-  drop(next);
+  begin_ += next;
   return true;
 }
 
@@ -92,7 +90,7 @@ bool BufferedReader::read_until(std::string_view delimiter, std::string& piece) 
   }
   const std::size_t size = *found + delimiter.size();
   piece.assign(buffered().substr(0, size));
-  drop(size);
+  begin_ += size;
   return true;
 }
 
@@ -106,7 +104,7 @@ std::optional<std::string> BufferedReader::read_until(std::string_view delimiter
 std::size_t BufferedReader::take(MutableBuffer buffer) noexcept {
   const std::size_t size = std::min(buffer.size(), buffered().size());
   if (size > 0) std::memcpy(buffer.data(), buffered().data(), size);
-  drop(size);
+  begin_ += size;
   return size;
 }
 
@@ -176,7 +174,7 @@ std::string BufferedReader::read_all(std::size_t limit) {
     if (buffered().size() > limit) fail_too_long("read_all", limit);
   } while (fill() > 0);
   std::string all(buffered());
-  drop(all.size());
+  begin_ = end_;
   return all;
 }
 

@@ -12,18 +12,24 @@
 
 namespace weft {
 
-// Reads a stream in pieces that mean something: lines, messages of a known size. Over anything with
-// `std::size_t read_some(MutableBuffer)` that gives 0 at the end: TcpStream, UnixStream, File, or
-// another reader. It reads ahead, so read from the stream itself no more.
+// Reads a stream in pieces that mean something: lines, or messages of a known size.
 //
-// Every call blocks, and is a cancellation point, where the stream's read_some() is; what that
-// throws comes through. Nothing is lost where a call throws: it may be repeated.
+//   BufferedReader reader(stream);
+//   while (const auto line = reader.read_line()) handle(*line);
+//   const std::string rest = reader.read_all();
 //
-// Threads: one at a time. The stream must outlive it.
+// A stream is anything with `std::size_t read_some(MutableBuffer)` that returns 0 at the end:
+// TcpStream, UnixStream, File, or another reader. The reader reads ahead: do not read from the
+// stream itself any more.
+//
+// Every call waits, and is a cancellation point, if the stream's read_some() does and is; what that
+// throws comes through. If a call throws, nothing is lost, and it may be repeated.
+//
+// Threads: one at a time. The stream must outlive the reader.
 class BufferedReader {
  public:
-  // `limit`: the longest line, or piece up to a delimiter, in bytes, not counting its end. For
-  // these memory grows to twice that, or 4 KiB.
+  // `limit` is the size in bytes of the longest line, or piece before a delimiter, without its end.
+  // Memory grows to twice that, or 4 KiB, for these.
   template <class Stream>
   explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
       : read_([](void* object, MutableBuffer buffer) {
@@ -49,38 +55,38 @@ class BufferedReader {
     return *this;
   }
 
-  // The next line, without its \n or \r\n; nothing at the end. What comes after the last end of a
-  // line is a line, too. Throws std::system_error (message_size) if it is longer than the limit.
+  // Returns the next line, without its \n or \r\n, or nullopt at the end. A last line need not end
+  // with one. Throws std::system_error (message_size) if the line is longer than the limit.
   std::optional<std::string> read_line();
   // The same into a string whose memory is used again; returns false at the end.
   bool read_line(std::string& line);
 
-  // All up to and including the delimiter; nothing at the end. Throws std::system_error:
-  // message_size as above, no_message_available if the end comes without a delimiter,
-  // invalid_argument if that is empty.
+  // Returns all up to and including the delimiter, or nullopt at the end. Throws std::system_error:
+  // message_size as above; no_message_available if the end comes without a delimiter;
+  // invalid_argument if the delimiter is empty.
   std::optional<std::string> read_until(std::string_view delimiter);
   bool read_until(std::string_view delimiter, std::string& piece);
 
-  // Exactly `size` bytes. A peer may have announced that size: memory grows with what has come, in
-  // steps that double, from 64 KiB at most. Throws std::system_error: message_size before anything
-  // is read if `size` is more than `limit`, which is this call's own; no_message_available if the
-  // end comes first.
+  // Returns exactly `size` bytes. The size may come from a peer: memory grows with what has
+  // arrived, in steps that double, the first of at most 64 KiB. Throws std::system_error:
+  // message_size before anything is read, if `size` is more than `limit`, which is this call's own;
+  // no_message_available if the end comes first.
   std::string read_exactly(std::size_t size, std::size_t limit = kReadLimit);
-  // The same into a buffer, which it fills.
+  // The same into a buffer, which is filled.
   void read_exactly(MutableBuffer buffer);
 
-  // What there is, at least a byte; 0 at the end.
+  // Reads what there is, at least a byte; returns 0 at the end, and if the buffer has no room.
   std::size_t read_some(MutableBuffer buffer);
 
-  // All up to the end. Throws std::system_error (message_size) if that is more than `limit` bytes,
-  // which is this call's own; what was read then stays in the reader. Memory grows to at most three
-  // times what has come.
+  // Returns all up to the end. Throws std::system_error (message_size) if that is more than `limit`
+  // bytes, which is this call's own; what was read then stays in the reader. Memory grows to at
+  // most three times what has arrived.
   std::string read_all(std::size_t limit = kReadLimit);
 
-  // Whether nothing more comes: waits for the next byte or the end.
+  // Waits for the next byte or the end; returns whether it is the end.
   bool at_end();
 
-  // What has been read ahead, until the next call.
+  // What has been read ahead. Valid until the next call. Does not wait.
   std::string_view buffered() const noexcept { return {buffer_.data() + begin_, end_ - begin_}; }
 
  private:
@@ -88,7 +94,6 @@ class BufferedReader {
   void fill_up(MutableBuffer buffer, std::size_t& done);
   std::optional<std::size_t> find(std::string_view delimiter, std::size_t limit, const char* call);
   std::size_t take(MutableBuffer buffer) noexcept;
-  void drop(std::size_t size) noexcept;
   void put_back(MutableBuffer taken);
 
   std::size_t (*read_)(void* stream, MutableBuffer buffer);

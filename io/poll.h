@@ -15,7 +15,7 @@ constexpr Events operator&(Events a, Events b) noexcept {
 constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 
 // Waits until a descriptor that belongs to another library or to the program is ready for one of
-// these events, and returns those of them that have come. For client libraries that say what they
+// `events`, and returns those of them that it is ready for. For client libraries that say what they
 // need, such as libpq, curl and OpenSSL, for pipes, and for standard input:
 //
 //   while (PQflush(database) == 1) {  // libpq has more to send, and may have to read first
@@ -23,8 +23,8 @@ constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 //     if ((came & Events::kRead) != Events::kNone) PQconsumeInput(database);
 //   }
 //
-// An error, or the end of the other side, counts as ready, as with poll(2). What is always ready,
-// such as a file, is not waited for.
+// An error, or the end of the other side, counts as ready, as with poll(2). For a descriptor that
+// is always ready, such as a file, it returns at once.
 //
 // weft forgets the descriptor between calls: its owner may close it whenever nobody waits for it.
 // Several fibers may wait for one descriptor, for the same events or others. It need not be
@@ -36,7 +36,7 @@ constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 // device_or_resource_busy or may return early. Threads: any fiber. Two system calls a wait.
 Events wait_ready(int fd, Events events);
 
-// The same for one of them.
+// The same for one event.
 void wait_readable(int fd);
 void wait_writable(int fd);
 

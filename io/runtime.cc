@@ -99,7 +99,7 @@ struct Runtime::Impl {
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
   std::optional<internal::Shutdown> shutdown;  // there when these are told to stop
-  const Impl* next_left = nullptr;             // see leave_to_parent()
+  const Impl* next_left = nullptr;             // see abandon()
 };
 
 Runtime::Runtime(RunOptions options)
@@ -128,15 +128,15 @@ Runtime::~Runtime() {
   if (impl_->loops.front()->is_of_this_process()) {
     end();
   } else {
-    leave_to_parent();
+    abandon();
   }
 }
 
 // The child has neither the threads nor a right to the kernel's objects, and the memory may be as
 // another thread was just changing it: it stays as it is.
-void Runtime::leave_to_parent() noexcept {
+void Runtime::abandon() noexcept {
   static std::atomic<Impl*> left{nullptr};  // what is reachable is no leak
-  for (const auto& core : impl_->cores) core->reactor.leave_to_parent();
+  for (const auto& core : impl_->cores) core->reactor.close_in_child();
   Impl* const impl = impl_.release();
   impl->next_left = left.exchange(impl);
 }

@@ -17,40 +17,39 @@
 namespace weft {
 
 struct RunOptions {
-  // Schedulers, one per thread: the first on the thread that calls run(), the others on threads of
-  // the runtime. Each has its own fibers, timers and sockets; see spread(), round_robin() and
-  // SpawnOptions::on. Costs nothing where it is one.
+  // The number of schedulers, one per thread: the first on the thread that calls run(), the others
+  // on threads of the runtime. Each has its own fibers, timers and sockets; see spread(),
+  // round_robin() and SpawnOptions::on. One costs nothing extra.
   unsigned threads = 1;
 
-  // Default address space of a fiber's stack, one guard page included. At least four pages.
+  // The default address space of a fiber's stack in bytes, with a guard page. At least four pages.
   std::size_t stack_size = 256 * 1024;
 
-  // The clock stands still while a fiber can run, and jumps to the next deadline when none can, on
-  // whatever scheduler. It stands still outside run(), too. Where one waits for run_in_executor(),
-  // a jump waits for it, but for no more than 100 ms.
+  // The clock stands still while a fiber of any scheduler can run, and jumps to the next deadline
+  // when no fiber can. It stands still outside run(), too. If a fiber waits for run_in_executor(),
+  // a jump waits for that at most 100 ms.
   bool virtual_time = false;
 
-  // Runs ready fibers in an order drawn from this seed: the same seed, the same order, with one
-  // scheduler.
+  // Runs ready fibers in an order drawn from this seed. With one scheduler the same seed gives the
+  // same order.
   std::optional<std::uint64_t> shuffle_seed = {};
 
-  // How long a scheduler, or a thread of the pool behind run_in_executor(), that runs out of work
-  // looks for more before it sleeps in the kernel; the latter at least for
+  // How long a scheduler that runs out of work looks for more before it sleeps in the kernel. The
+  // same goes for the threads behind run_in_executor(), which look at least for
   // ThreadPoolOptions().spin. Costs a core for that long each time; saves the wake-up, some 20 us.
   // A program that stays idle uses no CPU either way. A scheduler on virtual time does not spin. A
   // negative duration counts as zero.
   AnyDuration spin = {};
 
-  // SIGINT and SIGTERM cancel the function that run() runs, which so ends in order; a second one
-  // ends the program at once. Only where run() is called on the main thread, and not for a signal
-  // that the program handles or ignores. What a SignalSet waits for goes there instead.
+  // SIGINT and SIGTERM cancel the function that run() runs, so that it ends in order; a second
+  // signal ends the program at once. Only if run() is called on the main thread, and not for a
+  // signal that the program handles or ignores. A SignalSet takes its signals instead.
   bool cancel_on_signal = true;
 
-  // Keeps each scheduler's thread to one core of those that the process may use, going around; the
-  // thread that calls run() only meanwhile. Spares a busy server the moves from core to core; a
-  // harm where others want the same cores. Threads that fibers start inherit it, and so do those
-  // that these start; threads that weft starts for a fiber do not. No effect where the system does
-  // not allow it.
+  // Pins each scheduler's thread to one of the cores that the process may use, going around; the
+  // thread that calls run() only during it. Spares a busy server the moves from core to core; does
+  // harm if other programs want the same cores. Threads that fibers start inherit it; threads that
+  // weft starts for a fiber do not. No effect if the system does not allow it.
   bool pin_threads = false;
 
   // The exception handler of every scheduler, from the beginning: see
@@ -59,61 +58,65 @@ struct RunOptions {
   ExceptionHandler exception_handler = {};
 };
 
-// The composition of schedulers with their reactors: the only place that knows both.
+// Schedulers, composed with their reactors: the only place that knows both.
 //
-// Where there are several schedulers, all but the first run from the construction to the end, the
-// first during run() and run_forever().
+//   Runtime runtime({.threads = 4});
+//   const int result = runtime.run([] { return serve(); });
+//   runtime.run([] { clean_up(); });
 //
-// At its end, in this order, each step on all schedulers before the next: what is left of the
-// fibers is cancelled (where one holds up its thread, later than on the others); pending calls are
-// dropped; the fibers are joined (those that take longer than five seconds are named on stderr,
-// and cancelled again with whatever they have started), which waits for the jobs that they have on
-// threads; the pool of run_in_executor() runs what else was posted to it, and its threads are
-// joined; the threads of the schedulers are joined; the reactors are closed. Until the last fiber
-// of all has ended every scheduler runs what the others ask of it. A runtime may not be destroyed
-// in a fiber.
+// The first scheduler runs during run() and run_forever(), any others from the construction to the
+// end.
 //
-// fork(): a process may fork while no run is under way; the child then makes a runtime of its own.
-// A runtime that was made before the fork stays the parent's. Destroying it in the child runs no
-// fiber and waits for nothing; what its fibers own is not destroyed. In a fiber, fork only to exec
-// or _exit.
+// The end has these steps, each of them on all schedulers before the next:
+// 1. Fibers that are left are cancelled (later than on the others if one holds up its thread), and
+//    pending calls are dropped.
+// 2. The fibers are joined, which waits for jobs of theirs that threads have begun. Fibers that
+//    take longer than five seconds are named on stderr, and cancelled again with all that they have
+//    started.
+// 3. The pool of run_in_executor() runs what else was posted to it, and its threads are joined.
+// 4. The threads of the schedulers are joined, and the reactors are closed.
+// Until the last fiber of all has ended every scheduler runs what the others ask of it. Do not
+// destroy a runtime in a fiber.
 //
-// Standard descriptors: those of 0, 1 and 2 that are closed, as in some daemons, are opened as
-// /dev/null first. Otherwise a socket or file could get such a number, and then what is printed to
-// stderr. They stay open. A socket, a listener or a SignalSet made before any runtime does the
-// same.
+// fork(): a process may fork while no run is in progress; the child then makes a runtime of its
+// own. A runtime that was made before the fork stays the parent's. Destroying it in the child runs
+// no fiber and waits for nothing; what its fibers own is not destroyed. In a fiber, fork only to
+// exec or _exit.
 //
-// Threads: stop() and schedulers() from any, the rest from the thread that made it. The threads of
-// its own block the signals that are not for themselves, so that the program's threads get them.
+// Standard descriptors: if 0, 1 or 2 is closed, as in some daemons, it is opened as /dev/null first
+// and stays open. Otherwise a socket or file could get that number, and then the text printed to
+// stderr. A socket, listener or SignalSet that is made before any runtime does the same.
+//
+// Threads: stop() and schedulers() from any, the rest from the thread that made the runtime. The
+// runtime's own threads block signals, so that the program's threads get them.
 class Runtime {
  public:
   // Throws std::invalid_argument for zero threads or too small a stack, std::logic_error in a fiber
-  // (runtimes do not nest), std::system_error where the process is out of descriptors, threads or
+  // (runtimes do not nest), std::system_error if the process is out of descriptors, threads or
   // mappings, and std::bad_alloc.
   explicit Runtime(RunOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  // Runs main() as a fiber of the first scheduler, and all others meanwhile, until it ends; returns
+  // Runs main() as a fiber of the first scheduler, with all other fibers, until it ends. Returns
   // its result, or throws its exception, or TaskCancelled if it was cancelled. Other fibers stay as
   // they are, for the next call or the end. Throws std::invalid_argument if main is null, and
-  // std::logic_error in a fiber, or where the process was forked since the runtime was made.
+  // std::logic_error in a fiber, or in a child of the process that made the runtime.
   template <class F>
   auto run(F&& main) -> internal::ResultOf<std::decay_t<F>&>;
 
   // Runs the first scheduler's fibers until stop(). Throws std::logic_error as run() does.
   void run_forever();
 
-  // Makes run_forever() return soon, or the next one if nothing is under way. During run() it has
-  // no effect. From any thread.
+  // Makes run_forever() return soon, or the next call if there is none in progress. No effect
+  // during run(). From any thread.
   void stop() noexcept;
 
-  // One for each thread, in an order that does not change. The span is valid as long as the
-  // runtime.
+  // The schedulers, one per thread, in an order that does not change. Valid as long as the runtime.
   std::span<Scheduler* const> schedulers() const noexcept;
 
-  // That of the calling fiber. Throws std::logic_error outside fibers.
+  // The runtime of the calling fiber. Throws std::logic_error outside fibers.
   static Runtime& current();
 
  private:
@@ -126,15 +129,17 @@ class Runtime {
   Scheduler* next_in_turn();
   static void check_not_nested();
   void check_may_run() const;
-  void leave_to_parent() noexcept;
+  void abandon() noexcept;
   void run_until_end(TaskBase& task);
   void end() noexcept;
 
   std::unique_ptr<Impl> impl_;
 };
 
-// Runs main() as a fiber in a runtime of its own, and returns its result when main() and all that
-// it left behind have ended (asyncio.run). Throws as Runtime's constructor and Runtime::run do.
+// Runs main() as a fiber in a runtime of its own (asyncio.run). Returns its result when main() and
+// all that it left behind have ended. Throws as Runtime's constructor and Runtime::run do.
+//
+//   return weft::run([] { return serve(); }, {.threads = 4});
 template <class F>
 auto run(F&& main, RunOptions options = {}) -> internal::ResultOf<std::decay_t<F>&> {
   return Runtime(std::move(options)).run(std::forward<F>(main));

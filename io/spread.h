@@ -14,18 +14,21 @@ namespace weft {
 
 // How to use all schedulers of a runtime: RunOptions::threads.
 
-// Runs f on every scheduler of the calling fiber's runtime at once, this one included, each time as
-// a fiber, and waits until all have ended: f(), or f(i) with the scheduler's place in
-// Runtime::schedulers(). Returns the results in that order, a vector; or nothing, if f does.
+// Runs f on every scheduler of the calling fiber's runtime at once, this one included, and waits
+// until all have ended. f runs as a fiber: f(), or f(i) with the scheduler's place in
+// Runtime::schedulers(). Returns a vector of the results in that order, or void if f does.
 //
-// The first exception cancels the rest; when all have ended it is thrown. A cancellation of the
-// caller cancels all of them likewise; if one of them then fails, that is thrown. A cancellation
-// point. f is used in place by several threads at once, not copied. Throws std::invalid_argument if
-// f is null, std::logic_error outside fibers, and as spawn() does.
+//   auto listeners = TcpListener::one_per_scheduler(":8080");
+//   spread([&](std::size_t i) { serve(listeners[i]); });
+//
+// The first exception cancels the others; when all have ended it is thrown. If the caller is
+// cancelled, all of them are; if one of them then fails, that is thrown. A cancellation point. f is
+// not copied: several threads use it at once. Throws std::invalid_argument if f is null,
+// std::logic_error outside fibers, and as spawn() does.
 template <class F>
 auto spread(F&& f);
 
-// The same, but a failure cancels nobody: returns a vector of Outcome, as gather_all() does.
+// The same, but a failure cancels no fiber: returns a vector of Outcome, as gather_all() does.
 template <class F>
 auto spread_all(F&& f);
 

@@ -23,21 +23,21 @@ class File;
 
 // A connection: what TcpStream and UnixStream have in common.
 //
-// Each call blocks the calling fiber, and is a cancellation point where it waits, and at least
-// every 32nd time where it does not, when it lets other fibers run.
+// Each call waits in the calling fiber. It is a cancellation point if it waits, and at least every
+// 32nd time if it does not; then it lets other fibers run.
 //
 // Errors: std::system_error, naming call and peer; the overloads with an error code report there
 // what the others throw. A peer that is gone is an error (broken_pipe, connection_reset), never
-// SIGPIPE. close() in another fiber makes a call that waits fail with operation_canceled; after it
-// calls fail with bad_file_descriptor. A second fiber that reads while one reads, or writes while
-// one writes, gets device_or_resource_busy: nothing is mixed.
+// SIGPIPE. close() in another fiber makes a call that waits fail with operation_canceled; later
+// calls fail with bad_file_descriptor. A fiber that reads while another one reads, or writes while
+// another one writes, gets device_or_resource_busy: nothing is mixed.
 //
 // What was transferred before a call failed: with an error code, read_exactly(), write_all() and
-// sendfile() return it beside the error. That includes a cancellation: if it comes when a part has
-// been transferred, these overloads return its size with operation_canceled, and do not throw
-// Cancelled. The next call on the stream does, as the next wait of any kind does. If nothing has
-// been transferred, as always in read_some() and write_some(), Cancelled is thrown. Without an
-// error code it is thrown in either case, and how much was transferred is not known.
+// sendfile() return its size. That includes a cancellation: if a part has been transferred, these
+// overloads return its size with operation_canceled and do not throw Cancelled. The next call on
+// the stream does, as the next wait of any kind does. If nothing has been transferred, as always in
+// read_some() and write_some(), Cancelled is thrown. Without an error code it is thrown in either
+// case, and the size of the part is lost.
 //
 //   std::error_code error;
 //   std::size_t written = 0;
@@ -47,22 +47,22 @@ class File;
 //   }
 //   if (error == std::errc::operation_canceled) go_on_later(text.substr(written));
 //
-// A function that ends with such a call, and without a further wait, ends normally, so that
-// with_timeout() returns, though the time is over: look at the error. (close() in another fiber has
-// the same code; is_open() tells them apart.)
+// If a function ends with such a call, without another wait, with_timeout() returns normally though
+// the time is over: look at the error. (close() in another fiber has the same code; is_open()
+// distinguishes them.)
 //
 // It models Boost.Asio's SyncReadStream and SyncWriteStream, so that Boost.Beast can drive it.
 //
-// Threads: one fiber may read while another one writes, both of one scheduler. It may be handed
-// over to another scheduler, and outlive the runtime in which it was used first, while no call is
-// under way; that also goes for moving and destroying it.
+// Threads: one fiber may read while another one writes, both of one scheduler. While no call is in
+// progress the stream may be moved, destroyed, or handed over to another scheduler. It may outlive
+// the runtime in which it was used first.
 //
-// Cost: a call that does not wait is its system call and some 80 instructions (callgrind); one that
-// has to wait knows that in most cases without trying.
+// Cost: a call that does not wait is its system call and some 80 instructions (callgrind). A call
+// that has to wait mostly knows so without trying.
 class StreamSocket {
  public:
-  // Reads what there is, at least a byte and at most all that fits. 0 at the end, when the peer has
-  // shut down its side; and at once if there is no room.
+  // Reads what there is, at least a byte and at most what fits. Returns 0 at the end, after the
+  // peer has shut down its side, and at once if the buffer has no room.
   std::size_t read_some(MutableBuffer buffer) {
     return size_or_fail(receive(buffer, Extent::kSome), "read from");
   }
@@ -77,8 +77,8 @@ class StreamSocket {
     return report(receive(internal::Parts(buffers)), error);
   }
 
-  // Fills the buffer. Fails with no_message_available if the end comes first; returns what was
-  // read, which is less only if it fails.
+  // Fills the buffer. Fails with no_message_available if the end comes first. Returns the size of
+  // what was read, which is less only if it fails.
   std::size_t read_exactly(MutableBuffer buffer) {
     return size_or_fail(receive(buffer, Extent::kAll), "read from");
   }
@@ -86,7 +86,7 @@ class StreamSocket {
     return report(receive(buffer, Extent::kAllCounted), error);
   }
 
-  // Writes at least a byte; returns how many.
+  // Writes at least a byte. Returns the number of bytes.
   std::size_t write_some(ConstBuffer buffer) {
     return size_or_fail(send(buffer, Extent::kSome), "write to");
   }
@@ -101,7 +101,7 @@ class StreamSocket {
     return report(send(buffers, Extent::kSome), error);
   }
 
-  // Writes everything; returns how much was written, which is less only if it fails.
+  // Writes everything. Returns the size of what was written, which is less only if it fails.
   std::size_t write_all(ConstBuffer buffer) {
     return size_or_fail(send(buffer, Extent::kAll), "write to");
   }
@@ -114,38 +114,39 @@ class StreamSocket {
   std::size_t write_all(std::span<const ConstBuffer> buffers, std::error_code& error) {
     return report(send(buffers, Extent::kAllCounted), error);
   }
-  // write_all({head, body})
+  // For write_all({head, body}).
   std::size_t write_all(std::initializer_list<ConstBuffer> buffers) {
     return write_all(std::span<const ConstBuffer>(buffers.begin(), buffers.size()));
   }
 
-  // Writes `count` bytes of a file, beginning at `offset`, without copying them through the
-  // process; returns how many, which is less only if the file ends first, or it fails. The disk is
-  // read on a thread of the executor, so that it does not hold up others. Meanwhile there is a
-  // second descriptor of the socket, which close() does not end before the thread is done. What a
-  // thread has begun to send is waited for, at most 1 MiB, also by a call that is cancelled.
+  // Writes `count` bytes of a file from `offset` on, without copying them through the process.
+  // Returns the number of bytes, which is less only if the file ends first, or it fails. A thread
+  // of the executor reads the disk, so that it does not hold up other fibers. Meanwhile there is a
+  // second descriptor of the socket, which stays open after close() until the thread is done. Even
+  // a call that is cancelled waits for what a thread has begun to send, at most 1 MiB.
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count);
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count,
                          std::error_code& error) {
     return report(transfer_file(file, offset, count, Extent::kAllCounted), error);
   }
 
-  // Tells the peer that nothing more will be written: its reads end. Does not wait. Throws
+  // Reports to the peer that nothing more will be written: its reads end. Does not wait. Fails with
   // device_or_resource_busy while another fiber is in a call that writes: the peer would take the
   // part that has been written for the whole. Cancel that fiber first, or close().
   void shutdown_write();
   void shutdown_write(std::error_code& error);
 
-  // Wakes whoever waits in a call, with operation_canceled, and closes. No effect twice. What was
-  // written is still sent; what was not read is lost, which the peer sees as a reset.
+  // Closes. Calls that wait in other fibers fail with operation_canceled. Does not wait. What was
+  // written is still sent; what was not read is lost, which the peer sees as a reset. No effect
+  // twice.
   void close() noexcept { socket_.close(); }
   bool is_open() const noexcept { return socket_.is_open(); }
 
-  // The descriptor, non-blocking, for getsockopt and the like; -1 after close(). weft keeps it.
+  // The descriptor, non-blocking, for getsockopt and the like; -1 after close(). weft owns it.
   int native_handle() const noexcept { return socket_.fd(); }
 
   // ---- For Boost.Asio's read(), write() and for Beast ----
-  // At the end they report asio::error::eof where the others return 0; those without an error code
+  // At the end these report asio::error::eof, where the others return 0. Without an error code they
   // throw std::system_error (no_message_available).
   template <internal::AsioMutableBuffers Buffers, class ErrorCode>
   std::size_t read_some(const Buffers& buffers, ErrorCode& error);
@@ -158,7 +159,8 @@ class StreamSocket {
 
  protected:
   StreamSocket() = default;
-  // `drained_by_short_reads`: whether a read of less than there is room for has taken everything.
+  // `drained_by_short_reads` is true if a read that fills less than its buffer has taken
+  // everything.
   StreamSocket(internal::Fd fd, bool drained_by_short_reads) noexcept
       : socket_(std::move(fd)), drained_by_short_reads_(drained_by_short_reads) {}
   StreamSocket(StreamSocket&&) = default;
@@ -190,7 +192,7 @@ class StreamSocket {
   ssize_t send_once(const internal::Parts& parts);
   Result transfer_file(const File& file, std::uint64_t offset, std::uint64_t count, Extent extent);
 
-  // How the public calls tell it.
+  // How the public calls report a Result.
   std::size_t size_or_fail(Result result, const char* call) const {
     if (result.error != 0) [[unlikely]]
       fail_with(result.error, call);

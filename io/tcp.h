@@ -15,15 +15,19 @@
 namespace weft {
 
 struct ConnectOptions {
-  // For everything together: look-up and all addresses. Each address may take an equal share of
-  // what is left, but two seconds at least. A negative duration counts as zero.
+  // The limit of everything together: look-up and all addresses. Each address may take an equal
+  // share of what is left, but at least two seconds. A negative duration counts as zero.
   AnyDuration timeout = std::chrono::seconds(30);
-  // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms where
-  // the peer delays its acknowledgements.
+  // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms if the
+  // peer delays its acknowledgements.
   bool nodelay = true;
 };
 
-// A TCP connection. What it does is in StreamSocket.
+// A TCP connection. See StreamSocket for what it can do.
+//
+//   TcpStream stream = TcpStream::connect("example.org:80");
+//   stream.write_all("GET / HTTP/1.0\r\n\r\n");
+//   const std::string answer = BufferedReader(stream).read_all();
 class TcpStream final : public StreamSocket {
  public:
   // Not connected.
@@ -32,7 +36,7 @@ class TcpStream final : public StreamSocket {
   // Connects to "host:port": "127.0.0.1:80", "[::1]:80", "localhost:http". Tries the addresses of
   // the host in the order of resolve() until one answers.
   //
-  // A cancellation point where it waits. Throws std::system_error, naming what it tried: timed_out,
+  // A cancellation point if it waits. Throws std::system_error, naming what it tried: timed_out,
   // what the look-up failed with, or the last address. The kernel may connect a socket to itself
   // if nobody serves the port: that is connection_refused, too. The overloads with an error code
   // report these there and return a stream that is not open. In any case, throws std::system_error
@@ -45,8 +49,8 @@ class TcpStream final : public StreamSocket {
 
   // Throw std::system_error after close().
   Address local_address() const;
-  // That of the other side, also when it is gone; 127.0.0.1 where a connection was made to 0.0.0.0.
-  // Does not throw.
+  // The address of the other side, even when that is gone. After a connection to 0.0.0.0 it is
+  // 127.0.0.1. Does not throw.
   const Address& peer_address() const noexcept { return peer_; }
 
   // See ConnectOptions and TcpListenerOptions.
@@ -69,12 +73,12 @@ class TcpStream final : public StreamSocket {
 };
 
 struct TcpListenerOptions {
-  // Connections that the kernel holds until they are accepted; it has a limit of its own
-  // (net.core.somaxconn).
+  // The number of connections that the kernel keeps until they are accepted. It has a limit of its
+  // own (net.core.somaxconn).
   int backlog = 4096;
   // Binds also while old connections of the port are in TIME_WAIT: SO_REUSEADDR.
   bool reuse_address = true;
-  // Several listeners may have the port, and share the connections: SO_REUSEPORT.
+  // Lets several listeners share the port and its connections: SO_REUSEPORT.
   bool reuse_port = false;
   // For the accepted connections; see ConnectOptions.
   bool nodelay = true;
@@ -82,46 +86,49 @@ struct TcpListenerOptions {
 
 // Accepts TCP connections.
 //
+//   TcpListener listener(":8080");
+//   for (;;) group.spawn([stream = listener.accept()]() mutable { serve(stream); });
+//
 // Threads: several fibers of one scheduler may accept at once. Otherwise as StreamSocket.
 class TcpListener {
  public:
   // Not listening.
   TcpListener() = default;
 
-  // Listens on "127.0.0.1:8080", "[::1]:8080", "localhost:8080", or ":8080", every address of this
-  // machine, IPv4 and IPv6; for port 0 the kernel chooses one. Needs no fiber, but for names, of
-  // whose addresses it takes the first that this machine has.
+  // Listens on "127.0.0.1:8080", "[::1]:8080", "localhost:8080", or ":8080", which is every address
+  // of this machine, IPv4 and IPv6. For port 0 the kernel chooses one. A name needs a fiber; of its
+  // addresses the first that this machine has is taken.
   // Throws std::system_error, naming the address: address_in_use and so on.
   explicit TcpListener(std::string_view host_and_port, TcpListenerOptions options = {});
   explicit TcpListener(const Address& address, TcpListenerOptions options = {});
 
-  // One listener for each scheduler of the calling fiber's runtime, all on one port, among which
-  // the kernel spreads the connections (SO_REUSEPORT): the i-th is for the i-th scheduler.
+  // Returns one listener for each scheduler of the calling fiber's runtime, in the same order. All
+  // have one port, and the kernel spreads the connections among them (SO_REUSEPORT).
   //
   //   auto listeners = TcpListener::one_per_scheduler(":8080");
   //   spread([&](std::size_t i) { serve(listeners[i]); });
   //
-  // Throws as the constructor does; address_in_use where somebody else has the port, though both be
-  // willing to share it, unless options.reuse_port says that this is wanted. std::logic_error
-  // outside fibers.
+  // Throws as the constructor does. If another process has the port, address_in_use, even if both
+  // would share it, unless options.reuse_port allows that. std::logic_error outside fibers.
   static std::vector<TcpListener> one_per_scheduler(std::string_view host_and_port,
                                                     TcpListenerOptions options = {});
 
-  // The next connection. A cancellation point where it waits, and every 32nd time.
+  // Waits for the next connection. A cancellation point if it waits, and every 32nd time.
   //
-  // Out of descriptors or memory, it says so once on stderr, tries again every now and then, and
-  // goes on when there are some; the kernel keeps what has come until then, as far as the backlog
-  // goes. Connections that are gone before they are accepted are passed over.
-  // Throws std::system_error: operation_canceled if another fiber closes it meanwhile,
-  // bad_file_descriptor after a close().
+  // If descriptors or memory run out, the process reports that once on stderr, and the call tries
+  // again every 10 ms. Meanwhile the kernel keeps connections, as far as the backlog goes.
+  // Connections that are gone before they are accepted are passed over.
+  // Throws std::system_error: operation_canceled if another fiber closes the listener meanwhile,
+  // bad_file_descriptor after close(). The overload with an error code reports these there and
+  // returns a stream that is not open.
   TcpStream accept();
   TcpStream accept(std::error_code& error);
 
-  // With the port that the kernel chose. Throws std::system_error after close().
+  // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;
 
-  // Wakes whoever waits in accept(), with operation_canceled, and closes; connections that nobody
-  // has accepted are reset. No effect twice.
+  // Closes. Calls of accept() that wait fail with operation_canceled; connections that were not
+  // accepted are reset. Does not wait. No effect twice.
   void close() noexcept { socket_.close(); }
   bool is_open() const noexcept { return socket_.is_open(); }
 

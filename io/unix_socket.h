@@ -15,8 +15,12 @@
 
 namespace weft {
 
-// A connection within this machine, by the path of a socket file, or by an abstract name, which is
-// written with an @ in front and has no file. What it does is in StreamSocket.
+// A connection within this machine. See StreamSocket for what it can do. Its place is the path of a
+// socket file, or an abstract name, which begins with an @ and has no file.
+//
+//   UnixStream stream = UnixStream::connect("/run/service.socket");
+//   stream.write_all("status\n");
+//   const auto line = BufferedReader(stream).read_line();
 class UnixStream final : public StreamSocket {
  public:
   // Not connected.
@@ -32,13 +36,14 @@ class UnixStream final : public StreamSocket {
   static UnixStream connect(std::string_view path);
   static UnixStream connect(std::string_view path, std::error_code& error);
 
-  // Two ends that are connected to each other. Needs no fiber.
+  // Returns two ends that are connected to each other. Needs no fiber and does not wait. Throws
+  // std::system_error if the process is out of descriptors.
   static std::pair<UnixStream, UnixStream> pair();
 
  private:
   friend class UnixListener;
 
-  // A read of less than there is may have stopped at descriptors that the peer passes along.
+  // A short read may have stopped at descriptors that the peer passes along.
   UnixStream(internal::Fd fd, std::string name) noexcept
       : StreamSocket(std::move(fd), false), name_(std::move(name)) {}
 
@@ -51,16 +56,20 @@ struct UnixListenerOptions {
   int backlog = 4096;  // see TcpListenerOptions
 };
 
-// Accepts connections within this machine. Threads: as TcpListener.
+// Accepts connections within this machine.
+//
+//   UnixListener listener("/run/service.socket");
+//   for (;;) group.spawn([stream = listener.accept()]() mutable { serve(stream); });
+//
+// Threads: as TcpListener.
 class UnixListener {
  public:
   // Not listening.
   UnixListener() = default;
 
-  // Makes the socket file; one that is left from a listener that is gone, so that connecting to it
-  // is refused, is replaced; one that is there is tried for that, by a connection. Needs no fiber.
-  // Throws std::system_error, naming the path: address_in_use if somebody listens there or it is
-  // something else, filename_too_long.
+  // Makes the socket file. A stale one is replaced; whether an existing one is stale is found out
+  // by connecting to it. Needs no fiber. Throws std::system_error, naming the path: address_in_use
+  // if another listener is there, or a file of another kind; filename_too_long.
   explicit UnixListener(std::string_view path, UnixListenerOptions options = {});
 
   UnixListener(UnixListener&&) = default;
@@ -71,12 +80,12 @@ class UnixListener {
   UnixStream accept();
   UnixStream accept(std::error_code& error);
 
-  // As TcpListener::close(); removes the socket file, if it is still this listener's, and only in
-  // the process that made it: a forked child leaves it to its parent.
+  // As TcpListener::close(). Also removes the socket file if it is still this listener's, but not
+  // in a forked child: there it is the parent's.
   void close() noexcept;
   bool is_open() const noexcept { return socket_.is_open(); }
 
-  // As it was given.
+  // The path given to the constructor.
   const std::string& path() const noexcept { return path_.text(); }
 
   int native_handle() const noexcept { return socket_.fd(); }
@@ -86,7 +95,7 @@ class UnixListener {
   internal::Name path_;
   internal::HomeProcess process_;
   dev_t device_ = 0;  // of the socket file, with
-  ino_t inode_ = 0;   // 0: there is none
+  ino_t inode_ = 0;   // zero if there is none
 };
 
 }  // namespace weft

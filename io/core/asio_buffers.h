@@ -11,15 +11,15 @@
 
 #include "weft/io/buffer.h"
 
-// What it takes for a stream to be driven by Boost.Asio's and Beast's synchronous functions:
-// templates that know the shape of their buffers, without a dependency on either.
+// What lets the synchronous functions of Boost.Asio and Beast drive a stream: templates that know
+// the shape of their buffers, without a dependency on either.
 
 namespace boost::system {
 class error_category;
 }
 
 namespace boost::asio::error {
-// Of <boost/asio/error.hpp>, where it is defined: who instantiates what uses it has that header.
+// Defined in <boost/asio/error.hpp>, which is there wherever a template below is instantiated.
 const boost::system::error_category& get_misc_category();
 }  // namespace boost::asio::error
 
@@ -45,8 +45,8 @@ template <class B>
 concept AsioConstBuffers =
     AsioMutableBuffers<B> || AsioBuffer<B, const void*> || AsioBufferRange<B, const void*>;
 
-// The first buffers of a sequence, asio's or weft's, that are not empty, less its first `skip`
-// bytes: as system calls take them.
+// The first buffers of a sequence, asio's or weft's, that are not empty, in the form that system
+// calls take. Without the first `skip` bytes of the sequence.
 class Parts {
  public:
   template <class Buffers>
@@ -61,10 +61,10 @@ class Parts {
     }
   }
 
-  // In bytes.
+  // The size of all parts, in bytes.
   std::size_t size() const noexcept { return size_; }
 
-  // Refers to this.
+  // The result refers to this.
   msghdr message() const noexcept {
     msghdr message{};
     message.msg_iov = const_cast<iovec*>(parts_);
@@ -90,9 +90,9 @@ class Parts {
   std::size_t size_ = 0;
 };
 
-// An error of the system's as asio has it: asio::error::connection_reset and so on are not equal to
-// the same in std::generic_category(). ErrorCode is boost::system::error_code, whose own category
-// without an error is system_category().
+// Converts an error of the system to asio's: asio::error::connection_reset and its kin do not equal
+// the codes of std::generic_category(). ErrorCode is boost::system::error_code; the category of an
+// empty one is system_category().
 template <class ErrorCode>
 ErrorCode asio_error(std::error_code error) {
   return ErrorCode(error.value(), ErrorCode().category());

@@ -5,17 +5,17 @@
 
 namespace weft::internal {
 
-// The pauses of a loop that tries again and again, because no event reports when a try would
+// The pauses of a loop that tries again and again because no event reports when a try would
 // succeed.
 //
 //   BackOff pauses(std::chrono::milliseconds(10));
 //   while (!try_it()) pauses.wait();
 //
-// A pause is one of the machine's time. On a clock that jumps a sleep would take none: the loop
-// would keep the processor busy, and run the clock ahead. So there a thread of the executor
-// sleeps, and the fiber waits for it as for any event from outside. The clock waits for the first
-// pause at each of its readings, so that a try sees what was done at that time; it does not wait
-// for further ones, so that fibers whose time would come next can go on, and help.
+// A pause lasts on the machine's clock. On a clock that jumps a sleep would take no time: the loop
+// would keep the processor busy and run the clock ahead. There a thread of the executor sleeps, and
+// the fiber waits for it as for any event from outside. The clock waits for the first pause at each
+// of its readings, so that a try sees what was done at that time. It does not wait for further
+// pauses, so that the fibers whose time comes next can go on and help.
 //
 // Threads: those of one scheduler.
 class BackOff {

@@ -5,16 +5,16 @@
 
 namespace weft::internal {
 
-// As throw_system_error(), for one of errno's codes.
-// If it says that something is closed, see unless_cancelled().
+// Throws std::system_error with one of errno's codes, as throw_system_error(). For EBADF and
+// ECANCELED see unless_cancelled().
 [[noreturn]] void fail(int error, Words words);
 
-// Returns the error of a call that finds its descriptor closed. If the calling fiber is cancelled,
-// lets others run and throws Cancelled instead: the descriptor was probably closed for the same
-// reason, and a fiber that is cancelled is to end as one.
+// Returns `error`, that of a call that finds its descriptor closed. If the calling fiber is
+// cancelled, lets others run and throws Cancelled instead: the descriptor was probably closed for
+// the same reason, and a cancelled fiber should end as one.
 int unless_cancelled(int error);
 
-// A system call's result; throws what errno says where that is negative.
+// Returns a system call's result. If it is negative throws std::system_error with errno's code.
 int checked(int result, Words words);
 
 }  // namespace weft::internal

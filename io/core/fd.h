@@ -18,14 +18,14 @@ class Fd {
   }
   ~Fd();
 
-  // -1 if it owns none.
+  // -1 if it owns no descriptor.
   int get() const noexcept { return fd_; }
 
  private:
   int fd_ = -1;
 };
 
-// What messages call an object, such as a path. Other than a std::string it survives being moved to
+// The name of an object in messages, e.g. a path. Unlike a std::string it survives being moved to
 // itself.
 class Name {
  public:
@@ -45,12 +45,12 @@ class Name {
 };
 
 // Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
-// that is opened gets the number, and what is printed goes into a user's socket or file. Where
-// there is no /dev/null, as in some chroots, the root directory takes the number, so that reading
-// and writing fail.
+// would get that number, and the program's output would go into a user's socket or file. If there
+// is no /dev/null, as in some chroots, the root directory takes the number: reading and writing
+// fail.
 //
 // Does not wait. Throws std::system_error, naming /dev/null, if neither can be opened. Three system
-// calls where all are open.
+// calls if all are open.
 void fill_standard_descriptors();
 
 }  // namespace weft::internal

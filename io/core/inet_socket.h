@@ -8,17 +8,18 @@
 
 namespace weft::internal {
 
-// What TCP and UDP sockets have in common. All of it throws std::system_error, naming the object.
+// What TCP and UDP sockets have in common. All functions throw std::system_error, naming the
+// object.
 
 void set_option(int fd, int level, int option, int value, std::string_view object);
 
 struct BindOptions {
   bool reuse_address = false;
   bool reuse_port = false;
-  bool both_families = false;  // an IPv6 socket takes IPv4, too
+  bool both_families = false;  // lets an IPv6 socket take IPv4, too
 };
 
-// A non-blocking socket of this type, bound to the address.
+// Returns a non-blocking socket of this type, bound to the address.
 Fd bound_socket(int type, const Address& address, const BindOptions& options);
 
 Address local_address_of(int fd);

@@ -80,9 +80,9 @@ Reactor::~Reactor() {
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, wakeup_.get(), nullptr);
 }
 
-void Reactor::leave_to_parent() noexcept {
+void Reactor::close_in_child() noexcept {
   wakeup_ = Fd();
-  registry_->leave_to_parent();
+  registry_->close_in_child();
 }
 
 Reactor& Reactor::require(const char* caller) {
@@ -143,12 +143,12 @@ std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char
   }
   Foreign& foreign = foreign_[fd];
   ++foreign.waiting;
-  const auto leave = [&](Foreign* left) noexcept {
-    if (--left->waiting > 0) return;
-    disarm(fd, *left);
+  const auto count_off = [&](Foreign* waited_for) noexcept {
+    if (--waited_for->waiting > 0) return;
+    disarm(fd, *waited_for);
     foreign_.erase(fd);
   };
-  const std::unique_ptr<Foreign, decltype(leave)> stay(&foreign, leave);
+  const std::unique_ptr<Foreign, decltype(count_off)> counted(&foreign, count_off);
   if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
     if (error == EPERM) return events;  // a file, say, which is always ready
     fail(error, {what, " of descriptor ", decimal(fd)});

@@ -21,23 +21,23 @@ inline constinit thread_local Reactor* current_reactor = nullptr;
 
 // The Port of a scheduler that does I/O: sleeps in epoll, and is woken through an eventfd.
 //
-// Sockets that weft owns are registered once, edge-triggered, when first a call on them has to
-// wait. Descriptors of others are armed for one event, for as long as somebody waits.
+// Sockets that weft owns are registered once, edge-triggered, when a call on them first has to
+// wait. Descriptors of other owners are armed for one event while fibers wait for them.
 //
 // Threads: wake() from any, the rest from the scheduler's.
 class Reactor final : public Port {
  public:
-  // Throws std::system_error, naming the call, where the process is out of descriptors.
+  // Throws std::system_error, naming the call, if the process is out of descriptors.
   Reactor();
   ~Reactor() override;
 
-  // That of the calling fiber. Throws std::logic_error, saying that `caller` needs a fiber.
+  // The reactor of the calling fiber. Throws std::logic_error, naming `caller`, outside runtimes.
   static Reactor& require(const char* caller);
 
   TimePoint now() const noexcept override { return Clock::now(); }
 
-  // To the nanosecond, as far as the kernel's timers go (epoll_pwait2, Linux 5.11; before that to
-  // the millisecond, rounded up).
+  // Precise to the nanosecond, as far as the kernel's timers are (epoll_pwait2, Linux 5.11). On
+  // older kernels the time is rounded up to the millisecond.
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override;
 
@@ -46,8 +46,8 @@ class Reactor final : public Port {
   void wake() noexcept override;
 
   // In a child of the process that made this: closes its descriptors, and leaves what they refer to
-  // as it is. Nothing else may be called from then on but wake(), which does nothing there.
-  void leave_to_parent() noexcept;
+  // as it is. Afterwards only wake() may be called, which has no effect there.
+  void close_in_child() noexcept;
 
   const Registry& registry() const noexcept { return *registry_; }
 

@@ -32,7 +32,7 @@ inline void Readiness::note(std::uint32_t epoll_events) noexcept {
 
 void Readiness::release(int fd) noexcept {
   // Nor is the lock taken, which another thread may have held at the fork.
-  if (!registry_->process_.is_this()) return registry_->drop();
+  if (!registry_->process_.is_this()) return registry_->unref();
   // The descriptor may have a duplicate in a child process, and then close() would not do it. What
   // has been fetched already finds nobody who waits, or another generation.
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
@@ -115,7 +115,7 @@ void Registry::put(Readiness& slot, int fd) noexcept {
     slot.next_free_ = free_;
     free_ = &slot;
   }
-  drop();
+  unref();
 }
 
 bool Registry::owns(int fd) const noexcept {
@@ -123,7 +123,7 @@ bool Registry::owns(int fd) const noexcept {
   return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
 }
 
-void Registry::drop() noexcept {
+void Registry::unref() noexcept {
   // Release: what was done to it comes before its end. Acquire: at the end everything is seen.
   if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }

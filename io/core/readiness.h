@@ -19,29 +19,29 @@ namespace weft::internal {
 
 class Registry;
 
-// The two things to wait for.
+// The two kinds of calls on a socket.
 enum class Direction : unsigned { kRead = 0, kWrite = 1 };
 
 // What is known of one of weft's sockets: for each direction, whether a call is worth trying, and
-// who waits until it is. epoll tells of changes only (EPOLLET), so what it told is kept until a
-// call has found it used up.
+// the fibers that wait until it is. epoll reports changes only (EPOLLET), so a report is kept until
+// a call has found it used up.
 //
-// It lies in a slot of a reactor's registry, which descriptors of earlier and later times share: an
-// event carries the generation that it was registered for.
+// It lies in a slot of a reactor's registry. Sockets use a slot one after another: an event carries
+// the generation that it was registered for.
 //
-// Threads: the reactor's; but for release(), and for what does not wait, which another one may call
-// that the socket was handed over to. It then finds out too much or too little, and before it waits
-// it registers the socket with its own reactor, which begins by telling what there is.
+// Threads: the reactor's. After the socket was handed over, another thread may call release(), and
+// what does not wait. It may see stale readiness; before it waits it registers the socket with its
+// own reactor, whose first event reports the current state.
 class Readiness {
  public:
-  // Whether a call is worth trying.
+  // True if a call is worth trying.
   bool ready(Direction direction) const noexcept { return flags() & ready_bit(direction); }
 
-  // Whether a read or write of less than was asked for may have left something: data and the end
-  // come in one event, and no further event comes then.
+  // True if a short read or write may have left something: data and the end come in one event, and
+  // no further event follows.
   bool ended(Direction direction) const noexcept { return flags() & ended_bit(direction); }
 
-  // A call found nothing left.
+  // To be called when a call found nothing left.
   void used_up(Direction direction) noexcept { set_flags(flags() & ~ready_bit(direction)); }
 
   // Waits until a call is worth trying: 0, -ETIMEDOUT, or -ECANCELED after release(), when this may
@@ -55,8 +55,8 @@ class Readiness {
     return waiter.closed ? -ECANCELED : 0;
   }
 
-  // The socket is closed, or handed over to another reactor: wakes everybody who waits, deregisters
-  // the descriptor and gives the slot up.
+  // Gives the slot up, because the socket is closed or handed over to another reactor. Wakes all
+  // fibers that wait, and deregisters the descriptor.
   void release(int fd) noexcept;
 
   const Registry& registry() const noexcept { return *registry_; }
@@ -64,7 +64,7 @@ class Readiness {
  private:
   friend class Registry;
 
-  // One who waits. Woken by release(), it may not look at the slot again.
+  // If release() has woken it, the fiber must not look at the slot again.
   struct SocketWaiter : Waiter {
     using Waiter::Waiter;
     bool closed = false;
@@ -82,7 +82,7 @@ class Readiness {
     return direction == Direction::kRead ? kReadEnded : kWriteEnded;
   }
 
-  // Relaxed: all on one thread, but for one that has been handed the socket; see above.
+  // Relaxed: all on one thread, except for one to which the socket was handed over; see above.
   std::uint32_t flags() const noexcept { return flags_.load(std::memory_order_relaxed); }
   void set_flags(std::uint32_t flags) noexcept { flags_.store(flags, std::memory_order_relaxed); }
 
@@ -90,7 +90,7 @@ class Readiness {
   void wake(Direction direction) noexcept;
 
   Atomic<std::uint32_t> flags_{0};
-  std::uint32_t generation_ = 0;  // of the latest that has had the slot
+  std::uint32_t generation_ = 0;  // of the latest socket that has had the slot
   WaitQueue queues_[2];
   Registry* registry_ = nullptr;
   Readiness* next_free_ = nullptr;
@@ -100,8 +100,8 @@ class Readiness {
 // The slots of a reactor, and its epoll instance. Both last until the last socket is released: a
 // socket may outlive its reactor.
 //
-// A child process shares the epoll instance with its parent, whose registrations it would take
-// away. There a registry only lasts until the last socket is released.
+// A child process shares the epoll instance with its parent, and must not remove the parent's
+// registrations. There a registry only lasts until the last socket is released.
 //
 // Threads: the reactor's; Readiness::release() from any.
 class Registry {
@@ -111,24 +111,24 @@ class Registry {
 
   int epoll() const noexcept { return epoll_.get(); }
 
-  // Has epoll tell of a descriptor, which may be there already: 0 or -errno.
+  // Registers a descriptor with epoll, or changes its registration: 0 or -errno.
   int watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexcept;
 
-  // Registers a descriptor of ours: 0, or -errno if the kernel does not take it. `missing` is the
+  // Registers a socket of weft's: 0, or -errno if the kernel does not take it. `missing` is the
   // direction that a call found used up; the other one is worth trying.
   int add(int fd, Direction missing, Readiness*& slot);
 
-  // Whether the descriptor is one of ours that is registered here.
+  // True if the descriptor is a socket of weft's that is registered here.
   bool owns(int fd) const noexcept;
 
-  // Takes an event to where it belongs. Stale ones have no effect.
+  // Takes an event to its slot. A stale one has no effect.
   void note(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 
-  // The reactor ends.
-  void close() noexcept { drop(); }
+  // To be called when the reactor ends.
+  void close() noexcept { unref(); }
 
   // In a child process: closes its descriptor of the epoll instance.
-  void leave_to_parent() noexcept { epoll_ = Fd(); }
+  void close_in_child() noexcept { epoll_ = Fd(); }
 
  private:
   friend class Readiness;
@@ -138,7 +138,7 @@ class Registry {
   ~Registry() = default;
   Readiness& take();
   void put(Readiness& slot, int fd) noexcept;
-  void drop() noexcept;
+  void unref() noexcept;
 
   Fd epoll_;
   const HomeProcess process_;

@@ -15,18 +15,18 @@
 
 namespace weft::internal {
 
-// A socket of weft's own, non-blocking. What all kinds have in common: waiting, and the end.
+// A socket of weft's own, non-blocking: what all kinds have in common is how they wait and end.
 //
 // A call is tried at once, unless the reactor knows that it would be in vain. The descriptor is
-// registered when a fiber first has to wait, and anew when that is one of another scheduler.
+// registered when a fiber first has to wait, and again when a fiber of another scheduler has to.
 //
-// Errors are negative: -EPIPE. They become std::error_code where they leave weft.
+// Errors are negative: -EPIPE. Public functions turn them into std::error_code.
 class Socket {
  public:
   Socket() = default;
   // Takes over a descriptor, which must be non-blocking.
   explicit Socket(Fd fd) noexcept : fd_(std::move(fd)) {}
-  // REQUIRES, here and for the destructor: no call is under way on what goes.
+  // REQUIRES, here and for the destructor: no call is in progress on the socket that goes.
   Socket(Socket&& other) noexcept;
   Socket& operator=(Socket&& other) noexcept;
   ~Socket() { close(); }
@@ -34,21 +34,20 @@ class Socket {
   int fd() const noexcept { return fd_.get(); }
   bool is_open() const noexcept { return fd_.get() >= 0; }
 
-  // Wakes everybody who waits, and closes. No effect twice.
+  // Closes; calls that wait fail with -ECANCELED. No effect twice.
   void close() noexcept;
 
-  // Runs call() until it succeeds, waiting while it would block, and returns its result; or an
-  // error: that of the call; -ECANCELED if close() came meanwhile, -EBADF if it came before. A
-  // cancellation point where it waits, where it finds the socket closed, and now and then where it
-  // does neither.
+  // Runs call() until it succeeds, waiting while it would block, and returns its result. If it
+  // fails returns its error, -ECANCELED if close() came meanwhile, or -EBADF if it came before. A
+  // cancellation point if it waits, if it finds the socket closed, and now and then otherwise.
   //
-  // `full`, if not zero, is what a stream's call at most transfers: one that transfers less has
+  // `full`, if not zero, is the most that a stream's call transfers: a call that transfers less has
   // used up what there was, so that the next one waits without a call in vain.
-  // REQUIRES: call() returns -1 and sets errno, as system calls do; and the fiber does not stop
-  // between what finds EAGAIN and call()'s return.
+  // REQUIRES: call() returns -1 and sets errno, as system calls do; and the fiber does not wait
+  // between the system call that finds EAGAIN and the return of call().
   //
-  // Inlined with what it calls, and everything rare apart from it: a return that follows a system
-  // call or a switch is one that the processor predicts wrong.
+  // Inlined with all that is frequent in it: the processor mispredicts a return that follows a
+  // system call or a switch.
   template <class Call>
   [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
                                          std::size_t full = 0) {
@@ -77,29 +76,29 @@ class Socket {
   // Throws std::logic_error outside fibers.
   int wait(Direction direction, TimePoint deadline, const char* what);
 
-  // The next call is one that lets others run, and looks for a cancellation.
+  // Makes the next call let others run, and look for a cancellation.
   void look_next_time() noexcept { streak_ = kLongestStreak; }
 
-  // Does ahead what the first wait would do and may fail at: 0 or a negative error.
-  // REQUIRES: the thread runs a reactor, and nobody has waited yet.
+  // Registers the socket before the first wait, which so cannot fail: 0 or a negative error.
+  // REQUIRES: the thread runs a reactor, and no fiber has waited yet.
   int prepare(Direction direction);
 
  private:
   int begin_slowly();
   int register_here(Direction direction, const char* what);
 
-  // After so many calls without a wait a fiber lets others run, and looks for a cancellation: its
-  // peer may never make it wait. Each call also counts as a resumption; where they take long the
-  // loop looks earlier.
+  // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
+  // peer may never make it wait. Each call also counts as a resumption; if calls take long the loop
+  // looks earlier.
   static constexpr unsigned kLongestStreak = 32;
 
   Fd fd_;
   unsigned streak_ = 0;
-  Readiness* readiness_ = nullptr;  // null: nobody has had to wait yet
+  Readiness* readiness_ = nullptr;  // null until a fiber has had to wait
 };
 
-// A new non-blocking descriptor of this family and type; if there is none, an empty one and errno.
-// Outside runtimes it fills the standard descriptors first.
+// Returns a new non-blocking socket of this family and type. If it fails, returns an empty Fd and
+// sets errno. Outside runtimes it fills the standard descriptors first.
 Fd new_socket(int family, int type);
 
 }  // namespace weft::internal
