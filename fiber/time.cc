@@ -1,9 +1,5 @@
 #include "weft/fiber/time.h"
 
-#include <algorithm>
-
-#include "weft/fiber/core/unhandled.h"
-
 namespace weft::internal {
 
 TimePoint when_due(Duration time, Duration now_there) noexcept {
@@ -15,11 +11,6 @@ TimePoint when_due(Duration time, Duration now_there) noexcept {
   }
   if (__builtin_add_overflow(left, now().time_since_epoch().count(), &due)) return kForever;
   return TimePoint(Duration(due));
-}
-
-TimePoint deadline_after(TimePoint start, AnyDuration wait) noexcept {
-  const Duration time = std::max<Duration>(wait, Duration::zero());
-  return time < kForever - start ? start + time : kForever;
 }
 
 }  // namespace weft::internal

@@ -94,7 +94,10 @@ class AnyTimePoint : public TimePoint {
 namespace internal {
 
 // start + wait, or kForever if that does not fit. A negative duration counts as zero.
-TimePoint deadline_after(TimePoint start, AnyDuration wait) noexcept;
+inline TimePoint deadline_after(TimePoint start, AnyDuration wait) noexcept {
+  if (wait <= Duration::zero()) return start;
+  return wait < kForever - start ? start + wait : kForever;
+}
 inline TimePoint deadline_within(AnyDuration wait) noexcept { return deadline_after(now(), wait); }
 
 }  // namespace internal

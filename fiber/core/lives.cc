@@ -81,7 +81,7 @@ void Lives::start_here(Fiber& fiber, bool in_front) noexcept {
 }
 
 // From now on the fiber counts. The caller makes it ready.
-inline void Lives::begin(Fiber& fiber) noexcept {
+void Lives::begin(Fiber& fiber) noexcept {
   fiber.live = true;
   ++live_;
   if (!closing_ || fiber.group) return;
