@@ -22,23 +22,17 @@ constexpr std::size_t kLeastRoom = 16 * 1024;
 // Of what has a size, which need not be true: what is allocated before anything is read.
 constexpr std::size_t kMostAhead = 16 << 20;
 
-// What a system call returned, and errno where that is -1.
-struct Result {
-  ssize_t value = -1;
-  int error = 0;
-};
-
-// Runs call() on a thread, anew where a signal interrupts it. Cancelled when it has begun, it still
-// gives the result, which else would be lost, with what was opened or read: the next wait throws.
-Result attempt(const std::function<ssize_t()>& call) {
-  std::optional<Result> result;
+// Runs call() on a thread, again if a signal interrupts it, and returns its result, or an error,
+// which is negative. A call that has begun when the fiber is cancelled still gives its result,
+// which would otherwise be lost, with what was opened or read: the next wait throws.
+ssize_t attempt(const std::function<ssize_t()>& call) {
+  std::optional<ssize_t> result;
   try {
     run_in_executor([&] {
-      ssize_t value = -1;
       do {
-        value = call();
-      } while (value < 0 && errno == EINTR);
-      result = {value, errno};
+        const ssize_t value = call();
+        result = value < 0 ? -errno : value;
+      } while (result == -EINTR);
     });
   } catch (const Cancelled&) {
     if (!result) throw;
@@ -47,16 +41,16 @@ Result attempt(const std::function<ssize_t()>& call) {
 }
 
 // The same with the file's descriptor.
-Result attempt(const File& file, const std::function<ssize_t(int fd)>& call) {
+ssize_t attempt(const File& file, const std::function<ssize_t(int fd)>& call) {
   const std::shared_ptr<const internal::Fd> fd = file.descriptor();
-  if (!fd) return {-1, internal::unless_cancelled(EBADF)};
+  if (!fd) return internal::unless_cancelled(-EBADF);
   return attempt([&] { return call(fd->get()); });
 }
 
-// Throws where that failed.
-std::uint64_t value_or_fail(Result result, const char* what, std::string_view path) {
-  if (result.value < 0) internal::fail(result.error, {what, " ", path});
-  return static_cast<std::uint64_t>(result.value);
+// Throws if the result is an error.
+std::uint64_t value_or_fail(ssize_t result, const char* what, std::string_view path) {
+  if (result < 0) internal::fail(static_cast<int>(-result), {what, " ", path});
+  return static_cast<std::uint64_t>(result);
 }
 
 std::uint64_t in_executor(const char* what, const File& file,
@@ -68,7 +62,7 @@ std::uint64_t in_executor(const char* what, const File& file,
 std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& error,
                         const std::function<ssize_t(int, ConstBuffer, std::size_t)>& write) {
   std::size_t done = 0;
-  const Result result = attempt(file, [&](int fd) -> ssize_t {
+  const ssize_t result = attempt(file, [&](int fd) -> ssize_t {
     while (done < buffer.size()) {
       const ssize_t size = write(fd, buffer.drop_front(done), done);
       if (size == 0) errno = EIO;  // or else this would go on for ever
@@ -77,7 +71,7 @@ std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& e
     }
     return 0;
   });
-  error = result.value < 0 ? internal::error_of(-result.error) : std::error_code();
+  error = internal::error_of(result);
   return done;
 }
 
@@ -99,7 +93,7 @@ File::File(internal::Fd fd, std::string_view path)
 File File::open(std::string_view path, int flags, unsigned mode) {
   if (path.find('\0') != std::string_view::npos) internal::fail(EINVAL, {"open ", path});
   const std::string name(path);
-  const Result result = attempt([&]() -> ssize_t {
+  const ssize_t result = attempt([&]() -> ssize_t {
     const int opened = ::open(name.c_str(), flags | O_CLOEXEC, mode);
     struct stat info {};
     if (opened < 0 || fstat(opened, &info) != 0 || !S_ISDIR(info.st_mode)) return opened;
