@@ -40,19 +40,22 @@ bool is_not_here(std::error_code error) {
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
-// Connects to peer_address(). If it fails, the stream is closed.
-std::error_code TcpStream::connect_until(TimePoint deadline, bool nodelay) {
-  const std::error_code error = internal::error_of(try_connect(deadline, nodelay));
-  if (error) close();
-  return error;
-}
+// What a connect() has tried, for messages.
+struct TcpStream::Attempt {
+  const char* call = "";  // that has failed
+  std::string addresses = {};
+};
 
-// 0, or an error, which is negative.
-int TcpStream::try_connect(TimePoint deadline, bool nodelay) {
+// Connects to peer_address(): 0, or an error, which is negative.
+int TcpStream::connect_until(TimePoint deadline, bool nodelay, Attempt& attempt) {
+  attempt.call = "connect to ";
   if (!is_open()) return -errno;
   internal::count_wait();
   const int on = nodelay;
-  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) return -errno;
+  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+    attempt.call = "setsockopt for ";
+    return -errno;
+  }
   // Interrupted, it goes on by itself.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
@@ -71,24 +74,31 @@ int TcpStream::try_connect(TimePoint deadline, bool nodelay) {
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
+TcpStream TcpStream::connect(const Address& address, TimePoint deadline, bool nodelay,
+                             std::error_code& error, Attempt& attempt) {
+  TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
+  error = internal::error_of(stream.connect_until(deadline, nodelay, attempt));
+  if (error) stream.close();
+  return stream;
+}
+
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
                              std::error_code& error) {
-  const TimePoint deadline = deadline_within(options.timeout);
-  TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  error = stream.connect_until(deadline, options.nodelay);
-  return stream;
+  Attempt attempt;
+  return connect(address, deadline_within(options.timeout), options.nodelay, error, attempt);
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   std::error_code error;
-  TcpStream stream = connect(address, options, error);
-  if (error) internal::throw_system_error(error, {"connect to ", address.to_string()});
+  Attempt attempt;
+  TcpStream stream =
+      connect(address, deadline_within(options.timeout), options.nodelay, error, attempt);
+  if (error) internal::throw_system_error(error, {attempt.call, address.to_string()});
   return stream;
 }
 
-// Writes the addresses that it tried to `tried`.
 TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOptions& options,
-                             std::error_code& error, std::string& tried) {
+                             std::error_code& error, Attempt& attempt) {
   internal::require_fiber("weft::TcpStream::connect");
   const TimePoint deadline = deadline_within(options.timeout);
   const internal::HostPort target = internal::HostPort::split(host_and_port);
@@ -101,11 +111,11 @@ TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOption
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const TimePoint begin = now();
     const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
-    TcpStream stream(internal::new_socket(addresses[i].family(), SOCK_STREAM), addresses[i]);
     const Duration least = std::min(deadline - begin, kLeastShare);
-    error = stream.connect_until(begin + std::max(share, least), options.nodelay);
+    TcpStream stream =
+        connect(addresses[i], begin + std::max(share, least), options.nodelay, error, attempt);
     if (!error) return stream;
-    tried += (i == 0 ? "" : ", ") + addresses[i].to_string();
+    attempt.addresses += (i == 0 ? "" : ", ") + addresses[i].to_string();
     if (now() >= deadline) break;
   }
   return {};
@@ -113,20 +123,21 @@ TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOption
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
                              std::error_code& error) {
-  std::string tried;
-  return connect(host_and_port, options, error, tried);
+  Attempt attempt;
+  return connect(host_and_port, options, error, attempt);
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
   std::error_code error;
-  std::string tried;
-  TcpStream stream = connect(host_and_port, options, error, tried);
+  Attempt attempt;
+  TcpStream stream = connect(host_and_port, options, error, attempt);
   if (!error) return stream;
+  const std::string& tried = attempt.addresses;
   if (tried.empty()) {
     internal::throw_system_error(error, {"look-up for connect to ", host_and_port});
   }
-  if (tried == host_and_port) internal::throw_system_error(error, {"connect to ", tried});
-  internal::throw_system_error(error, {"connect to ", host_and_port, " (tried ", tried, ")"});
+  if (tried == host_and_port) internal::throw_system_error(error, {attempt.call, tried});
+  internal::throw_system_error(error, {attempt.call, host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }

@@ -59,13 +59,16 @@ class TcpStream final : public StreamSocket {
  private:
   friend class TcpListener;
 
+  struct Attempt;
+
   TcpStream(internal::Fd fd, const Address& peer) noexcept
       : StreamSocket(std::move(fd), true), peer_(peer) {}
 
   static TcpStream connect(std::string_view host_and_port, const ConnectOptions& options,
-                           std::error_code& error, std::string& tried);
-  std::error_code connect_until(TimePoint deadline, bool nodelay);
-  int try_connect(TimePoint deadline, bool nodelay);
+                           std::error_code& error, Attempt& attempt);
+  static TcpStream connect(const Address& address, TimePoint deadline, bool nodelay,
+                           std::error_code& error, Attempt& attempt);
+  int connect_until(TimePoint deadline, bool nodelay, Attempt& attempt);
 
   std::string peer_name() const override;
 
