@@ -266,7 +266,8 @@ WEFT_REAL_TIME_TEST_CASE(a_shutdown_clears_it_also_when_the_peer_is_gone) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_shutdown_reports_a_socket_that_is_closed_or_busy) {
-  auto [near, far] = UnixStream::pair();
+  std::pair<UnixStream, UnixStream> pair = UnixStream::pair();
+  UnixStream& near = pair.first;
   std::error_code error;
   auto writer = spawn([&] { near.write_all(std::string(16 << 20, 'x')); }, {.eager = true});
   near.shutdown_write(error);
@@ -285,7 +286,9 @@ WEFT_REAL_TIME_TEST_CASE(sendfile_reports_what_is_closed_or_gone) {
   TemporaryDirectory directory;
   File file = File::open(directory / "file", O_CREAT | O_RDWR);
   file.write("some text");
-  auto [near, far] = UnixStream::pair();
+  std::pair<UnixStream, UnixStream> pair = UnixStream::pair();
+  UnixStream& near = pair.first;
+  UnixStream& far = pair.second;
   std::error_code error = other_error();
   BOOST_TEST(near.sendfile(file, 0, 9, error) == 9u);
   BOOST_TEST(!error);
