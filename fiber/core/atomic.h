@@ -11,7 +11,7 @@
 #include <mutex>
 
 // What threads share goes through these, so that a test can try every order of their accesses: for
-// it weft is built once more with WEFT_EXPLORED defined. See tests/explorer.h.
+// it weft is built once more with WEFT_EXPLORED defined. See tests/orders/explorer.h.
 namespace weft {
 namespace internal {}
 using namespace internal;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tests/faults/notice.h"
-#include "tests/program.h"
+#include "tests/support/program.h"
 
 // Runs a program that has the seam (program.cc) again and again, and lets one call of the system
 // fail each time.

@@ -13,8 +13,8 @@
 
 #include "tests/faults/driver.h"
 #include "tests/faults/peer.h"
-#include "tests/program.h"
-#include "tests/temporary_directory.h"
+#include "tests/support/program.h"
+#include "tests/support/temporary_directory.h"
 
 BOOST_AUTO_TEST_SUITE(examples)
 

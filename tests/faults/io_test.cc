@@ -12,8 +12,8 @@
 
 #include "tests/faults/recovery.h"
 #include "tests/faults/seam.h"
-#include "tests/fixture.h"
-#include "tests/temporary_directory.h"
+#include "tests/support/fixture.h"
+#include "tests/support/temporary_directory.h"
 
 BOOST_AUTO_TEST_SUITE(io)
 

@@ -9,15 +9,15 @@
 #include <vector>
 
 #include "tests/faults/faulty_port.h"
-#include "tests/scheduler_thread.h"
+#include "tests/support/scheduler_thread.h"
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/core/virtual_port.h"
 #include "weft/fiber/future.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/task_group.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
-#include "weft/fiber/core/virtual_port.h"
 
 BOOST_AUTO_TEST_SUITE(port)
 

@@ -14,7 +14,7 @@
 
 #include "tests/faults/recovery.h"
 #include "tests/faults/seam.h"
-#include "tests/fixture.h"
+#include "tests/support/fixture.h"
 #include "weft/fiber/core/stack.h"
 
 BOOST_AUTO_TEST_SUITE(stacks)

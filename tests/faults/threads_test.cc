@@ -9,7 +9,7 @@
 
 #include "tests/faults/recovery.h"
 #include "tests/faults/seam.h"
-#include "tests/fixture.h"
+#include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(threads)
 

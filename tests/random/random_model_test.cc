@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tests/fixture.h"
 #include "tests/random/model.h"
+#include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(random_model)
 

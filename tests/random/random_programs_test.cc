@@ -17,9 +17,9 @@
 #include <tuple>
 #include <vector>
 
-#include "tests/fixture.h"
 #include "tests/random/examine.h"
 #include "tests/random/generator.h"
+#include "tests/support/fixture.h"
 #include "weft/fiber/core/sanitizers.h"
 
 BOOST_AUTO_TEST_SUITE(random_programs)
