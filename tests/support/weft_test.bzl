@@ -17,6 +17,8 @@ def weft_test(name, suites = None, srcs = [], deps = [], size = "small", support
     cc_test(
         name = name,
         size = size,
+        # As binaries are: weft is not compiled once more, for a shared library.
+        linkstatic = True,
         srcs = srcs + (["%s_test.cc" % suite for suite in suites] if suites else [name + ".cc"]),
         deps = deps + [support],
         **kwargs
