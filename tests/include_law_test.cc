@@ -1,13 +1,14 @@
 // The law of includes: fiber <- sync <- io <- weft.h. Reads the sources themselves.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tests/support/check.h"
 
 namespace {
 

@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(fibers_run_on_the_core_of_their_scheduler) {
 BOOST_AUTO_TEST_CASE(by_default_no_thread_is_pinned) {
   const std::vector<int> allowed = cores();
   for (const auto& there : run([] { return spread([] { return cores(); }); }, {.threads = 3})) {
-    BOOST_TEST(there == allowed, boost::test_tools::per_element());
+    BOOST_TEST(there == allowed);
   }
 }
 
@@ -85,18 +85,18 @@ BOOST_AUTO_TEST_CASE(the_thread_that_runs_is_pinned_only_meanwhile) {
   const std::vector<int> allowed = cores();
   {
     Runtime runtime({.threads = 2, .pin_threads = true});
-    BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+    BOOST_TEST(cores() == allowed);
     for (int i = 0; i < 2; ++i) {
       BOOST_TEST(runtime.run([] { return cores(); }).size() == 1u);
-      BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+      BOOST_TEST(cores() == allowed);
     }
     BOOST_CHECK_THROW(runtime.run([] { throw std::runtime_error("of main"); }), std::runtime_error);
-    BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+    BOOST_TEST(cores() == allowed);
     runtime.schedulers()[1]->post([] { Runtime::current().stop(); });
     runtime.run_forever();
-    BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+    BOOST_TEST(cores() == allowed);
   }
-  BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+  BOOST_TEST(cores() == allowed);
 }
 
 BOOST_AUTO_TEST_CASE(cleanup_at_the_end_runs_pinned_too) {
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(cleanup_at_the_end_runs_pinned_too) {
     });
   }
   BOOST_TEST(seen == 1u);
-  BOOST_TEST(cores() == allowed, boost::test_tools::per_element());
+  BOOST_TEST(cores() == allowed);
 }
 
 BOOST_AUTO_TEST_CASE(threads_of_pools_are_not_pinned_wherever_they_are_started) {
@@ -130,10 +130,10 @@ BOOST_AUTO_TEST_CASE(threads_of_pools_are_not_pinned_wherever_they_are_started) 
         return cores();
       });
     });
-    for (const auto& there : seen) BOOST_TEST(there == allowed, boost::test_tools::per_element());
+    for (const auto& there : seen) BOOST_TEST(there == allowed);
     ThreadPool own(1);
     auto job = spawn([&] { return run_in_executor(own, [] { return cores(); }); }, on(1));
-    BOOST_TEST(job.get() == allowed, boost::test_tools::per_element());
+    BOOST_TEST(job.get() == allowed);
   };
   run_real_time_case(body, {.threads = 3, .pin_threads = true});
 }
@@ -167,10 +167,10 @@ BOOST_AUTO_TEST_CASE(what_the_process_may_not_use_is_not_used) {
       afterwards = cores();
     });
     for (const auto& there : seen) {
-      BOOST_TEST(there == std::vector<int>{only}, boost::test_tools::per_element());
+      BOOST_TEST(there == std::vector<int>{only});
     }
-    BOOST_TEST(of_job == std::vector<int>{only}, boost::test_tools::per_element());
-    BOOST_TEST(afterwards == std::vector<int>{only}, boost::test_tools::per_element());
+    BOOST_TEST(of_job == std::vector<int>{only});
+    BOOST_TEST(afterwards == std::vector<int>{only});
   }
 }
 
@@ -186,8 +186,7 @@ BOOST_AUTO_TEST_CASE(a_runtime_in_a_job_of_a_pinned_one_has_all_cores) {
       },
       {.threads = 2, .pin_threads = true});
   for (std::size_t i = 0; i < 2; ++i) {
-    BOOST_TEST(seen[i] == std::vector<int>{allowed[i % allowed.size()]},
-               boost::test_tools::per_element());
+    BOOST_TEST(seen[i] == std::vector<int>{allowed[i % allowed.size()]});
   }
 }
 

@@ -232,7 +232,7 @@ WEFT_CORES_TEST_CASE(fiber_locals_go_along_to_other_schedulers) {
   seen[5] = user.get();
   const std::array<std::string, 6> expected = {"parent", "child",  "child, later",
                                                "parent", "parent", "parent, later"};
-  BOOST_TEST(seen == expected, boost::test_tools::per_element());
+  BOOST_TEST(seen == expected);
   user.set("nobody");
 }
 

@@ -38,7 +38,7 @@ WEFT_CORES_TEST_CASE(the_results_come_in_the_order_of_the_schedulers) {
     sleep_for((3 - i) * 1s);  // the last ends first
     return i;
   });
-  BOOST_TEST(results == std::vector<std::size_t>({0, 1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(results == std::vector<std::size_t>({0, 1, 2}));
 }
 
 WEFT_CORES_TEST_CASE(results_may_be_movable_only) {
@@ -144,7 +144,7 @@ WEFT_CORES_TEST_CASE(a_spawn_that_fails_is_told_and_not_what_it_has_others_throw
 
 WEFT_CORES_TEST_CASE(any_scheduler_may_spread) {
   auto task = spawn([] { return spread([](std::size_t i) { return i; }); }, on(2));
-  BOOST_TEST(task.get() == std::vector<std::size_t>({0, 1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(task.get() == std::vector<std::size_t>({0, 1, 2}));
 }
 
 WEFT_CORES_TEST_CASE(what_is_spread_may_spread) {

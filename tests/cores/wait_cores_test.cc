@@ -38,8 +38,8 @@ std::vector<Task<int>> sleepers(std::vector<Duration> times, int failing = -1) {
 }
 
 void check(const WaitResult& result, const Indices& done, const Indices& pending) {
-  BOOST_TEST(result.done == done, boost::test_tools::per_element());
-  BOOST_TEST(result.pending == pending, boost::test_tools::per_element());
+  BOOST_TEST(result.done == done);
+  BOOST_TEST(result.pending == pending);
 }
 
 }  // namespace
@@ -61,8 +61,7 @@ WEFT_CORES_TEST_CASE(first_completed_waits_for_one_on_whatever_scheduler) {
     std::vector<Duration> times(3, 1h);
     times[first] = 1s;
     auto tasks = sleepers(times);
-    BOOST_TEST(weft::wait(tasks, When::first_completed).done == Indices{first},
-               boost::test_tools::per_element());
+    BOOST_TEST(weft::wait(tasks, When::first_completed).done == Indices{first});
     BOOST_TEST((now() == start + 1s));
   }
 }
@@ -141,7 +140,7 @@ WEFT_CORES_TEST_CASE(indices_come_in_the_order_of_the_ends) {
     order.push_back(i);
     BOOST_TEST((now() == start + order.size() * 1s));
   }
-  BOOST_TEST(order == (Indices{1, 3, 0, 2, 5, 4}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 3, 0, 2, 5, 4}));
 }
 
 WEFT_CORES_TEST_CASE(ends_at_once_are_each_told_once) {

@@ -1,6 +1,5 @@
 // The comparison of bench/, with contestants that print what they are told to, and with our own.
 
-#include <boost/test/unit_test.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "tests/support/temporary_directory.h"
 #include "weft/fiber/core/sanitizers.h"

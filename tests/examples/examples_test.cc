@@ -2,13 +2,14 @@
 
 #include <fnmatch.h>
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(examples)
 

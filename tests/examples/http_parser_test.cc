@@ -1,6 +1,5 @@
 // What examples/http makes of a request, and what it refuses.
 
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -10,6 +9,7 @@
 #include <string_view>
 
 #include "examples/http.h"
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(http_parser)
 

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -25,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "weft/io/core/fd.h"
 

@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -13,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "weft/weft.h"
 

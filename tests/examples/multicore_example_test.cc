@@ -1,6 +1,5 @@
 // The example multicore, run as a reader would, on real time.
 
-#include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <functional>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "weft/weft.h"
 

@@ -1,6 +1,5 @@
 // The example tail, run as a reader would, on real time.
 
-#include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 
 BOOST_AUTO_TEST_SUITE(tail_example)

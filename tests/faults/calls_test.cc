@@ -1,10 +1,11 @@
 // The seam knows each call of the system that weft makes: what the library leaves undefined is
 // either wrapped (CALLS, see BUILD), or cannot fail, or is named here.
 
-#include <boost/test/unit_test.hpp>
 #include <fstream>
 #include <set>
 #include <string>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(calls)
 

@@ -6,11 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/test/unit_test.hpp>
 #include <string>
 #include <utility>
 
 #include "tests/faults/peer.h"
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(driver)
 

@@ -1,7 +1,6 @@
 // Each example, again and again, with one system call after another that fails: it copes, or it
 // ends and says why; it never hangs, crashes, or leaves anything behind.
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 
 #include "tests/faults/driver.h"
 #include "tests/faults/peer.h"
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "tests/support/temporary_directory.h"
 

@@ -2,13 +2,13 @@
 // end.
 
 #include <atomic>
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <functional>
 #include <thread>
 #include <vector>
 
 #include "tests/faults/faulty_port.h"
+#include "tests/support/check.h"
 #include "tests/support/scheduler_thread.h"
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/virtual_port.h"

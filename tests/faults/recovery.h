@@ -1,7 +1,6 @@
 #ifndef WEFT_TESTS_FAULTS_RECOVERY_H_
 #define WEFT_TESTS_FAULTS_RECOVERY_H_
 
-#include <boost/test/unit_test.hpp>
 #include <exception>
 #include <functional>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "tests/faults/notice.h"
 #include "tests/faults/seam.h"
+#include "tests/support/check.h"
 
 namespace weft::faults {
 

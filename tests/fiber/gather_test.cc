@@ -51,11 +51,9 @@ WEFT_SHUFFLED_TEST_CASE(a_range_gives_a_vector) {
   std::vector<std::function<int()>> callables;
   for (int i = 0; i < 10; ++i) callables.push_back([i] { return sleep_for((10 - i) * 1s), i; });
   const std::vector<int> results = weft::gather(callables);
-  BOOST_TEST(results == (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}),
-             boost::test_tools::per_element());
+  BOOST_TEST(results == (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
   BOOST_TEST(weft::gather(std::array{+[] { return true; }, +[] { return false; }}) ==
-                 (std::vector{true, false}),
-             boost::test_tools::per_element());
+             (std::vector{true, false}));
 }
 
 WEFT_SHUFFLED_TEST_CASE(a_range_of_callables_that_return_nothing_gives_nothing) {

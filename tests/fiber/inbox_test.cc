@@ -2,13 +2,13 @@
 
 #include <array>
 #include <atomic>
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "weft/fiber/core/parker.h"
 
 BOOST_AUTO_TEST_SUITE(inbox)

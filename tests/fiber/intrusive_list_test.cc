@@ -1,12 +1,13 @@
 #include "weft/fiber/core/intrusive_list.h"
 
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <deque>
 #include <list>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(intrusive_list)
 

@@ -1,12 +1,13 @@
 #include "weft/fiber/core/parker.h"
 
 #include <atomic>
-#include <boost/test/unit_test.hpp>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <random>
 #include <thread>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(parker)
 

@@ -80,8 +80,8 @@ std::vector<Job> three_jobs() {
 Task<int>& task_of(Job& job) { return job.task; }
 
 void check(const WaitResult& result, const Indices& done, const Indices& pending) {
-  BOOST_TEST(result.done == done, boost::test_tools::per_element());
-  BOOST_TEST(result.pending == pending, boost::test_tools::per_element());
+  BOOST_TEST(result.done == done);
+  BOOST_TEST(result.pending == pending);
 }
 
 }  // namespace
@@ -187,7 +187,7 @@ WEFT_TEST_CASE(a_view_of_tasks_gives_them_as_they_end) {
   auto jobs = three_jobs();
   Indices order;
   for (std::size_t i : as_completed(Mapped(jobs, task_of))) order.push_back(i);
-  BOOST_TEST(order == (Indices{2, 1, 0}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{2, 1, 0}));
   Mapped again(jobs, task_of);
   order.clear();
   for (std::size_t i : as_completed(again)) order.push_back(i);
@@ -203,7 +203,7 @@ WEFT_TEST_CASE(what_a_view_makes_lives_as_long_as_the_wait) {
   check(wait(Mapped(numbers, start_one), When::first_completed), {1}, {0, 2});
   Indices order;
   for (std::size_t i : as_completed(Mapped(numbers, start_one))) order.push_back(i);
-  BOOST_TEST(order == (Indices{1, 2, 0}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 2, 0}));
   // Futures whose promise lets go of them when it is set.
   const auto future_one = [](int) {
     Promise<int> promise;
@@ -229,7 +229,7 @@ WEFT_TEST_CASE(const_and_temporary_ranges_can_be_waited_for) {
   };
   order.clear();
   for (std::size_t i : as_completed(start_two())) order.push_back(i);
-  BOOST_TEST(order == (Indices{1, 0}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 0}));
 }
 
 WEFT_TEST_CASE(a_view_of_callables_can_be_gathered) {
@@ -237,7 +237,7 @@ WEFT_TEST_CASE(a_view_of_callables_can_be_gathered) {
   const auto callable = [](int number) {
     return [part = std::make_unique<int>(number)] { return sleep_for(1s), *part; };
   };
-  BOOST_TEST(gather(Mapped(numbers, callable)) == numbers, boost::test_tools::per_element());
+  BOOST_TEST(gather(Mapped(numbers, callable)) == numbers);
   BOOST_TEST(*gather_all(Mapped(numbers, callable))[1] == 1);
   int calls = 0;
   gather(Mapped(numbers, [&](int) { return [&calls] { ++calls; }; }));

@@ -1,10 +1,11 @@
 #include "weft/fiber/core/spin_lock.h"
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(spin_lock)
 

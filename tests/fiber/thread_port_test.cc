@@ -1,7 +1,8 @@
 #include "weft/fiber/core/thread_port.h"
 
-#include <boost/test/unit_test.hpp>
 #include <thread>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(thread_port)
 

@@ -1,9 +1,10 @@
 #include "weft/fiber/time.h"
 
-#include <boost/test/unit_test.hpp>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+
+#include "tests/support/check.h"
 
 namespace weft::test {  // not in the global one, which has ::time()
 

@@ -1,7 +1,6 @@
 #include "weft/fiber/core/timer_queue.h"
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -9,6 +8,8 @@
 #include <map>
 #include <random>
 #include <vector>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(timer_queue)
 

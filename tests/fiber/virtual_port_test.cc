@@ -1,9 +1,9 @@
 #include "weft/fiber/core/virtual_port.h"
 
-#include <boost/test/unit_test.hpp>
 #include <thread>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/scheduler_thread.h"
 #include "weft/fiber/core/thread_port.h"
 #include "weft/fiber/future.h"

@@ -38,8 +38,8 @@ std::vector<Task<int>> sleepers(std::vector<Duration> times, int failing = -1) {
 }
 
 void check(const WaitResult& result, const Indices& done, const Indices& pending) {
-  BOOST_TEST(result.done == done, boost::test_tools::per_element());
-  BOOST_TEST(result.pending == pending, boost::test_tools::per_element());
+  BOOST_TEST(result.done == done);
+  BOOST_TEST(result.pending == pending);
 }
 
 }  // namespace
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(a_plain_thread_may_wait) {
   tasks[0].cancel();
   Indices order;
   for (std::size_t i : as_completed(tasks)) order.push_back(i);
-  BOOST_TEST(order == (Indices{1, 0}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 0}));
 }
 
 BOOST_AUTO_TEST_CASE(a_wait_may_give_up_while_threads_complete) {
@@ -220,7 +220,7 @@ WEFT_SHUFFLED_TEST_CASE(indices_come_in_the_order_of_the_ends) {
     order.push_back(i);
     BOOST_TEST((now() == start + order.size() * 1s));
   }
-  BOOST_TEST(order == (Indices{1, 3, 0, 2}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 3, 0, 2}));
   BOOST_CHECK_THROW(tasks[3].get(), std::runtime_error);
 }
 
@@ -229,7 +229,7 @@ WEFT_SHUFFLED_TEST_CASE(what_is_done_already_comes_first) {
   run_until_blocked();
   Indices order;
   for (std::size_t i : as_completed(tasks)) order.push_back(i);
-  BOOST_TEST(order == (Indices{1, 3, 2, 0}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{1, 3, 2, 0}));
 }
 
 WEFT_SHUFFLED_TEST_CASE(what_ends_while_the_loop_is_busy_is_not_missed) {
@@ -239,7 +239,7 @@ WEFT_SHUFFLED_TEST_CASE(what_ends_while_the_loop_is_busy_is_not_missed) {
     order.push_back(i);
     sleep_for(10s);
   }
-  BOOST_TEST(order == (Indices{0, 1, 2, 3}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{0, 1, 2, 3}));
 }
 
 WEFT_SHUFFLED_TEST_CASE(the_loop_may_be_left_early) {
@@ -250,7 +250,7 @@ WEFT_SHUFFLED_TEST_CASE(the_loop_may_be_left_early) {
   }
   Indices rest;
   for (std::size_t i : as_completed(tasks)) rest.push_back(i);
-  BOOST_TEST(rest == (Indices{0, 1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(rest == (Indices{0, 1, 2}));
 }
 
 WEFT_SHUFFLED_TEST_CASE(futures_come_as_they_are_set) {
@@ -261,7 +261,7 @@ WEFT_SHUFFLED_TEST_CASE(futures_come_as_they_are_set) {
   });
   Indices order;
   for (std::size_t i : as_completed(futures)) order.push_back(i);
-  BOOST_TEST(order == (Indices{2, 0, 1}), boost::test_tools::per_element());
+  BOOST_TEST(order == (Indices{2, 0, 1}));
   setter.get();
 }
 

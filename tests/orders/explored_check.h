@@ -2,13 +2,13 @@
 #define WEFT_TESTS_ORDERS_EXPLORED_CHECK_H_
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "tests/orders/explorer.h"
+#include "tests/support/check.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/time.h"
 

@@ -1,6 +1,5 @@
 // What threads do to each other, in every order of their steps: see explorer.h.
 
-#include <boost/test/unit_test.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explored_scheduler.h"
 #include "tests/orders/explorer.h"
+#include "tests/support/check.h"
 #include "tests/support/permits.h"
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/inbox.h"

@@ -1,12 +1,12 @@
 // What threads and fibers do to queues, in every order of their steps: see explorer.h.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <optional>
 #include <vector>
 
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explored_scheduler.h"
+#include "tests/support/check.h"
 #include "weft/sync/queue.h"
 
 BOOST_AUTO_TEST_SUITE(queue_interleaving)

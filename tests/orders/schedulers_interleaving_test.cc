@@ -2,13 +2,13 @@
 // together, and the clock that they share. See explorer.h.
 
 #include <array>
-#include <boost/test/unit_test.hpp>
 #include <functional>
 #include <memory>
 #include <utility>
 
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explorer.h"
+#include "tests/support/check.h"
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/shutdown.h"
 #include "weft/fiber/core/thread_port.h"

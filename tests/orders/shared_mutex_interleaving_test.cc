@@ -1,12 +1,12 @@
 // What threads and fibers do to a SharedMutex, in every order of their steps: see explorer.h.
 
-#include <boost/test/unit_test.hpp>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
 
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explored_scheduler.h"
+#include "tests/support/check.h"
 #include "weft/fiber/core/atomic.h"
 #include "weft/sync/shared_mutex.h"
 

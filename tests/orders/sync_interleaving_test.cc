@@ -1,11 +1,11 @@
 // What threads and fibers do to locks and the like, in every order of their steps: see explorer.h.
 
-#include <boost/test/unit_test.hpp>
 #include <mutex>
 #include <optional>
 
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explored_scheduler.h"
+#include "tests/support/check.h"
 #include "tests/support/permits.h"
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/atomic.h"

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -13,6 +12,7 @@
 
 #include "tests/orders/explored_check.h"
 #include "tests/orders/explored_scheduler.h"
+#include "tests/support/check.h"
 #include "tests/support/permits.h"
 #include "weft/fiber/this_fiber.h"
 

@@ -16,7 +16,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -36,6 +35,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/weft.h"

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/test/unit_test.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/check.h"
 #include "tests/support/scheduler_thread.h"
 #include "weft/fiber/core/sanitizers.h"
 #include "weft/fiber/task.h"

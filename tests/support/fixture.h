@@ -2,7 +2,6 @@
 #ifndef WEFT_TESTS_SUPPORT_FIXTURE_H_
 #define WEFT_TESTS_SUPPORT_FIXTURE_H_
 
-#include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include <iterator>
 #include <utility>
 
+#include "tests/support/check.h"
 #include "weft/weft.h"
 
 namespace weft::test {

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/test/unit_test.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -22,6 +21,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "tests/support/check.h"
 
 namespace weft::test {
 

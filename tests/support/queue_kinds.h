@@ -1,9 +1,9 @@
 #ifndef WEFT_TESTS_SUPPORT_QUEUE_KINDS_H_
 #define WEFT_TESTS_SUPPORT_QUEUE_KINDS_H_
 
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 
+#include "tests/support/check.h"
 #include "weft/sync/queue.h"
 
 namespace weft::test {

@@ -3,12 +3,12 @@
 
 #include <sys/socket.h>
 
-#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "tests/support/check.h"
 #include "tests/support/fixture.h"
 
 namespace weft::test {

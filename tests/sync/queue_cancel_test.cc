@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(an_item_and_a_timeout_at_the_same_instant_lose_nothing) {
       group.join();
       popped += got.size();
       pop_rest(queue, got);
-      BOOST_TEST(sorted(got) == first_numbers(kEach), boost::test_tools::per_element());
+      BOOST_TEST(sorted(got) == first_numbers(kEach));
     });
   });
   BOOST_TEST(popped > 100u);
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(pops_cancelled_at_random_lose_nothing) {
       popped += got.size();
       cancelled += kEach - got.size();
       pop_rest(queue, got);
-      BOOST_TEST(sorted(got) == first_numbers(kEach), boost::test_tools::per_element());
+      BOOST_TEST(sorted(got) == first_numbers(kEach));
     });
   });
   BOOST_TEST(popped > 100u);
@@ -195,7 +195,7 @@ WEFT_SHUFFLED_TEST_CASE(a_cancelled_push_adds_nothing_and_changes_no_order) {
     pushers[0].cancel();
     Numbers order;
     for (int i = 0; i < 3; ++i) order.push_back(queue.pop());
-    BOOST_TEST(order == (Numbers{0, 2, 4}), boost::test_tools::per_element());
+    BOOST_TEST(order == (Numbers{0, 2, 4}));
     BOOST_TEST(queue.size() == 0u);
     BOOST_CHECK_THROW(pushers[0].get(), TaskCancelled);
     pushers[1].get();
@@ -281,7 +281,7 @@ BOOST_AUTO_TEST_CASE(room_and_a_timeout_at_the_same_instant_lose_nothing) {
       }
       group.join();
       pop_rest(queue, got);
-      BOOST_TEST(sorted(got) == sorted(added), boost::test_tools::per_element());
+      BOOST_TEST(sorted(got) == sorted(added));
     });
   });
   BOOST_TEST(pushed > 100);
@@ -317,7 +317,7 @@ BOOST_AUTO_TEST_CASE(pushes_cancelled_at_random_lose_and_repeat_nothing) {
       pushed += static_cast<int>(added.size()) - 1;
       cancelled += kEach + 1 - static_cast<int>(added.size());
       pop_rest(queue, got);
-      BOOST_TEST(sorted(got) == sorted(added), boost::test_tools::per_element());
+      BOOST_TEST(sorted(got) == sorted(added));
     });
   });
   BOOST_TEST(pushed > 100);

@@ -201,8 +201,7 @@ WEFT_SHUFFLED_TEST_CASE(a_loop_over_a_queue_takes_items_until_it_is_closed) {
     });
     std::vector<int> items;
     for (const int item : queue) items.push_back(item);
-    BOOST_TEST(items == (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}),
-               boost::test_tools::per_element());
+    BOOST_TEST(items == (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
     for ([[maybe_unused]] const int item : queue) BOOST_ERROR("there is none left");
     producer.get();
   });

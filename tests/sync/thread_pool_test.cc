@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(one_thread_begins_jobs_in_the_order_in_which_they_were_post
   ThreadPool pool(1);
   for (int i = 0; i < 1000; ++i) pool.post([&, i] { order.push_back(i); });
   pool.close();
-  BOOST_TEST(order == numbers_up_to(1000), boost::test_tools::per_element());
+  BOOST_TEST(order == numbers_up_to(1000));
 }
 
 WEFT_TEST_CASE(jobs_of_fibers_and_of_nobody_share_one_order) {
@@ -86,7 +86,7 @@ WEFT_TEST_CASE(jobs_of_fibers_and_of_nobody_share_one_order) {
     busy.release();
     for (auto& task : tasks) task.get();
   }
-  BOOST_TEST(order == numbers_up_to(100), boost::test_tools::per_element());
+  BOOST_TEST(order == numbers_up_to(100));
 }
 
 BOOST_AUTO_TEST_CASE(several_threads_take_jobs_at_once) {
