@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "tests/fixture.h"
+#include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(turns_of_schedulers)
 

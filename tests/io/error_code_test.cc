@@ -13,10 +13,10 @@
 #include <system_error>
 #include <utility>
 
-#include "tests/error_names.h"
-#include "tests/fixture.h"
-#include "tests/tcp_pair.h"
-#include "tests/temporary_directory.h"
+#include "tests/support/error_names.h"
+#include "tests/support/fixture.h"
+#include "tests/support/tcp_pair.h"
+#include "tests/support/temporary_directory.h"
 
 BOOST_AUTO_TEST_SUITE(error_code)
 

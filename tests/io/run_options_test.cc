@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
-#include "tests/failure.h"
-#include "tests/fixture.h"
+#include "tests/support/failure.h"
+#include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(run_options)
 
