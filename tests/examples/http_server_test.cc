@@ -41,7 +41,7 @@ const std::string kHello = "Hello, world!\n";
 const std::string kEnd = "\r\n\r\n";
 const std::string kGet = "GET /hello HTTP/1.1\r\nHost: a" + kEnd;
 
-bool readable(const weft::Fd& fd) {
+bool readable(const weft::internal::Fd& fd) {
   pollfd poll_fd{fd.get(), POLLIN, 0};
   return poll(&poll_fd, 1, kPatience) > 0;
 }
@@ -158,7 +158,7 @@ class Client {
     return true;
   }
 
-  weft::Fd fd_;
+  weft::internal::Fd fd_;
   std::string text_;
   std::string head_;
   std::string failure_;
