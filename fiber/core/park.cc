@@ -204,17 +204,9 @@ void WaitQueue::claim_all(Lock& lock, Claimed& claimed) noexcept {
   while (Waiter* waiter = claim(lock)) claimed.add(*waiter);
 }
 
-void Claimed::add(Waiter& waiter) noexcept {
-  (last_ ? last_->next_claimed_ : first_) = &waiter;
-  last_ = &waiter;
-}
-
 void Claimed::resume() noexcept {
-  for (Waiter* waiter = first_; waiter;) {
-    Waiter* next = waiter->next_claimed_;  // read first: the waiter may be gone once woken
-    waiter->wake();
-    waiter = next;
-  }
+  // Off the queue before it is woken: then it may be gone.
+  while (Waiter* waiter = waiters_.pop_front()) waiter->wake();
 }
 
 bool WaitQueue::unwatch(Waiter& watcher) noexcept {

@@ -82,12 +82,11 @@ class Waiter : public ListNode<> {
 // released. REQUIRES: resume() is called before the end.
 class Claimed {
  public:
-  void add(Waiter& waiter) noexcept;
+  void add(Waiter& waiter) noexcept { waiters_.push_back(waiter); }
   void resume() noexcept;
 
  private:
-  Waiter* first_ = nullptr;
-  Waiter* last_ = nullptr;
+  IntrusiveQueue<Waiter, &Waiter::next_claimed_> waiters_;
 };
 
 // The one way to block. A list of those who wait for something, first come, first served, and the
