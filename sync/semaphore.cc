@@ -1,6 +1,5 @@
 #include "weft/sync/semaphore.h"
 
-#include <limits>
 #include <stdexcept>
 
 #include "weft/fiber/core/error.h"
@@ -8,86 +7,70 @@
 
 namespace weft {
 
-Semaphore::Semaphore(std::int64_t permits) : permits_(permits) {
-  if (permits < 0) throw_invalid_argument("weft::Semaphore: negative permits");
+using internal::Heirs;
+
+Semaphore::Semaphore(std::int64_t permits) : word_(static_cast<Word>(permits) * kPermit) {
+  if (permits < 0) internal::throw_invalid_argument("weft::Semaphore: negative permits");
 }
 
-bool Semaphore::try_acquire_for(AnyDuration time) {
-  internal::count_wait();
-  return acquire_free() || acquire_slowly(internal::deadline_within(time));
+// Takes a free permit, if there is one, though others may be offered. If this fails `word`, seen a
+// moment ago, is newer.
+bool Semaphore::acquire_under(const Lock& lock, Word& word) noexcept {
+  if (acquire_free(word)) return true;
+  if (word < kPermit) return false;
+  word_.set(lock, word - kPermit);
+  return true;
 }
 
 bool Semaphore::acquire_slowly(TimePoint deadline) {
-  Heirs::Lock lock = heirs_.lock();
-  // Relaxed: announces the wait and carries nothing.
-  std::int64_t word = 0;
-  while (!replace(permits_, word, kContended, std::memory_order_relaxed) && word >= 0) {
-    if (acquire_free()) return true;
-    word = 0;
-  }
-  if (word < kContended) {
-    // Relaxed, here and below: what changes under the lock is ordered by it.
-    permits_.store(word + 1, std::memory_order_relaxed);
-    return true;
-  }
-  return heirs_.wait(lock, deadline, "Semaphore::acquire");
+  Lock lock(heirs_.queue());
+  return word_.take_or_mark(lock, [&](Word& word) { return acquire_under(lock, word); }) ||
+         heirs_.wait(lock, deadline, "Semaphore::acquire");
 }
 
 bool Semaphore::take_offer() noexcept {
-  {
-    const Heirs::Lock lock = heirs_.lock();
-    const std::int64_t word = permits_.load(std::memory_order_relaxed);
-    if (word < kContended) {
-      permits_.store(word + 1, std::memory_order_relaxed);
-      return true;
-    }
-    if (word == kContended) {
-      // The last one, so that those in front of it run with what they were offered.
-      Heirs::Member* heir = heirs_.last_offered(lock);
-      while (heir && !heir->gives_way()) heir = heirs_.previous_offered(lock, *heir);
-      if (heir) heirs_.pass_over(lock, *heir);
-      return heir != nullptr;
-    }
+  Lock lock(heirs_.queue());
+  Word word = word_.look();
+  if (!(word & kContended)) {
+    lock.unlock();
+    return acquire_free();
   }
-  return acquire_free();
+  if (acquire_under(lock, word)) return true;
+  // The last one, so that those in front of it run with what they were offered.
+  Heirs::Member* heir = heirs_.last_offered(lock);
+  while (heir && !heir->gives_way()) heir = heirs_.previous_offered(lock, *heir);
+  if (heir) heirs_.pass_over(lock, *heir);
+  return heir != nullptr;
 }
 
 void Semaphore::release(std::int64_t permits) {
-  if (permits < 0) throw_invalid_argument("weft::Semaphore::release: negative permits");
-  Claimed woken;
-  // Relaxed, here and below: where nobody waits the exchange releases, which pairs with the acquire
-  // of acquire_free(). That exchange is the last access: as soon as there are permits, one may be
-  // taken, and the semaphore destroyed.
-  std::int64_t now = permits_.load(std::memory_order_relaxed);
-  while (permits > 0) {
-    if (now < 0) {
-      Heirs::Lock lock = heirs_.lock();
-      now = permits_.load(std::memory_order_relaxed);
-      if (now >= 0) continue;
-      while (permits > 0) {
-        Heirs::Member* const first = heirs_.first(lock);
-        if (!first) break;
-        if (heirs_.offer(lock, *first, woken)) --permits;
-      }
-      if (permits == 0) break;
-      now = flipped(now);
-      if (heirs_.offered(lock) == 0) {
-        // Release: these may have been released by others, under the lock. They are free from now
-        // on.
-        permits_.store(now, std::memory_order_release);
-      } else if (permits <= std::numeric_limits<std::int64_t>::max() - now) {
+  if (permits < 0) internal::throw_invalid_argument("weft::Semaphore::release: negative permits");
+  Word left = static_cast<Word>(permits);
+  bool too_many = false;
+  const auto with_those_left = [&](Word word) {
+    too_many = left > kMostPermits - word / kPermit;
+    return too_many ? word : word + left * kPermit;
+  };
+  internal::Claimed woken;
+  word_.give_or_hand_over(
+      heirs_.queue(), [&](Word& word) { return word_.give(word, with_those_left(word)); },
+      [&](Lock& lock, Word word) {
+        while (left > 0) {
+          Heirs::Member* const first = heirs_.first(lock);
+          if (!first) break;
+          if (heirs_.offer(lock, *first, woken)) --left;
+        }
+        if (left == 0) return true;
+        if (heirs_.offered(lock) == 0) {
+          word_.set(lock, word & ~kContended);
+          return false;
+        }
         // Still contended: what was offered may be taken, under the lock.
-        permits_.store(flipped(now + permits), std::memory_order_relaxed);
-        break;
-      }
-    }
-    if (permits > std::numeric_limits<std::int64_t>::max() - now) {
-      woken.resume();
-      throw std::overflow_error("weft::Semaphore::release: too many permits");
-    }
-    if (replace(permits_, now, now + permits, std::memory_order_release)) break;
-  }
+        word_.set(lock, with_those_left(word));
+        return true;
+      });
   woken.resume();
+  if (too_many) throw std::overflow_error("weft::Semaphore::release: too many permits");
 }
 
 }  // namespace weft

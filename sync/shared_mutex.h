@@ -1,13 +1,9 @@
 #ifndef WEFT_SYNC_SHARED_MUTEX_H_
 #define WEFT_SYNC_SHARED_MUTEX_H_
 
-#include <cstdint>
-
-#include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/fiber.h"
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
+#include "weft/sync/core/contended_word.h"
 #include "weft/sync/core/heirs.h"
 
 namespace weft {
@@ -30,66 +26,59 @@ namespace weft {
 class SharedMutex {
  public:
   SharedMutex() = default;
-  ~SharedMutex() {
-    if (word_.load(std::memory_order_relaxed) != kFree) [[unlikely]]  // relaxed: see unlock()
-      forget();
-  }
   SharedMutex(const SharedMutex&) = delete;
   SharedMutex& operator=(const SharedMutex&) = delete;
 
   // As those of Mutex.
   void lock() {
-    if (!lock_free()) lock_slowly<false>(kForever);
+    if (!word_.lock_free()) lock_slowly(kForever, false);
   }
   bool try_lock() noexcept {
-    Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
-    return lock_free(word) || (word & kContended && take_offer<false>());
+    Word word = word_.look();
+    return word_.lock_free(word) || (word & kContended && take_offer(false));
   }
-  bool try_lock_for(AnyDuration time);
-  bool try_lock_until(AnyTimePoint deadline) { return lock_free() || lock_slowly<false>(deadline); }
+  bool try_lock_for(AnyDuration time) {
+    return word_.lock_free() || lock_slowly(internal::deadline_within(time), false);
+  }
+  bool try_lock_until(AnyTimePoint deadline) {
+    return word_.lock_free() || lock_slowly(deadline, false);
+  }
   void unlock() {
-    // Relaxed: only the caller itself makes its own name come or go. Release: the next owners see
-    // what this one did.
-    LockOwner& self = internal::caller();
-    Word mine = word_.load(std::memory_order_relaxed);
-    if (mine != name_of(self) || !replace(word_, mine, kFree, std::memory_order_release)) {
-      return unlock_slowly();
-    }
-    --self.locks_held;
+    if (!word_.unlock_free()) unlock_slowly();
   }
 
-  // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared; who they
-  // are is not known, so one who does not takes the hold from one who does.
+  // The same, shared. unlock_shared() throws std::logic_error if nobody holds it shared. The shared
+  // holders are not known: a caller that is none of them takes the hold of one of them away.
   void lock_shared() {
-    if (!lock_free_shared()) lock_slowly<true>(kForever);
+    if (!lock_free_shared()) lock_slowly(kForever, true);
   }
   // Returns false also if it is held shared and there are waiters.
   bool try_lock_shared() noexcept {
-    Word word = word_.load(std::memory_order_relaxed);  // relaxed: see lock_free()
-    return lock_free_shared(word) || (word & kContended && take_offer<true>());
+    Word word = word_.look();
+    return lock_free_shared(word) || (word & kContended && take_offer(true));
   }
-  bool try_lock_shared_for(AnyDuration time);
+  bool try_lock_shared_for(AnyDuration time) {
+    return lock_free_shared() || lock_slowly(internal::deadline_within(time), true);
+  }
   bool try_lock_shared_until(AnyTimePoint deadline) {
-    return lock_free_shared() || lock_slowly<true>(deadline);
+    return lock_free_shared() || lock_slowly(deadline, true);
   }
   void unlock_shared() {
-    if (!try_unlock_shared()) unlock_shared_slowly();
+    Word word = word_.look();
+    while (is_open(word)) {
+      if (word_.give(word, less_one(word))) return;
+    }
+    unlock_shared_slowly();
   }
 
  private:
-  // One of
-  //   kFree
-  //   the exclusive holder
-  //   kShared and, in the bits above, the number of holders.
-  // An heir with an offer counts as a holder. With kContended there may be heirs, with or without
-  // an offer; then the word changes under the lock of the heirs only.
-  using Word = std::uintptr_t;
-  static constexpr Word kFree = 0;
-  static constexpr Word kContended = 1;
+  using Lock = internal::WaitQueue::Lock;
+  using Word = internal::LockWord::Word;
+
+  static constexpr Word kFree = internal::LockWord::kFree;
+  static constexpr Word kContended = internal::LockWord::kContended;
   static constexpr Word kShared = 2;
   static constexpr Word kOne = 4;
-
-  static Word name_of(const LockOwner& owner) noexcept { return reinterpret_cast<Word>(&owner); }
 
   // Whether it is held shared, with nobody waiting.
   static bool is_open(Word word) noexcept { return (word & (kShared | kContended)) == kShared; }
@@ -98,62 +87,33 @@ class SharedMutex {
     return word == (kShared | kOne) ? kFree : word - kOne;
   }
 
-  bool lock_free() noexcept {
-    Word word = word_.load(std::memory_order_relaxed);
-    return lock_free(word);
-  }
   bool lock_free_shared() noexcept {
-    Word word = word_.load(std::memory_order_relaxed);
+    Word word = word_.look();
     return lock_free_shared(word);
   }
-  // Where `word` was loaded a moment ago. If this fails it is newer. The load may be relaxed, and
-  // spares an exchange that would fail. Acquire: pairs with the releases in unlock() and
-  // unlock_shared().
-  bool lock_free(Word& word) noexcept {
-    if (word != kFree) return false;
-    LockOwner& self = internal::caller();
-    if (!replace(word_, word, name_of(self), std::memory_order_acquire)) return false;
-    ++self.locks_held;
-    return true;
+  // Where `word` was seen a moment ago. If this fails it is newer.
+  bool lock_free_shared(Word& word) noexcept {
+    while (word == kFree || is_open(word)) {
+      if (word_.take(word, (word | kShared) + kOne)) return true;
+    }
+    return false;
   }
-  bool lock_free_shared(Word& word) noexcept;
-  bool try_unlock_shared() noexcept;
-  template <bool kForShared>
-  bool lock_slowly(TimePoint deadline);
-  template <bool kForShared>
-  bool wait_for(const LockOwner& owner, TimePoint deadline);
-  template <bool kForShared>
-  bool take_offer() noexcept;
-  bool may_be_taken(const Heirs::Lock& lock) noexcept;
-  bool wait(Heirs::Lock& lock, TimePoint deadline, bool shared);
+  bool lock_slowly(TimePoint deadline, bool shared);
+  bool take_offer(bool shared) noexcept;
+  bool may_be_taken(const Lock& lock) noexcept;
+  bool wait(Lock& lock, TimePoint deadline, bool shared);
   void give_up() noexcept;
-  bool is_held() const noexcept;
-  void forget() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();
-  bool hand_over(Heirs::Lock& lock, Word rest) noexcept;
-  Word marked(const Heirs::Lock& lock, Word word) const noexcept;
+  bool hand_over(Lock& lock, Word rest) noexcept;
+  Word marked(const Lock& lock, Word word) const noexcept;
 
-  Atomic<Word> word_{kFree};
-  Heirs heirs_;
+  // Free; or the exclusive holder; or kShared and, in the bits above, the number of holders. An
+  // heir with an offer counts as a holder. With the mark there may be heirs, with or without an
+  // offer.
+  internal::LockWord word_;
+  internal::Heirs heirs_;
 };
-
-inline bool SharedMutex::lock_free_shared(Word& word) noexcept {
-  while (word == kFree || is_open(word)) {
-    if (replace(word_, word, (word | kShared) + kOne, std::memory_order_acquire)) return true;
-  }
-  return false;
-}
-
-inline bool SharedMutex::try_unlock_shared() noexcept {
-  // Relaxed: a guess.
-  Word word = word_.load(std::memory_order_relaxed);
-  while (is_open(word)) {
-    // Release: who locks it next does not come before what was read under it.
-    if (replace(word_, word, less_one(word), std::memory_order_release)) return true;
-  }
-  return false;
-}
 
 }  // namespace weft
 

@@ -1,6 +1,6 @@
-#include "weft/fiber/core/fiber.h"
 #include "weft/sync/core/heirs.h"
 
+#include "weft/fiber/core/fiber.h"
 #include "weft/fiber/scheduler.h"
 
 namespace weft::internal {

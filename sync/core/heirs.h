@@ -6,8 +6,8 @@
 
 #include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/time.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/time.h"
 
 namespace weft::internal {
 
@@ -58,8 +58,8 @@ class Heirs {
     const bool shared_;
   };
 
-  // Guards everything here, and what is waited for.
-  Lock lock() noexcept { return Lock(queue_); }
+  // Its lock guards everything here, and what is waited for.
+  WaitQueue& queue() noexcept { return queue_; }
 
   // Waits until the caller has accepted an offer: true, and the lock is held again; or until
   // `deadline`: false. Releases the lock. Throws Cancelled, and then nothing was accepted.
