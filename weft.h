@@ -29,6 +29,7 @@
 #include "weft/sync/barrier.h"
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/event.h"
+#include "weft/sync/executor.h"
 #include "weft/sync/mutex.h"
 #include "weft/sync/once.h"
 #include "weft/sync/queue.h"

@@ -12,10 +12,11 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/error.h"
+#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/future.h"
-#include "weft/fiber/core/home.h"
+#include "weft/io/core/error.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {

@@ -11,7 +11,7 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/io/core/error.h"
-#include "weft/sync/thread_pool.h"
+#include "weft/sync/executor.h"
 
 namespace weft {
 namespace {

@@ -12,7 +12,7 @@
 #include "weft/fiber/cancel.h"
 #include "weft/io/core/error.h"
 #include "weft/io/file.h"
-#include "weft/sync/thread_pool.h"
+#include "weft/sync/executor.h"
 
 namespace weft {
 namespace {

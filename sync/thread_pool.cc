@@ -12,6 +12,7 @@
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
 #include "weft/fiber/core/running.h"
+#include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
@@ -25,13 +26,10 @@ constexpr Duration kPatience = std::chrono::milliseconds(10);
 thread_local const ThreadPool* pool_of_this_thread = nullptr;
 
 ThreadPoolOptions checked(ThreadPoolOptions options) {
-  if (options.threads == 0) throw_invalid_argument("weft::ThreadPool: zero threads");
+  if (options.threads == 0) internal::throw_invalid_argument("weft::ThreadPool: zero threads");
   if (options.max_threads == 0) options.max_threads = options.threads;
   if (options.max_threads < options.threads) {
-    throw_invalid_argument("weft::ThreadPool: max_threads is less than threads");
-  }
-  if (options.spin < Duration::zero()) {
-    throw_invalid_argument("weft::ThreadPool: spin is negative");
+    internal::throw_invalid_argument("weft::ThreadPool: max_threads is less than threads");
   }
   return options;
 }
@@ -43,7 +41,7 @@ struct ThreadPool::Worker {
   // How much more processor time it has had than at the last call.
   Duration more_time() noexcept;
 
-  Parker parker;
+  internal::Parker parker;
   Worker* next_idle = nullptr;
   std::unique_ptr<Worker> next;
   Duration used{};
@@ -71,9 +69,10 @@ std::size_t ThreadPool::size() const noexcept {
 
 // ---- Jobs ---------------------------------------------------------------------------------------
 
-void ThreadPool::submit(Job& job) {
+void ThreadPool::submit(internal::Job& job) {
   if (!process_.is_this()) [[unlikely]] {
-    throw_logic_error("weft::ThreadPool: it was made before fork(); make one in the child");
+    internal::throw_logic_error(
+        "weft::ThreadPool: it was made before fork(); make one in the child");
   }
   std::unique_lock lock(lock_);
   if (!has_thread_ && !closed_) {
@@ -83,7 +82,7 @@ void ThreadPool::submit(Job& job) {
   }
   if (closed_) {
     lock.unlock();
-    throw_logic_error("weft::ThreadPool: it is closed and takes no more jobs");
+    internal::throw_logic_error("weft::ThreadPool: it is closed and takes no more jobs");
   }
   jobs_.push_back(job);
   update_hint();
@@ -92,7 +91,7 @@ void ThreadPool::submit(Job& job) {
   follow(helper);
 }
 
-bool ThreadPool::withdraw(Job& job) noexcept {
+bool ThreadPool::withdraw(internal::Job& job) noexcept {
   const std::lock_guard lock(lock_);
   if (!job.linked()) return false;
   jobs_.erase(job);
@@ -172,7 +171,7 @@ void ThreadPool::start_first() {
 // REQUIRES: threads_lock_ is held, and the thread is counted.
 void ThreadPool::start(bool as_standby) {
   auto worker = std::make_unique<Worker>();
-  worker->thread = start_thread("weft-pool", [this, as_standby, &self = *worker] {
+  worker->thread = internal::start_thread("weft-pool", [this, as_standby, &self = *worker] {
     pool_of_this_thread = this;
     if (as_standby) stand_by(self);
     work(self, !as_standby);
@@ -200,10 +199,10 @@ void ThreadPool::not_started(bool as_standby) noexcept {
 
 // `searching`: this thread is counted as one that looks for a job.
 void ThreadPool::work(Worker& self, bool searching) noexcept {
-  const LockOwner& thread = this_thread_parker();
+  const internal::LockOwner& thread = internal::this_thread_parker();
   std::unique_lock lock(lock_);
   for (;;) {
-    if (Job* job = jobs_.pop_front()) {
+    if (internal::Job* job = jobs_.pop_front()) {
       ++begun_;
       if (std::exchange(searching, false)) --searching_;
       update_hint();
@@ -213,7 +212,7 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
       follow(helper);
       job->run_(*job);
       if (thread.locks_held != 0) [[unlikely]] {
-        fail_misuse(
+        internal::fail_misuse(
             "a job has ended but still holds a Mutex or SharedMutex, which nobody else could "
             "unlock");
       }
@@ -246,10 +245,10 @@ void ThreadPool::work(Worker& self, bool searching) noexcept {
 void ThreadPool::look_around() noexcept {
   const TimePoint end = internal::deadline_after(Clock::now(), options_.spin);
   do {
-    let_others_run();  // whoever is to bring jobs may wait for this very core
+    internal::let_others_run();  // whoever is to bring jobs may wait for this very core
     for (int i = 0; i < 64; ++i) {
       if (waiting_.load(std::memory_order_relaxed)) return;  // see update_hint()
-      relax_processor();
+      internal::relax_processor();
     }
   } while (Clock::now() < end);
 }
@@ -302,7 +301,8 @@ Duration ThreadPool::Worker::more_time() noexcept {
 void ThreadPool::close() noexcept {
   if (!process_.is_this()) return forget_threads();
   if (pool_of_this_thread == this) {
-    fail_misuse("a ThreadPool is closed by one of its own jobs, which would wait for itself");
+    internal::fail_misuse(
+        "a ThreadPool is closed by one of its own jobs, which would wait for itself");
   }
   {
     std::unique_lock lock(lock_);
@@ -317,7 +317,7 @@ void ThreadPool::close() noexcept {
     if (none) all_ended_.set();
   }
   {
-    const ShieldScope unwatched;
+    const internal::ShieldScope unwatched;
     const ExpectedEvent ends;
     all_ended_.wait();
   }
@@ -325,55 +325,6 @@ void ThreadPool::close() noexcept {
   for (Worker* worker = workers_.get(); worker; worker = worker->next.get()) {
     if (worker->thread.joinable()) worker->thread.join();
   }
-}
-
-// ---- The bridge ---------------------------------------------------------------------------------
-
-void AwaitedJob::run_in(ThreadPool& pool) {
-  // In the queue before the job is: its thread then finds who waits, and shares no lock with us.
-  Waiter poster("run_in_executor");
-  {
-    WaitQueue::Lock lock(queue_);
-    queue_.enqueue(lock, poster);
-  }
-  try {
-    pool.submit(*this);
-  } catch (...) {
-    WaitQueue::Lock lock(queue_);
-    queue_.claim(lock);
-    throw;
-  }
-  const ExpectedEvent result;
-  try {
-    poster.park(kForever);
-  } catch (const Cancelled&) {
-    if (pool.withdraw(*this)) throw;
-    wait_shielded();
-    if (!exception_) throw;
-  }
-  if (exception_) std::rethrow_exception(exception_);
-}
-
-void AwaitedJob::wait_shielded() {
-  const ShieldScope unwatched;
-  WaitQueue::Lock lock(queue_);
-  if (!done_) queue_.wait(lock, kForever, "run_in_executor");
-}
-
-void AwaitedJob::finish() noexcept {
-  WaitQueue::Lock lock(queue_);
-  done_ = true;
-  queue_.wake_all(lock);
-}
-
-ThreadPool& default_thread_pool() {
-  internal::Group* const group =
-      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
-  if (!group) {
-    throw_logic_error(
-        "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
-  }
-  return static_cast<internal::PooledGroup*>(group)->pool;
 }
 
 }  // namespace weft

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,19 +10,18 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/call.h"
-#include "weft/fiber/core/group.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/core/local_table.h"
-#include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/spin_lock.h"
-#include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/fiber_local.h"
 #include "weft/fiber/time.h"
+#include "weft/sync/core/job.h"
 #include "weft/sync/event.h"
+
+namespace weft::internal {
+class AwaitedJob;
+}
 
 namespace weft {
 
@@ -31,24 +29,27 @@ struct ThreadPoolOptions {
   // Threads that take jobs. They are started when there is something to do for them, and stay.
   unsigned threads = 1;
 
-  // A pool may grow to so many. Where jobs wait, a further thread watches; if none was begun for
-  // 10 ms, and fewer threads compute than there are processors, the others are blocked, and it
-  // takes jobs, too. Where none can be started, jobs wait for those that there are. Not less
-  // than `threads`; 0: the same.
+  // The most threads that the pool may grow to. If no job has started for 10 ms although processors
+  // are idle, the threads are taken to be blocked and one more joins. If none can be started, jobs
+  // wait for the threads that there are. Not less than `threads`; 0: the same.
   unsigned max_threads = 0;
 
   // How long a thread without a job looks for one before it sleeps in the kernel: spares the poster
   // a system call and the job the wake-up. By default about what going to sleep and being woken
   // cost in processor time, so that it at most doubles that (Karlin et al.: Empirical studies of
-  // competitive spinning, SOSP 1991); an idle pool uses none.
+  // competitive spinning, SOSP 1991); an idle pool uses none. A negative duration counts as zero.
   AnyDuration spin = std::chrono::microseconds(2);
 };
 
 // Threads for what blocks or computes, so that fibers' threads need not.
 //
+//   weft::ThreadPool pool(4);
+//   pool.post([] { compress(logs); });                         // nobody waits for it
+//   const int sum = weft::run_in_executor(pool, [&] { ... });  // sync/executor.h
+//
 // Jobs begin in the order in which they were posted. A job may do what a plain thread may: use
-// everything in sync/, futures and Scheduler::post. Where it waits for a later job of the same
-// pool, it takes one that may grow. The threads block asynchronous signals, which so go to the
+// everything in sync/, futures and Scheduler::post. If it waits for a later job of the same pool,
+// the pool has to be one that may grow. The threads block asynchronous signals, which so go to the
 // program's others; processes that a job starts inherit that.
 //
 // A pool belongs to the process that made it: a forked child has no threads of its parent's. There
@@ -57,7 +58,7 @@ struct ThreadPoolOptions {
 // Threads: any, at once; but for the destructor.
 class ThreadPool {
  public:
-  // Throws std::invalid_argument for zero threads, fewer at most than at least, or a negative spin.
+  // Throws std::invalid_argument for zero threads, or if max_threads is less than threads.
   explicit ThreadPool(unsigned threads) : ThreadPool(ThreadPoolOptions{.threads = threads}) {}
   explicit ThreadPool(ThreadPoolOptions options);
 
@@ -79,40 +80,12 @@ class ThreadPool {
   // REQUIRES: not in a job of this pool.
   void close() noexcept;
 
-  // Threads that there are now: none before the first job, and one that watches, if any, included.
+  // The threads that there are now: zero before the first job. One that watches counts, too.
   std::size_t size() const noexcept;
 
-  // Everything below is for weft's own files.
-
-  // Something to be done, on the memory of whoever wants it done.
-  class Job : public ListNode<> {
-   public:
-    // `run` runs on a thread of the pool. The job may be gone afterwards.
-    explicit Job(void (*run)(Job&) noexcept) noexcept : run_(run), locals_(LocalTable::inherit()) {}
-
-   protected:
-    ~Job() { LocalTable::drop(locals_); }
-
-    // Calls f() with the locals of the caller that made the job, and drops them.
-    template <class F>
-    void with_locals(F f) noexcept {
-      const BorrowedLocals borrowed(locals_);
-      f();
-      LocalTable::drop(locals_);
-    }
-
-   private:
-    friend class ThreadPool;
-    void (*run_)(Job&) noexcept;
-    LocalTable* locals_;
-  };
-
-  void submit(Job& job);
-
-  // Takes the job back. Returns false if it has begun.
-  bool withdraw(Job& job) noexcept;
-
  private:
+  friend internal::AwaitedJob;
+
   struct Worker;
 
   // Whom to wake or start, once the lock is released.
@@ -124,6 +97,10 @@ class ThreadPool {
 
   // The thread that adds itself to the others when jobs stand still.
   enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
+
+  void submit(internal::Job& job);
+  // Takes the job back. Returns false if it has begun.
+  bool withdraw(internal::Job& job) noexcept;
 
   void forget_threads() noexcept;
   Helper call_for_help() noexcept;
@@ -138,19 +115,19 @@ class ThreadPool {
   unsigned count_computing() noexcept;
 
   const ThreadPoolOptions options_;
-  const HomeProcess process_;
+  const internal::HomeProcess process_;
 
   // The lock, and what it guards: one cache line, as all of it goes from core to core.
-  alignas(64) mutable SpinLock lock_;
+  alignas(64) mutable internal::SpinLock lock_;
   Standby standby_state_ = Standby::kNone;
   bool has_thread_ = false;  // and will, until it is closed
   bool closed_ = false;
-  Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
-  unsigned started_ = 0;         // threads, the standby included
+  internal::Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
+  unsigned started_ = 0;                   // threads, the standby included
   unsigned ended_ = 0;
   unsigned searching_ = 0;   // of them, those on their way to a job
   std::uint64_t begun_ = 0;  // jobs
-  IntrusiveList<Job> jobs_;
+  internal::IntrusiveList<internal::Job> jobs_;
   Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
   Worker* standby_ = nullptr;
 
@@ -159,46 +136,11 @@ class ThreadPool {
   std::unique_ptr<Worker> workers_;  // the last that was started, and from there on to the first
 };
 
-// Runs f() on a thread of the pool while the calling fiber waits, and returns its result or throws
-// its exception. Without a pool, on that of the fiber's runtime: as many threads as there are
-// cores, at least four, and up to 64, or four for each core, while jobs are blocked.
-//
-// f sees the caller's fiber locals; what it sets, the caller does not see. It is not copied and may
-// refer to the caller's variables: this returns only when it has ended or
-// will not begin. A cancellation point: cancelling, also by a timeout, drops an f that has not
-// begun, and waits for one that has; then its exception is thrown, or else Cancelled.
-// A plain thread may call it, too, naming a pool; it blocks. On virtual time a job takes none, if
-// it takes less than 100 ms of the machine's time; then the clock goes on, for those who block
-// until it does.
-//
-// Costs less than a microsecond while both sides are busy, and else two wake-ups of threads: see
-// spin. Throws std::logic_error if the pool is closed or was made before a fork(), or if none is
-// named outside of a runtime; std::invalid_argument if f is null; std::system_error if no thread at
-// all can be started.
-template <class F>
-auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
-template <class F>
-auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
-
-// The pool of the calling fiber's runtime. Throws std::logic_error elsewhere.
-namespace internal {
-
-// The schedulers of a Runtime, and what run_in_executor() uses there. Each group of schedulers
-// whose fibers call it is one of these.
-struct PooledGroup : Group {
-  PooledGroup(Home& first, ThreadPool& its_pool) noexcept : Group(first), pool(its_pool) {}
-  ThreadPool& pool;
-};
-
-}  // namespace internal
-
-ThreadPool& default_thread_pool();
-
 // ---- Implementation -----------------------------------------------------------------------------
 
 template <class F>
 void ThreadPool::post(F&& f) {
-  struct Posted : Job {
+  struct Posted : internal::Job {
     explicit Posted(F&& function)
         : Job([](Job& job) noexcept {
             auto& self = static_cast<Posted&>(job);
@@ -211,69 +153,10 @@ void ThreadPool::post(F&& f) {
           function(std::forward<F>(function)) {}
     std::optional<std::decay_t<F>> function;
   };
-  auto job = std::make_unique<Posted>(checked_callable(std::forward<F>(f), "ThreadPool::post"));
+  auto job =
+      std::make_unique<Posted>(internal::checked_callable(std::forward<F>(f), "ThreadPool::post"));
   submit(*job);
   job.release();
-}
-
-// A job whose poster waits for its end.
-class AwaitedJob : public ThreadPool::Job {
- public:
-  using Job::Job;
-
-  // Posts it and waits. Throws what it threw.
-  void run_in(ThreadPool& pool);
-
- protected:
-  // To be called by the job at its end: it is gone when this returns.
-  void finish() noexcept;
-
-  std::exception_ptr exception_;
-
- private:
-  void wait_shielded();
-
-  WaitQueue queue_;  // whose lock guards:
-  bool done_ = false;
-};
-
-template <class F, class T>
-class ExecutorJob : public AwaitedJob {
- public:
-  explicit ExecutorJob(F& f) : AwaitedJob(&run), f_(f) {}
-
-  T result() { return take_kept<T>(*result_); }
-
- private:
-  static void run(Job& job) noexcept {
-    auto& self = static_cast<ExecutorJob&>(job);
-    self.with_locals([&] {
-      try {
-        self.result_.emplace(result_to_keep<T>(self.f_));
-      } catch (...) {
-        self.exception_ = for_another_task(std::current_exception());
-      }
-    });
-    self.finish();
-  }
-
-  F& f_;
-  std::optional<Kept<T>> result_;
-};
-
-template <class F>
-auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&> {
-  static_assert(kCanBeReturned<std::invoke_result_t<F&>>,
-                "the result can be neither moved nor copied: return a pointer");
-  checked_callable(f, "run_in_executor");
-  ExecutorJob<std::remove_reference_t<F>, std::invoke_result_t<F&>> job(f);
-  job.run_in(pool);
-  return job.result();
-}
-
-template <class F>
-auto run_in_executor(F&& f) -> std::invoke_result_t<F&> {
-  return run_in_executor(default_thread_pool(), std::forward<F>(f));
 }
 
 }  // namespace weft

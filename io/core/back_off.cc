@@ -9,7 +9,7 @@
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/sync/event.h"
-#include "weft/sync/thread_pool.h"
+#include "weft/sync/executor.h"
 
 namespace weft::internal {
 namespace {

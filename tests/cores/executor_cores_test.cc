@@ -72,7 +72,7 @@ WEFT_CORES_TEST_CASE(what_f_throws_comes_back_to_the_scheduler_that_waits_for_it
 }
 
 WEFT_CORES_TEST_CASE(all_schedulers_share_the_pool_of_the_runtime) {
-  const auto pools = spread([] { return &default_thread_pool(); });
+  const auto pools = spread([] { return &internal::default_thread_pool(); });
   BOOST_TEST((pools[0] == pools[1] && pools[1] == pools[2]));
 }
 

@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(threads_may_post_and_spawn_everywhere_until_the_runtime_is_
     }
     runtime->run([&] {
       while (!begun) yield();
-      default_thread_pool().post([&] {
+      internal::default_thread_pool().post([&] {
         sleep_for(1ms);
         over = true;
         for (auto& poster : posters) poster.join();
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(the_pool_ends_after_all_fibers_and_before_any_scheduler) {
   std::atomic<int> begun{0}, cleaned{0}, cleaned_before{-1}, cancelled{0}, ran{0};
   run(
       [&] {
-        ThreadPool& pool = default_thread_pool();
+        ThreadPool& pool = internal::default_thread_pool();
         const auto schedulers = Runtime::current().schedulers();
         for (std::size_t i = 0; i < 3; ++i) {
           spawn(
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(jobs_that_come_last_may_start_fibers_everywhere_again_and_a
         [&] {
           const auto schedulers = Runtime::current().schedulers();
           for (int job = 0; job < 20; ++job) {
-            default_thread_pool().post([&, schedulers, job] {
+            internal::default_thread_pool().post([&, schedulers, job] {
               for (int n = 0; n < 3; ++n) {
                 auto task = spawn([d = Destroyed(destroyed)] { sleep_for(1us); },
                                   {.on = schedulers[static_cast<std::size_t>(job + n) % 3]});

@@ -538,7 +538,7 @@ BOOST_AUTO_TEST_CASE(an_idle_runtime_uses_no_cpu) {
 BOOST_AUTO_TEST_CASE(what_is_left_for_the_pool_may_wait_for_what_it_starts) {
   bool cancelled = false;
   run([&] {
-    default_thread_pool().post([&cancelled, here = &Scheduler::current()] {
+    internal::default_thread_pool().post([&cancelled, here = &Scheduler::current()] {
       // The runtime may be anywhere on its way to its end.
       while (!cancelled) {
         auto task = spawn([] { sleep_for(1h); }, {.on = here});

@@ -303,7 +303,7 @@ BOOST_AUTO_TEST_CASE(cleanup_at_the_end_may_use_the_pool) {
 BOOST_AUTO_TEST_CASE(what_was_posted_to_the_pool_of_a_runtime_runs_before_it_ends) {
   std::atomic<int> ran{0};
   run([&] {
-    ThreadPool& pool = default_thread_pool();
+    ThreadPool& pool = internal::default_thread_pool();
     for (int i = 0; i < 1000; ++i) pool.post([&] { ++ran; });
   });
   BOOST_TEST(ran == 1000);
@@ -315,7 +315,7 @@ BOOST_AUTO_TEST_CASE(jobs_may_post_to_a_scheduler_that_ends) {
     run([&] {
       Scheduler& scheduler = Scheduler::current();
       for (int i = 0; i < 10; ++i) {
-        default_thread_pool().post([&scheduler, held] {
+        internal::default_thread_pool().post([&scheduler, held] {
           for (int call = 0; call < 20; ++call) scheduler.post([held] {});
         });
       }

@@ -52,7 +52,11 @@ BOOST_AUTO_TEST_CASE(bad_options_are_refused) {
   BOOST_CHECK_THROW(ThreadPool(0), std::invalid_argument);
   BOOST_CHECK_THROW(ThreadPool({.threads = 0, .max_threads = 4}), std::invalid_argument);
   BOOST_CHECK_THROW(ThreadPool({.threads = 3, .max_threads = 2}), std::invalid_argument);
-  BOOST_CHECK_THROW(ThreadPool({.spin = -1ns}), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(a_negative_spin_counts_as_zero) {
+  ThreadPool pool({.spin = -1ns});
+  BOOST_TEST(run_in_executor(pool, [] { return 7; }) == 7);
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_that_never_had_a_job_has_no_thread) {

@@ -1,0 +1,52 @@
+#include "weft/sync/executor.h"
+
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
+#include "weft/fiber/core/home.h"
+#include "weft/fiber/core/wait_queue.h"
+
+namespace weft::internal {
+
+void AwaitedJob::run_in(ThreadPool& pool) {
+  // In the queue before the job is: its thread then finds the waiter, and shares no lock with it.
+  WaitQueue& queue = end_.queue();
+  Waiter poster("run_in_executor");
+  {
+    WaitQueue::Lock lock(queue);
+    queue.enqueue(lock, poster);
+  }
+  try {
+    pool.submit(*this);
+  } catch (...) {
+    WaitQueue::Lock lock(queue);
+    queue.claim(lock);
+    throw;
+  }
+  const ExpectedEvent result;
+  try {
+    poster.park(kForever);
+  } catch (const Cancelled&) {
+    if (pool.withdraw(*this)) throw;
+    const ShieldScope shield;
+    end_.wait(kForever, "run_in_executor");
+    const WaitQueue::Lock released(queue);  // by the thread that completed it
+    if (!exception_) throw;
+  }
+  if (exception_) std::rethrow_exception(exception_);
+}
+
+void AwaitedJob::complete() noexcept {
+  WaitQueue::Lock lock(end_.queue());
+  end_.complete(lock, [] {});
+}
+
+ThreadPool& default_thread_pool() {
+  Group* const group = current_fiber() ? Home::here()->group() : nullptr;
+  if (!group) {
+    throw_logic_error(
+        "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
+  }
+  return static_cast<PooledGroup*>(group)->pool;
+}
+
+}  // namespace weft::internal
