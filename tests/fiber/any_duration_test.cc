@@ -387,12 +387,13 @@ BOOST_AUTO_TEST_CASE(a_connection_may_be_tried_for_ever) {
   });
 }
 
-BOOST_AUTO_TEST_CASE(a_spin_may_last_for_ever) {
+BOOST_AUTO_TEST_CASE(a_spin_may_last_for_ever_or_no_time) {
   run([] { sleep_for(1ms); }, {.spin = hours::max()});
   run([] { sleep_for(1ms); }, {.spin = hours::min()});
-  ThreadPool pool(ThreadPoolOptions{.spin = hours::max()});
-  BOOST_TEST(run_in_executor(pool, [] { return 7; }) == 7);
-  BOOST_CHECK_THROW(ThreadPool(ThreadPoolOptions{.spin = hours::min()}), std::invalid_argument);
+  for (const AnyDuration spin : {AnyDuration(hours::max()), AnyDuration(hours::min())}) {
+    ThreadPool pool(ThreadPoolOptions{.spin = spin});
+    BOOST_TEST(run_in_executor(pool, [] { return 7; }) == 7);
+  }
 }
 
 // Two seconds are the least that each address of a connection is given.
@@ -417,7 +418,7 @@ BOOST_AUTO_TEST_CASE(plain_threads_wait_for_any_duration) {
   sleep_for(Seconds(0.002));
   BOOST_TEST((Clock::now() - start >= 7ms));
   BOOST_TEST(!none.try_acquire_until(Point<hours>::min()));
-  BOOST_CHECK_THROW(sleep_for(hours::min()), std::invalid_argument);
+  sleep_for(hours::min());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -119,7 +119,7 @@ WEFT_SHUFFLED_TEST_CASE(waits_may_be_bounded) {
   BOOST_TEST(future.wait_for(1h));
   BOOST_TEST((now() == start + 3s));
   BOOST_TEST(future.wait_until(kPast));
-  BOOST_CHECK_THROW(future.wait_for(-1ns), std::invalid_argument);
+  BOOST_TEST(future.wait_for(-1ns));
   setter.get();
 }
 
