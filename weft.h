@@ -1,41 +1,97 @@
-// All of weft's public interface.
+// All of weft's public interface. Above each include stand the names that it gives.
+//
+//   int main() {
+//     return weft::run([] {
+//       weft::sleep_for(std::chrono::milliseconds(10));
+//       weft::gather([] { greet(); }, [] { serve(); });
+//     });
+//   }
 #ifndef WEFT_WEFT_H_
 #define WEFT_WEFT_H_
 
+// ---- fiber/: what a fiber can do ----------------------------------------------------------------
+
+// Cancelled, TaskCancelled, TimeoutError
 #include "weft/fiber/cancel.h"
+// FiberLocal
 #include "weft/fiber/fiber_local.h"
+// Future, Promise
 #include "weft/fiber/future.h"
+// gather, gather_all
 #include "weft/fiber/gather.h"
+// Outcome
 #include "weft/fiber/outcome.h"
+// ExceptionHandler, Handle, Scheduler, SpawnOptions
 #include "weft/fiber/scheduler.h"
+// Task, spawn
 #include "weft/fiber/task.h"
+// TaskGroup, with_task_group
 #include "weft/fiber/task_group.h"
+// TaskInfo, all_tasks, current_task, sleep_for, sleep_until, yield
 #include "weft/fiber/this_fiber.h"
+// AnyDuration, AnyTimePoint, Clock, Duration, TimePoint, kForever, kPast, now
 #include "weft/fiber/time.h"
+// shield, shield_for, with_deadline, with_timeout
 #include "weft/fiber/timeout.h"
+// WaitResult, When, as_completed, wait
 #include "weft/fiber/wait.h"
-#include "weft/io/address.h"
-#include "weft/io/buffer.h"
-#include "weft/io/buffered_reader.h"
-#include "weft/io/dns.h"
-#include "weft/io/file.h"
-#include "weft/io/poll.h"
-#include "weft/io/runtime.h"
-#include "weft/io/signal.h"
-#include "weft/io/spread.h"
-#include "weft/io/tcp.h"
-#include "weft/io/udp.h"
-#include "weft/io/unix_socket.h"
+
+// ---- sync/: what fibers and plain threads share -------------------------------------------------
+
+// Barrier
 #include "weft/sync/barrier.h"
+// ConditionVariable
 #include "weft/sync/condition_variable.h"
+// Event
 #include "weft/sync/event.h"
+// run_in_executor
 #include "weft/sync/executor.h"
+// Mutex
 #include "weft/sync/mutex.h"
+// Once, call_once
 #include "weft/sync/once.h"
+// LifoQueue, PriorityQueue, Queue, QueueClosed
 #include "weft/sync/queue.h"
+// Semaphore
 #include "weft/sync/semaphore.h"
+// SharedMutex
 #include "weft/sync/shared_mutex.h"
+// ThreadPool, ThreadPoolOptions
 #include "weft/sync/thread_pool.h"
+
+// ---- io/: the world outside ---------------------------------------------------------------------
+
+// Address
+#include "weft/io/address.h"
+// ConstBuffer, MutableBuffer, kReadLimit
+#include "weft/io/buffer.h"
+// BufferedReader
+#include "weft/io/buffered_reader.h"
+// resolve, resolve_category
+#include "weft/io/dns.h"
+// File
+#include "weft/io/file.h"
+// Events, wait_readable, wait_ready, wait_writable
+#include "weft/io/poll.h"
+// RunOptions, Runtime, run
+#include "weft/io/runtime.h"
+// SignalSet
+#include "weft/io/signal.h"
+// round_robin, spread, spread_all
+#include "weft/io/spread.h"
+// StreamSocket
+#include "weft/io/stream_socket.h"
+// ConnectOptions, TcpListener, TcpListenerOptions, TcpStream
+#include "weft/io/tcp.h"
+// UdpSocket, UdpSocketOptions
+#include "weft/io/udp.h"
+// UnixListener, UnixListenerOptions, UnixStream
+#include "weft/io/unix_socket.h"
+
+// ---- This version -------------------------------------------------------------------------------
+
+// WEFT_VERSION (macro), WEFT_VERSION_MAJOR (macro), WEFT_VERSION_MINOR (macro),
+// WEFT_VERSION_PATCH (macro)
 #include "weft/version.h"
 
 #endif  // WEFT_WEFT_H_

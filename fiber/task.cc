@@ -5,16 +5,13 @@
 #include "weft/fiber/core/group.h"
 #include "weft/fiber/core/loop.h"
 
-namespace weft {
+namespace weft::internal {
 
-using internal::current_fiber, internal::Ending, internal::Fiber, internal::Loop;
-using internal::throw_logic_error;
-
-bool TaskBase::wait_for(AnyDuration time) { return wait_until(internal::deadline_within(time)); }
+bool TaskBase::wait_for(AnyDuration time) { return wait_until(deadline_within(time)); }
 
 // Throws where a task that is not of the scheduler that runs here will never end.
 [[gnu::cold]] void TaskBase::check_elsewhere(Fiber& target) {
-  if (internal::left_behind(target)) {
+  if (left_behind(target)) {
     throw_logic_error("weft::Task: it was started before fork(), and runs in the parent only");
   }
   if (!Loop::here() && left_to_caller(target, false)) {
@@ -24,7 +21,7 @@ bool TaskBase::wait_for(AnyDuration time) { return wait_until(internal::deadline
 
 inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (target.done()) {
-    internal::count_wait();
+    count_wait();
     return true;
   }
   if (&target == current_fiber()) {
@@ -40,7 +37,7 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
 // The scheduler that it is for the calling plain thread to run, or else the target may not end: its
 // own; or, with others, the first of those that its runtime has, too, which it may need. Or null.
 Loop* TaskBase::left_to_caller(Fiber& target, bool with_others) noexcept {
-  const internal::WaitQueue::Lock lock(target.completion.queue());  // keeps the schedulers
+  const WaitQueue::Lock lock(target.completion.queue());  // keeps the schedulers
   // Relaxed: the lock orders it.
   auto* const home = static_cast<Loop*>(target.home.load(std::memory_order_relaxed));
   if (target.done() || !home) return nullptr;
@@ -70,7 +67,7 @@ void TaskBase::join() {
 void TaskBase::cancel_and_join() noexcept {
   // A task whose own callable owns its handle goes on alone: nobody else could wait for it.
   if (fiber_ == current_fiber()) return;
-  if (internal::left_behind(*fiber_)) return;
+  if (left_behind(*fiber_)) return;
   fiber_->cancel();
   if (!Loop::here()) {
     if (Loop* left = left_to_caller(*fiber_, true)) {
@@ -79,7 +76,7 @@ void TaskBase::cancel_and_join() noexcept {
       return;
     }
   }
-  const internal::ShieldScope unwatched;
+  const ShieldScope unwatched;
   fiber_->completion.wait(kForever, "~Task");
 }
 
@@ -87,4 +84,4 @@ void TaskBase::fail_no_task() {
   throw_logic_error("weft::Task: refers to no task; it was detached, moved from or never set");
 }
 
-}  // namespace weft
+}  // namespace weft::internal

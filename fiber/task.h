@@ -16,8 +16,8 @@
 namespace weft {
 
 namespace internal {
+
 class Loop;
-}
 
 // What every Task can do, whatever its result.
 class TaskBase {
@@ -62,7 +62,7 @@ class TaskBase {
   // Lets the task go on alone. Does not wait. What it throws goes to the scheduler's exception
   // handler.
   void detach() {
-    internal::release(fiber());
+    release(fiber());
     fiber_ = nullptr;
   }
 
@@ -70,17 +70,17 @@ class TaskBase {
   bool valid() const noexcept { return fiber_ != nullptr; }
 
   // Whether it ended with an exception that nobody has taken yet.
-  bool failed() const { return done() && fiber().ending == internal::Ending::kException; }
+  bool failed() const { return done() && fiber().ending == Ending::kException; }
 
   // For weft's own files.
-  internal::Completion& completion() const { return fiber().completion; }
-  internal::Fiber& fiber() const {
+  Completion& completion() const { return fiber().completion; }
+  Fiber& fiber() const {
     if (!fiber_) fail_no_task();
     return *fiber_;
   }
 
  protected:
-  explicit TaskBase(internal::Fiber& fiber) noexcept : fiber_(&fiber) {}
+  explicit TaskBase(Fiber& fiber) noexcept : fiber_(&fiber) {}
 
   // Waits; throws what get() has to throw, and else leaves the result to be taken.
   void join();
@@ -88,17 +88,19 @@ class TaskBase {
  private:
   [[noreturn]] static void fail_no_task();
 
-  static void check_elsewhere(internal::Fiber& target);
-  static bool wait_until_end(internal::Fiber& target, TimePoint deadline);
-  static internal::Loop* left_to_caller(internal::Fiber& target, bool with_others) noexcept;
+  static void check_elsewhere(Fiber& target);
+  static bool wait_until_end(Fiber& target, TimePoint deadline);
+  static Loop* left_to_caller(Fiber& target, bool with_others) noexcept;
   void close() noexcept {
     if (!fiber_->done()) cancel_and_join();
-    internal::release(*fiber_);
+    release(*fiber_);
   }
   void cancel_and_join() noexcept;
 
-  internal::Fiber* fiber_ = nullptr;
+  Fiber* fiber_ = nullptr;
 };
+
+}  // namespace internal
 
 // The handle of a fiber that computes a T; T may be void or a reference.
 //
@@ -119,7 +121,7 @@ class TaskBase {
 // there runs this thread's scheduler until the task has ended. In a child process a wait for a task
 // that was started before the fork is an error, too; destroying the handle there does not wait.
 template <class T>
-class [[nodiscard]] Task : public TaskBase {
+class [[nodiscard]] Task : public internal::TaskBase {
  public:
   Task() = default;
 

@@ -127,7 +127,7 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
       promise.set_value(Answer{.failure = std::current_exception()});
     }
   });
-  const ExpectedEvent event;
+  const internal::ExpectedEvent event;
   try {
     Answer answer = future.get();
     if (answer.failure) std::rethrow_exception(answer.failure);

@@ -164,7 +164,7 @@ void Runtime::check_may_run() const {
   impl_->loops.front()->require_this_process();
 }
 
-void Runtime::run_until_end(TaskBase& task) {
+void Runtime::run_until_end(internal::TaskBase& task) {
   const std::optional<internal::Pinned> pinned = impl_->pin(0);
   std::optional<internal::CancelOnSignal> signals;
   if (impl_->options.cancel_on_signal) signals.emplace(task.fiber());

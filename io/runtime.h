@@ -130,7 +130,7 @@ class Runtime {
   static void check_not_nested();
   void check_may_run() const;
   void abandon() noexcept;
-  void run_until_end(TaskBase& task);
+  void run_until_end(internal::TaskBase& task);
   void end() noexcept;
 
   std::unique_ptr<Impl> impl_;

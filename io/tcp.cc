@@ -85,14 +85,15 @@ TcpStream TcpStream::connect(const Address& address, TimePoint deadline, bool no
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
                              std::error_code& error) {
   Attempt attempt;
-  return connect(address, deadline_within(options.timeout), options.nodelay, error, attempt);
+  return connect(address, internal::deadline_within(options.timeout), options.nodelay, error,
+                 attempt);
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   std::error_code error;
   Attempt attempt;
   TcpStream stream =
-      connect(address, deadline_within(options.timeout), options.nodelay, error, attempt);
+      connect(address, internal::deadline_within(options.timeout), options.nodelay, error, attempt);
   if (error) internal::throw_system_error(error, {attempt.call, address.to_string()});
   return stream;
 }
@@ -100,7 +101,7 @@ TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
 TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOptions& options,
                              std::error_code& error, Attempt& attempt) {
   internal::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = deadline_within(options.timeout);
+  const TimePoint deadline = internal::deadline_within(options.timeout);
   const internal::HostPort target = internal::HostPort::split(host_and_port);
   std::vector<Address> addresses;
   try {

@@ -7,12 +7,12 @@
 namespace weft {
 
 Barrier::Barrier(std::int64_t parties) : parties_(parties) {
-  if (parties <= 0) throw_invalid_argument("weft::Barrier: no parties");
+  if (parties <= 0) internal::throw_invalid_argument("weft::Barrier: no parties");
 }
 
 bool Barrier::arrive_and_wait() {
   internal::count_wait();
-  WaitQueue::Lock lock(queue_);
+  internal::WaitQueue::Lock lock(queue_);
   if (++arrived_ == parties_) {
     arrived_ = 0;
     ++opened_;
@@ -24,7 +24,7 @@ bool Barrier::arrive_and_wait() {
     queue_.wait(lock, kForever, "Barrier::arrive_and_wait");
     return false;
   } catch (...) {
-    const WaitQueue::Lock again(queue_);
+    const internal::WaitQueue::Lock again(queue_);
     if (opened_ == round) --arrived_;
     throw;
   }

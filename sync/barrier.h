@@ -30,7 +30,7 @@ class Barrier {
   // Under the queue's lock.
   std::int64_t arrived_ = 0;
   std::uint64_t opened_ = 0;  // how often
-  WaitQueue queue_;
+  internal::WaitQueue queue_;
 };
 
 }  // namespace weft

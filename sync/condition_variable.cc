@@ -7,30 +7,30 @@
 namespace weft {
 
 void ConditionVariable::notify_one() noexcept {
-  WaitQueue::Lock lock(queue_);
-  if (Waiter* next = queue_.claim(lock)) {
+  internal::WaitQueue::Lock lock(queue_);
+  if (internal::Waiter* next = queue_.claim(lock)) {
     lock.unlock();
     next->resume();
   }
 }
 
 void ConditionVariable::notify_all() noexcept {
-  WaitQueue::Lock lock(queue_);
+  internal::WaitQueue::Lock lock(queue_);
   queue_.wake_all(lock);
 }
 
 std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyTimePoint deadline) {
   check(lock);
-  Waiter waiter("ConditionVariable::wait");
+  internal::Waiter waiter("ConditionVariable::wait");
   {
-    WaitQueue::Lock guard(queue_);
+    internal::WaitQueue::Lock guard(queue_);
     queue_.enqueue(guard, waiter);
   }
   // From here on the queue is not touched: who was notified may find it destroyed.
   struct Unlocked {
     explicit Unlocked(std::unique_lock<Mutex>& its_lock) : lock(its_lock) { lock.unlock(); }
     ~Unlocked() {
-      const ShieldScope unwatched;
+      const internal::ShieldScope unwatched;
       lock.lock();
     }
     std::unique_lock<Mutex>& lock;
@@ -40,7 +40,8 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyT
 
 void ConditionVariable::check(const std::unique_lock<Mutex>& lock) {
   if (!lock.owns_lock() || !lock.mutex()->is_held()) {
-    throw_logic_error("weft::ConditionVariable::wait: the caller does not hold the mutex");
+    internal::throw_logic_error(
+        "weft::ConditionVariable::wait: the internal::caller does not hold the mutex");
   }
 }
 

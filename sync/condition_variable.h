@@ -74,7 +74,7 @@ class ConditionVariable {
  private:
   static void check(const std::unique_lock<Mutex>& lock);
 
-  WaitQueue queue_;
+  internal::WaitQueue queue_;
 };
 
 }  // namespace weft

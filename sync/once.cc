@@ -9,8 +9,8 @@ namespace weft {
 
 // Returns true if it is for the caller to do it, and false if it is done.
 bool Once::begin() {
-  const LockOwner& self = internal::caller();
-  WaitQueue::Lock lock(queue_);
+  const internal::LockOwner& self = internal::caller();
+  internal::WaitQueue::Lock lock(queue_);
   for (;;) {
     if (done_.load(std::memory_order_relaxed)) return false;  // relaxed: the lock orders it
     if (!runner_) {
@@ -18,7 +18,8 @@ bool Once::begin() {
       return true;
     }
     if (runner_ == &self) {
-      fail_misuse("call_once: the function calls it for the same Once; it would wait for itself");
+      internal::fail_misuse(
+          "call_once: the function calls it for the same Once; it would wait for itself");
     }
     queue_.wait(lock, kForever, "call_once");
     lock.lock();
@@ -26,7 +27,7 @@ bool Once::begin() {
 }
 
 void Once::end(bool done) noexcept {
-  WaitQueue::Lock lock(queue_);
+  internal::WaitQueue::Lock lock(queue_);
   runner_ = nullptr;
   // Release: pairs with the acquire of done().
   if (done) done_.store(true, std::memory_order_release);

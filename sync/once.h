@@ -57,9 +57,9 @@ class Once {
   bool begin();
   void end(bool done) noexcept;
 
-  Atomic<bool> done_{false};
-  WaitQueue queue_;  // whose lock guards:
-  const LockOwner* runner_ = nullptr;
+  internal::Atomic<bool> done_{false};
+  internal::WaitQueue queue_;  // whose lock guards:
+  const internal::LockOwner* runner_ = nullptr;
 };
 
 // Calls f(arguments...), unless a function called for `once` has returned before. If another one is

@@ -29,6 +29,8 @@ class QueueClosed : public std::runtime_error {
   QueueClosed() : std::runtime_error("weft: the queue is closed") {}
 };
 
+namespace internal {
+
 // A queue for any number of producers and consumers, with room for so many items, or for any
 // number. Which item pop() takes is up to the store: see Queue, PriorityQueue, LifoQueue below.
 //
@@ -79,7 +81,7 @@ class BasicQueue {
   // Cancellation points if they have to wait. A negative duration counts as zero. Throw
   // QueueClosed.
   bool try_push_for(T&& item, AnyDuration time) {
-    return try_push_until(std::move(item), internal::deadline_within(time));
+    return try_push_until(std::move(item), deadline_within(time));
   }
   bool try_push_for(const T& item, AnyDuration time) { return try_push_for(T(item), time); }
   bool try_push_until(T&& item, AnyTimePoint deadline) { return push_until(item, deadline); }
@@ -100,9 +102,7 @@ class BasicQueue {
 
   // Waits, but not for longer than this. Empty when the time is over, or the queue closed and
   // empty. Cancellation points if they have to wait. A negative duration counts as zero.
-  std::optional<T> try_pop_for(AnyDuration time) {
-    return try_pop_until(internal::deadline_within(time));
-  }
+  std::optional<T> try_pop_for(AnyDuration time) { return try_pop_until(deadline_within(time)); }
   std::optional<T> try_pop_until(AnyTimePoint deadline) {
     std::optional<T> item;
     pop_into(item, deadline);
@@ -171,7 +171,7 @@ class BasicQueue {
   bool push_until(T& item, TimePoint deadline) {
     hand_out(item);
     // What never waits need not let others run: its caller may hold a lock of the thread.
-    if (capacity_ != 0) internal::count_wait();
+    if (capacity_ != 0) count_wait();
     Lock lock(waiters_);
     return add(lock, item) || wait_for_room(lock, item, deadline);
   }
@@ -221,7 +221,7 @@ class BasicQueue {
 
   // Leaves `item` empty if the time is over, or the queue closed and empty.
   [[gnu::always_inline]] void pop_into(std::optional<T>& item, TimePoint deadline) {
-    internal::count_wait();
+    count_wait();
     Lock lock(waiters_);
     if (store_.size() != 0) [[likely]] {
       item.emplace(take(lock));
@@ -274,30 +274,37 @@ class BasicQueue {
   WaitQueue joiners_;             // locked after waiters_
 };
 
+}  // namespace internal
+
 // First in, first out.
 template <class T>
-class Queue : public BasicQueue<T, RingStore<T>> {
+class Queue : public internal::BasicQueue<T, internal::RingStore<T>> {
  public:
-  explicit Queue(std::size_t capacity = 0) : BasicQueue<T, RingStore<T>>(capacity, {}) {}
+  explicit Queue(std::size_t capacity = 0)
+      : internal::BasicQueue<T, internal::RingStore<T>>(capacity, {}) {}
 };
 
 // The least item first, and of equal ones the oldest. `Less` may not throw, wait or use the queue.
 // Taking and adding are O(log size).
 template <class T, class Less = std::less<T>>
-class PriorityQueue : public BasicQueue<T, HeapStore<T, Less>> {
+class PriorityQueue : public internal::BasicQueue<T, internal::HeapStore<T, Less>> {
  public:
   explicit PriorityQueue(std::size_t capacity = 0, Less less = {})
-      : BasicQueue<T, HeapStore<T, Less>>(capacity, HeapStore<T, Less>(std::move(less))) {}
+      : internal::BasicQueue<T, internal::HeapStore<T, Less>>(
+            capacity, internal::HeapStore<T, Less>(std::move(less))) {}
 };
 
 // Last in, first out.
 template <class T>
-class LifoQueue : public BasicQueue<T, StackStore<T>> {
+class LifoQueue : public internal::BasicQueue<T, internal::StackStore<T>> {
  public:
-  explicit LifoQueue(std::size_t capacity = 0) : BasicQueue<T, StackStore<T>>(capacity, {}) {}
+  explicit LifoQueue(std::size_t capacity = 0)
+      : internal::BasicQueue<T, internal::StackStore<T>>(capacity, {}) {}
 };
 
 // ---- Implementation -----------------------------------------------------------------------------
+
+namespace internal {
 
 // An input iterator: it holds one item that was popped.
 template <class T, class Store>
@@ -327,7 +334,7 @@ class BasicQueue<T, Store>::Iterator {
 
 template <class T, class Store>
 T BasicQueue<T, Store>::pop() {
-  internal::count_wait();
+  count_wait();
   Lock lock(waiters_);
   if (store_.size() != 0) [[likely]]
     return take(lock);
@@ -363,13 +370,15 @@ void BasicQueue<T, Store>::task_done() {
 
 template <class T, class Store>
 void BasicQueue<T, Store>::join() {
-  internal::count_wait();
+  count_wait();
   Lock lock(waiters_);
   if (unfinished_ == 0) return;
   Lock also(joiners_);
   lock.unlock();
   joiners_.wait(also, kForever, "Queue::join");
 }
+
+}  // namespace internal
 
 }  // namespace weft
 

@@ -11,8 +11,8 @@
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
@@ -318,7 +318,7 @@ void ThreadPool::close() noexcept {
   }
   {
     const internal::ShieldScope unwatched;
-    const ExpectedEvent ends;
+    const internal::ExpectedEvent ends;
     all_ended_.wait();
   }
   const std::lock_guard threads(threads_lock_);

@@ -12,10 +12,6 @@
 
 // What threads share goes through these, so that a test can try every order of their accesses: for
 // it weft is built once more with WEFT_EXPLORED defined. See tests/orders/explorer.h.
-namespace weft {
-namespace internal {}
-using namespace internal;
-}  // namespace weft
 namespace weft::internal {
 
 #if !defined(WEFT_EXPLORED)

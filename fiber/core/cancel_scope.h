@@ -9,10 +9,6 @@
 #include "weft/fiber/core/timer_queue.h"
 #include "weft/fiber/time.h"
 
-namespace weft {
-namespace internal {}
-using namespace internal;
-}  // namespace weft
 namespace weft::internal {
 
 class Fiber;

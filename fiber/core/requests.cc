@@ -61,8 +61,7 @@ void Lives::release_elsewhere(Fiber& fiber) noexcept {
       fiber.handle.store(Ownership::kDroppedElsewhere, std::memory_order_relaxed);
       // Where both come to the same end, nobody else would cancel it. Under the lock it cannot end,
       // and so its scheduler stays.
-      if (here && here->closing_ && here->ends_with(of(fiber)))
-        fiber.request(Fiber::kCancel);
+      if (here && here->closing_ && here->ends_with(of(fiber))) fiber.request(Fiber::kCancel);
       return;
     }
   }

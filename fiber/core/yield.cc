@@ -65,16 +65,15 @@ namespace weft {
 // Others run first. The look for a cancellation then also sees one that came meanwhile.
 // Nothing is kept across a call, which would cost registers that have to be saved.
 void yield() {
-  using namespace internal;
-  if (!running.fiber) [[unlikely]] {
+  if (!internal::running.fiber) [[unlikely]] {
     sched_yield();
     return;
   }
-  if (RunQueue::here()->turn_is_over()) [[unlikely]]
-    return yield_to_loop();
-  const Fiber& self = RunQueue::here()->rotate();
+  if (internal::RunQueue::here()->turn_is_over()) [[unlikely]]
+    return internal::yield_to_loop();
+  const internal::Fiber& self = internal::RunQueue::here()->rotate();
   if (self.needed()) [[unlikely]]
-    end_yield();
+    internal::end_yield();
 }
 
 }  // namespace weft
