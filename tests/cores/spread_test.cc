@@ -138,7 +138,7 @@ WEFT_CORES_TEST_CASE(a_spawn_that_fails_is_told_and_not_what_it_has_others_throw
     while (i == 1 && !begun) yield();
     return on(1);
   };
-  BOOST_CHECK_THROW(gather_placed(all, place), std::invalid_argument);
+  BOOST_CHECK_THROW(internal::gather_placed(all, place), std::invalid_argument);
   BOOST_TEST(failed);
 }
 

@@ -24,7 +24,7 @@ enum class Trick {
 constexpr int kTricks = 6;
 
 // A port that plays tricks on its scheduler: from a seed, or a certain one at a certain call.
-class FaultyPort final : public Port {
+class FaultyPort final : public internal::Port {
  public:
   // At each call one that is drawn.
   explicit FaultyPort(std::uint64_t seed) : random_(seed) {}
@@ -78,7 +78,7 @@ class FaultyPort final : public Port {
     return static_cast<Trick>(random_() % kTricks);
   }
 
-  ThreadPort port_;
+  internal::ThreadPort port_;
   std::minstd_rand random_{1};
   const Trick trick_ = Trick::kNone;
   const int turn_ = 0;

@@ -38,8 +38,8 @@ constexpr int kTurns = 10;
 void check(bool virtual_time, const std::function<void()>& body) {
   const auto run = [&](FaultyPort& port) {
     if (virtual_time) {
-      weft::VirtualClock clock;
-      weft::VirtualPort inner(port, clock);
+      weft::internal::VirtualClock clock;
+      weft::internal::VirtualPort inner(port, clock);
       run_on(inner, body, {.trim = false});
     } else {
       run_on(port, body);

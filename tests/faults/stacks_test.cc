@@ -20,14 +20,14 @@
 BOOST_AUTO_TEST_SUITE(stacks)
 
 using namespace std::chrono_literals;
-using weft::GuardKind;
-using weft::StackPool;
 using weft::faults::Armed;
 using weft::faults::check_recovery;
 using weft::faults::mapped_bytes;
 using weft::faults::may_throw;
 using weft::faults::must_throw;
 using weft::faults::unnoticed;
+using weft::internal::GuardKind;
+using weft::internal::StackPool;
 
 namespace {
 

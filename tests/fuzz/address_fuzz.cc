@@ -20,8 +20,8 @@
 namespace {
 
 using weft::Address;
-using weft::internal::HostPort;
 using weft::fuzz::require;
+using weft::internal::HostPort;
 
 // Nothing where it threw. What it throws names the text.
 template <class F>
@@ -109,7 +109,8 @@ void check_address(const Address& address) {
   require(Address::parse(address.host(), address.port()) == address, "and the two halves apart");
   const HostPort halves = HostPort::split(address.to_string());
   require(halves.host == address.host(), "the host is what stands before the port");
-  require(weft::internal::port_number(halves.port) == address.port(), "the port is what stands behind it");
+  require(weft::internal::port_number(halves.port) == address.port(),
+          "the port is what stands behind it");
   require(address.mapped().is_v6(), "any address can be mapped");
   require(address.mapped().mapped() == address.mapped(), "mapping twice is mapping once");
   require(address.unmapped() == address.mapped().unmapped(), "mapping does not change unmapped()");

@@ -14,6 +14,7 @@
 BOOST_AUTO_TEST_SUITE(cancel_closed)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

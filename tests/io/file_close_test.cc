@@ -23,6 +23,7 @@
 BOOST_AUTO_TEST_SUITE(file_close)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

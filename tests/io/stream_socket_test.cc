@@ -18,6 +18,7 @@
 BOOST_AUTO_TEST_SUITE(stream_socket)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

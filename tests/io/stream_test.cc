@@ -1,5 +1,3 @@
-#include "weft/io/buffered_reader.h"
-
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -11,6 +9,7 @@
 
 #include "tests/support/error_names.h"
 #include "tests/support/fixture.h"
+#include "weft/io/buffered_reader.h"
 
 BOOST_AUTO_TEST_SUITE(stream)
 

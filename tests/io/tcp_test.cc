@@ -17,6 +17,7 @@
 BOOST_AUTO_TEST_SUITE(tcp)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

@@ -20,6 +20,7 @@
 BOOST_AUTO_TEST_SUITE(unix_socket)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 
 namespace {

@@ -14,6 +14,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // ASan sees what is touched too late in some order: it goes through all of them. For TSan there is
 // one thread at a time, and valgrind takes forty times as long.
 #if defined(WEFT_TSAN) || defined(WEFT_VALGRIND)

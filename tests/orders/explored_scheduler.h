@@ -14,6 +14,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // A Port whose time is over whenever the explorer says so.
 class ExploredPort final : public Port {
  public:

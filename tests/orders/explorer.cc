@@ -15,6 +15,8 @@
 #include "weft/fiber/core/atomic.h"
 
 namespace weft::test {
+
+using namespace internal;
 namespace {
 
 constexpr long kMaxSteps = 20'000;

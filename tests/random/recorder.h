@@ -14,6 +14,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // Notes what happens, as it happens.
 class Recorder {
  public:

@@ -20,6 +20,7 @@
 BOOST_AUTO_TEST_SUITE(cores_stress)
 
 using namespace weft;
+using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
 

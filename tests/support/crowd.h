@@ -20,6 +20,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // How often a race is run, and divides how often stress repeats.
 #if defined(WEFT_TSAN) || defined(WEFT_ASAN)
 inline constexpr int kRounds = 200;

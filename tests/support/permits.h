@@ -5,6 +5,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // The smallest primitive: what is handed over can be counted.
 class Permits {
  public:

@@ -16,6 +16,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // Descriptors that weft knows nothing of.
 struct Pipe {
   explicit Pipe(int flags = 0) {

@@ -11,6 +11,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // A scheduler without I/O on a thread of its own, by the machine's clock. Destroying it ends its
 // fibers first.
 class SchedulerThread {

@@ -14,6 +14,8 @@
 
 namespace weft::test {
 
+using namespace internal;
+
 // A lock that counts the tries that fail, and throws when they are too many: a livelock so fails a
 // test, which would hang otherwise. A try that fails is part of the game: it is one for each lock
 // that somebody holds across a wait.
