@@ -55,7 +55,7 @@ class FutureState {
   // Runs `store` and makes the future done. Throws std::future_error if somebody did before.
   template <class Store>
   void complete(Store store) {
-    // Relaxed: decides who stores; complete() publishes what.
+    // Relaxed: decides which caller stores; complete() publishes what.
     if (claimed_.exchange(true, std::memory_order_relaxed)) fail_already_set();
     try {
       store();
@@ -159,7 +159,7 @@ class Future {
 
 // The place where a Future's value is put, once. Movable.
 //
-// Threads: any, but one call at a time. Destroying it unset breaks the promise: who waits gets
+// Threads: any, but one call at a time. Destroying it unset breaks the promise: waiters get
 // std::future_error.
 template <class T>
 class Promise {
@@ -188,7 +188,7 @@ class Promise {
   void swap(Promise& other) noexcept { state_.swap(other.state_); }
 
  private:
-  // A reference of its own: who sees the value may destroy the promise before the setter is done.
+  // A reference of its own: a reader may destroy the promise before the setter is done.
   std::shared_ptr<internal::ValueState<T>> state() const {
     if (!state_) internal::FutureState::fail_no_state();
     return state_;

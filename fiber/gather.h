@@ -38,6 +38,8 @@ concept CallableRange = requires(R& range) {
 // results in the order of the arguments: a tuple, with std::monostate for void.
 //
 //   auto [user, cart] = weft::gather([&] { return find_user(id); }, [&] { return cart_of(id); });
+//   std::vector<std::function<Page()>> loads = loads_of(cart);
+//   std::vector<Page> pages = weft::gather(loads);
 //
 // The first exception cancels the rest; when all have ended it is thrown, and what else they have
 // thrown, mostly consequences, is dropped: gather_all() keeps all. A cancellation of the caller

@@ -21,6 +21,10 @@ struct TaskInfo {
 
 // What the running fiber does to itself. The waits also work on plain threads, where they block
 // the thread.
+//
+//   weft::sleep_for(5s);                            // other fibers run meanwhile
+//   for (Row& row : rows) work(row), weft::yield();  // and here after each row
+//   for (const weft::TaskInfo& task : weft::all_tasks()) log(task.name, task.waiting_for);
 
 // Lets the other ready fibers run first. A cancellation point: throws Cancelled, afterwards, if a
 // cancellation has reached the fiber by then, or the time of a timeout around it is over. It reads

@@ -125,6 +125,11 @@ class AsCompletedOf : private RangeKept<Range>, public AsCompleted {
 }  // namespace internal
 
 // Waits for tasks or futures, for all of them or until the first, or until the time is over.
+//
+//   auto [done, pending] = weft::wait(tasks, weft::When::first_completed, 5s);
+//   for (std::size_t i : done) use(tasks[i].get());
+//   for (std::size_t i : pending) tasks[i].cancel();
+//
 // `tasks`: a range of Task or Future, also const, or a view: it is run through once. The tasks stay
 // untouched: results are there to be taken, and nothing is cancelled. (What a view makes on the way
 // is destroyed at the end.) An empty range is done at once.

@@ -13,7 +13,9 @@ namespace weft {
 // Returns the addresses of a host, best first (RFC 6724), each with the service's port; at least
 // one, unless it fails.
 //
-//   for (const Address& address : resolve("example.org", "https")) try_it(address);
+//   std::error_code error;
+//   const auto addresses = weft::resolve("example.org", "https", error);
+//   for (const weft::Address& address : addresses) try_it(address);
 //
 // `service` is a number up to 65535 or a name of /etc/services; an empty host is every address of
 // this machine.

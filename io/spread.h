@@ -20,6 +20,7 @@ namespace weft {
 //
 //   auto listeners = TcpListener::one_per_scheduler(":8080");
 //   spread([&](std::size_t i) { serve(listeners[i]); });
+//   auto task = weft::spawn(compute, {.on = weft::round_robin()});
 //
 // The first exception cancels the others; when all have ended it is thrown. If the caller is
 // cancelled, all of them are; if one of them then fails, that is thrown. A cancellation point. f is

@@ -95,7 +95,7 @@ class UnixListener {
   internal::Name path_;
   internal::HomeProcess process_;
   dev_t device_ = 0;  // of the socket file, with
-  ino_t inode_ = 0;   // zero if there is none
+  ino_t inode_ = 0;   // zero: there is no file
 };
 
 }  // namespace weft

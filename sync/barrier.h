@@ -7,12 +7,16 @@
 
 namespace weft {
 
-// Holds back those who arrive until so many have. Then it opens for them, and is as new.
+// Holds callers back until `parties` of them have arrived. Then it opens for these, and is as new.
+//
+//   weft::Barrier barrier(3);
+//   for (int i = 0; i < 3; ++i) group.spawn([&, i] { load(i), barrier.arrive_and_wait(), run(i);
+//   }); group.join();  // no run() has begun before all load() had ended
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
-// Memory: what any of them did before it arrived is seen by all who go on.
-// Lifetime: may be destroyed by whoever was let through, the last one included, once nobody else
-// will use it and whoever was cancelled has left it.
+// Memory: what each did before it arrived is seen by all that go on.
+// Lifetime: a caller that was let through may destroy it, the last one included, once no other
+// caller will use it and cancelled ones have returned.
 class Barrier {
  public:
   // Throws std::invalid_argument if `parties` is zero or negative.

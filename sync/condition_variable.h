@@ -17,15 +17,16 @@ namespace weft {
 //
 //   std::unique_lock lock(mutex);
 //   changed.wait(lock, [&] { return left == 0; });
+//   // elsewhere: { std::lock_guard lock(mutex); --left; } changed.notify_one();
 //
-// Fair: notify_one() wakes whoever waited longest. A wait that times out or is cancelled takes no
+// Fair: notify_one() wakes the longest waiter. A wait that times out or is cancelled takes no
 // notification away from others. Nobody is woken without one.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
-// Lifetime: may be destroyed as soon as all who wait have been notified. Whose time is over, or who
-// is cancelled, has to have returned first.
+// Lifetime: may be destroyed as soon as all waiters have been notified. Those whose time is over,
+// or that are cancelled, must have returned first.
 //
-// The waits release the mutex and wait as one step: a notification by whoever locks it next finds
+// The waits release the mutex and wait as one step: a notification by the next holder finds
 // them waiting. They come back with the mutex held, however they end. Cancellation points; the
 // locking afterwards is none. They throw std::logic_error, and do nothing, if the caller does not
 // hold the mutex through this lock.
@@ -35,7 +36,7 @@ class ConditionVariable {
   ConditionVariable(const ConditionVariable&) = delete;
   ConditionVariable& operator=(const ConditionVariable&) = delete;
 
-  // Wake one, or all, of those who wait now. With or without the mutex held. Do not wait.
+  // Wake one, or all, of the waiters of now. With or without the mutex held. Do not wait.
   void notify_one() noexcept;
   void notify_all() noexcept;
 

@@ -20,6 +20,8 @@ namespace weft {
 // cores, at least four, and up to 64, or four for each core, while jobs are blocked.
 //
 //   const Image image = weft::run_in_executor([&] { return decode(bytes); });
+//   weft::ThreadPool disk(2);  // or on a pool of one's own
+//   weft::run_in_executor(disk, [&] { store(image); });
 //
 // f sees the caller's fiber locals; what it sets, the caller does not see. It is not copied and may
 // refer to the caller's variables: this returns only when it has ended or will not begin. A

@@ -42,17 +42,17 @@ namespace internal {
 // push(), pop() and the tries with a time limit may let other fibers run, even if they need not
 // wait. A push to a queue without a capacity does not.
 //
-// Fair: an item goes to whoever waited longest for one, and room to whoever waited longest for
-// some: a push that waits keeps its place. A pop that is cancelled or whose time is over takes no
+// Fair: an item goes to the consumer that waited longest, and room to the producer that did: a
+// push that waits keeps its place. A pop that is cancelled or whose time is over takes no
 // item; a push leaves the item where it was.
 //
 // T is anything that can be moved, for a PriorityQueue also assigned. What moves and destroys it
 // may not throw, wait or use the queue.
 //
 // Threads: fibers of any scheduler and plain threads, at once; a thread that waits blocks.
-// Memory: what was done before an item was pushed is seen by whoever pops it.
-// Lifetime: may be destroyed, with what is left in it, once nobody will use it; also by one who was
-// just woken from it. Memory grows with the most items it ever held, and stays.
+// Memory: what was done before an item was pushed is seen after its pop.
+// Lifetime: may be destroyed, with what is left in it, once no other caller will use it; also by a
+// caller that was just woken from it. Memory grows with the most items it ever held, and stays.
 // Cost: an operation that does not wait costs one lock of a few instructions, and no allocation
 // once there is memory for the items.
 template <class T, class Store>
@@ -114,8 +114,8 @@ class BasicQueue {
   Iterator begin() { return Iterator(*this); }
   std::default_sentinel_t end() const noexcept { return {}; }
 
-  // No item is added any more; what is there may still be taken. Whoever waits in push() or pop()
-  // gets QueueClosed. No effect twice. Does not wait. O(waiters).
+  // No item is added any more; what is there may still be taken. Waits in push() and pop() throw
+  // QueueClosed. No effect twice. Does not wait. O(waiters).
   void close() noexcept;
   bool is_closed() const noexcept {
     const Lock lock(waiters_);
@@ -145,14 +145,14 @@ class BasicQueue {
  private:
   using Lock = WaitQueue::Lock;
 
-  // Who waits for an item, and where it is put. Without one when resumed: the queue was closed.
+  // A waiter for an item, and where that is put. Without one when resumed: the queue was closed.
   struct Popper : Waiter {
     explicit Popper(std::optional<T>& its_item) : Waiter("Queue::pop"), item(its_item) {}
     void take(T& from) noexcept { item.emplace(std::move(from)); }
     std::optional<T>& item;
   };
 
-  // Who waits for room, and whence the item is taken. Not taken when resumed: closed.
+  // A waiter for room, and whence the item is taken. Not taken when resumed: closed.
   struct Pusher : Waiter {
     explicit Pusher(T& its_item) : Waiter("Queue::push"), item(its_item) {}
     T& item;

@@ -12,6 +12,7 @@ namespace weft {
 // std::shared_lock and the other guards. Not recursive. Locking it again deadlocks: exclusively at
 // once, shared as soon as a writer is queued. This is not detected.
 //
+//   weft::SharedMutex mutex;
 //   const std::shared_lock reading(mutex);
 //   const std::lock_guard writing(mutex);  // elsewhere
 //

@@ -89,7 +89,7 @@ class ShieldScope final : public CancelScope {
 // Cancels the calling fiber from `deadline` on, while it lives.
 class TimeoutScope final : public CancelScope, private Timer {
  public:
-  // Throws std::logic_error outside fibers: `caller` says who needs one.
+  // Throws std::logic_error outside fibers: the message names `caller`.
   TimeoutScope(TimePoint deadline, const char* caller);
   ~TimeoutScope();
 

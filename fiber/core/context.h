@@ -32,7 +32,7 @@ class Context {
   void release_thread() noexcept;
 
   // Gives back what sanitizers hold. The stack itself is dropped without being unwound:
-  // whoever calls this knows that nothing is left on it.
+  // the caller knows that nothing is left on it.
   void destroy() noexcept;
 
   // While not running: fetches the saved registers into the cache.

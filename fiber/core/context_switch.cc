@@ -1,4 +1,6 @@
-#include "weft/fiber/core/context.h"
+// What prepares a context, and binds a thread to the switch. Context is declared in context.h.
+
+#include "weft/fiber/core/context_switch.h"
 
 #include <cxxabi.h>
 #include <pthread.h>
@@ -8,7 +10,7 @@
 #include <cerrno>
 #include <new>
 
-#include "weft/fiber/core/context_switch.h"
+#include "weft/fiber/core/context.h"
 
 #if defined(WEFT_ASAN)
 #include <sanitizer/lsan_interface.h>

@@ -25,11 +25,11 @@
 // see Boost's header, and the latter inlines this.
 //
 // It goes through resume_with(), which calls a function on the stack it arrives at, and not through
-// resume(). That function stores the handle of the context that was left, so nobody has to note who
-// left; and it arrives by a `ret` that pairs with the `call` it left by, where resume() arrives by
-// an indirect jump. So the processor's stack of return addresses stays in step, and the functions
-// above the switch return as predicted where both contexts wait in the same place. Each return
-// mispredicted costs as much as the switch itself.
+// resume(). That function stores the handle of the context that was left, so none has to be kept of
+// the one that runs; and it arrives by a `ret` that pairs with the `call` it left by, where
+// resume() arrives by an indirect jump. So the processor's stack of return addresses stays in step,
+// and the functions above the switch return as predicted where both contexts wait in the same
+// place. Each return mispredicted costs as much as the switch itself.
 namespace weft::internal {
 
 inline boost::context::fiber& context_handle(void*& storage) noexcept {

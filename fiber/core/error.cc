@@ -10,12 +10,12 @@
 
 namespace weft::internal {
 
-void throw_logic_error(const char* who, const char* what) {
-  throw std::logic_error(std::string(who) + what);
+void throw_logic_error(const char* caller, const char* what) {
+  throw std::logic_error(std::string(caller) + what);
 }
 
-void throw_invalid_argument(const char* who, const char* what) {
-  throw std::invalid_argument(std::string(who) + what);
+void throw_invalid_argument(const char* caller, const char* what) {
+  throw std::invalid_argument(std::string(caller) + what);
 }
 
 void throw_system_error(std::error_code error, Words words) {

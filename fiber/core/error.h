@@ -12,9 +12,9 @@ namespace weft::internal {
 // How weft reports what went wrong: by an exception, a line on stderr, or the end of the program.
 // A check that calls one of these takes less code than one that throws.
 
-// Throw the exception of this name. Its text is `who` and `what`, one after the other.
-[[noreturn]] void throw_logic_error(const char* who, const char* what = "");
-[[noreturn]] void throw_invalid_argument(const char* who, const char* what = "");
+// Throw the exception of this name. Its text is `caller` and `what`, one after the other.
+[[noreturn]] void throw_logic_error(const char* caller, const char* what = "");
+[[noreturn]] void throw_invalid_argument(const char* caller, const char* what = "");
 
 // The parts of a message, with the blanks between them.
 using Words = std::initializer_list<std::string_view>;

@@ -39,11 +39,11 @@ enum class Ending : std::uint8_t {
   kTaken,      // what there was has been taken
 };
 
-// Who still has the handle of a fiber.
+// Whether a handle of a fiber is left.
 enum class Ownership : std::uint8_t {
   kHeld,
   kGone,              // nobody: dropped on the home thread, or there never was one
-  kDroppedElsewhere,  // nobody, but whoever dropped it may still hold the completion's lock
+  kDroppedElsewhere,  // none is left, but the thread that dropped it may hold the completion's lock
 };
 
 // A fiber as messages name it: fiber 3 "name", or fiber 3.

@@ -67,7 +67,7 @@ class FiberPool {
 
   Fiber& take_from(StackPool& pool) {
     const StackPool::Stack stack = pool.take();
-    // Who spawns many finds each block cold.
+    // A fiber that spawns many finds each block cold.
     if (void* later = pool.upcoming(1)) fiber_at(later).prefetch();
     if (!stack.warm) [[unlikely]]
       make(pool, stack.top);
@@ -90,7 +90,7 @@ class FiberPool {
 struct Orphanage {
   std::vector<std::unique_ptr<StackPool>> own, visitors;
   std::shared_ptr<const ExceptionHandler> handler;
-  Atomic<std::size_t> fibers{1};  // whose handles are still there, and whoever counts them
+  Atomic<std::size_t> fibers{1};  // whose handles are still there, and one while they are counted
 
   // Takes a fiber whose handle was dropped now, and whose result is gone. From any thread.
   void bury(Fiber& fiber) noexcept;

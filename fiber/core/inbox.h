@@ -38,13 +38,13 @@ class Inbox {
     InboxNode* head = head_.load(std::memory_order_relaxed);
     do {
       node.next_ = head == asleep() ? nullptr : head;
-      // Release: whoever takes the node sees what was written before the push.
+      // Release: the owner, which takes the node, sees what was written before the push.
     } while (!head_.compare_exchange_weak(head, &node, std::memory_order_release,
                                           std::memory_order_relaxed));
     return head == asleep();
   }
 
-  // To be called by whoever was told to wake the owner, when that is done.
+  // To be called after a push() that returned true, once the owner was woken.
   void woke() noexcept {
     // Release: pairs with the acquire of settle().
     woken_.fetch_add(1, std::memory_order_release);
@@ -88,7 +88,7 @@ class Inbox {
     return sleeping_;
   }
 
-  // Waits until everybody who was told to wake the owner has done so. The owner may have been woken
+  // Waits until all wake-ups that push() asked for have been made. The owner may have been woken
   // by something else and be at its end, while a waker still is on its way to the port.
   // REQUIRES: the inbox was drained. Only the owner calls this.
   void settle() noexcept {
@@ -106,7 +106,7 @@ class Inbox {
   // null: empty, the owner is awake. asleep(): empty, the owner sleeps. Else: the newest node.
   Atomic<InboxNode*> head_{nullptr};
 
-  Atomic<std::uint64_t> woken_{0};  // wake-ups by those who pushed
+  Atomic<std::uint64_t> woken_{0};  // wake-ups by the pushing threads
   std::uint64_t owed_ = 0;          // how many the owner knows of
   bool sleeping_ = false;           // try_sleep() succeeded since the last drain()
 };

@@ -16,7 +16,7 @@ class LocalTable {
  public:
   // A further reference to a table, which may be null.
   static LocalTable* share(LocalTable* table) noexcept {
-    // Relaxed: who shares a table has a reference.
+    // Relaxed: the caller has a reference.
     if (table) table->references_.fetch_add(1, std::memory_order_relaxed);
     return table;
   }

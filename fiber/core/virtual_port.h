@@ -28,14 +28,14 @@ class VirtualClock {
   // How long a jump waits for what is expected, on the machine's clock.
   static constexpr Duration kGrace = std::chrono::milliseconds(100);
 
-  ThreadMutex lock_;  // held by whoever decides whether to jump; guards what is not atomic:
+  ThreadMutex lock_;              // held while a jump is decided on; guards what is not atomic:
   VirtualPort* ports_ = nullptr;  // the last, and from there on to the first
   // Written when all ports are idle, each of which takes the lock before it goes on.
   TimePoint now_{std::chrono::seconds(1)};
   int expected_ = 0;  // events
 
-  // Ports that are not idle. A scheduler counts for as long as it may wake others, and whom it
-  // wakes counts at once: so nobody is overlooked who is on the way.
+  // Ports that are not idle. A scheduler counts for as long as it may wake others, and one
+  // that it wakes counts at once: so none that is on the way is overlooked.
   Atomic<std::size_t> busy_{0};
   Atomic<bool> patient_{false};  // something came, or was expected, since a jump waited in vain: a
                                  // hint

@@ -20,7 +20,7 @@ struct LockOwner;
 // Or one that watches: a function to be called instead of somebody to be woken.
 class Waiter : public ListNode<> {
  public:
-  // Whoever enqueues it: a fiber of this thread's scheduler, or the thread itself.
+  // For the caller of enqueue(): a fiber of this thread's scheduler, or the thread itself.
   // `what` names the call, for diagnostics; it must live as long as the program.
   explicit Waiter(const char* what) noexcept : what_(what) {}
 
@@ -28,8 +28,8 @@ class Waiter : public ListNode<> {
   // throw or touch the queue. It is off the queue by then.
   explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
 
-  // To be called by whoever claimed it, after the queue's lock was released: makes its fiber ready
-  // or wakes its thread. The waiter may be gone when this returns, and the queue with it.
+  // To be called by the one that claimed it, after the queue's lock was released: makes its fiber
+  // ready or wakes its thread. The waiter may be gone when this returns, and the queue with it.
   void resume() noexcept;
 
   // Parks until claimed: true, or until `deadline`: false. Throws Cancelled, and then was not
@@ -89,8 +89,8 @@ class Claimed {
   IntrusiveQueue<Waiter, &Waiter::next_claimed_> waiters_;
 };
 
-// The one way to block. A list of those who wait for something, first come, first served, and the
-// lock that also guards whatever they wait for:
+// The one way to block. A list of waiters, first come, first served, and the lock that also guards
+// what they wait for:
 //
 //   void Semaphore::acquire() {                    void Semaphore::release() {
 //     WaitQueue::Lock lock(queue_);                  WaitQueue::Lock lock(queue_);
@@ -105,8 +105,8 @@ class Claimed {
 // is overtaken, and nothing needs repair.
 //
 // Threads: fibers of any scheduler and plain threads, at once. The queue may be destroyed as soon
-// as all waits have returned, also by one who was just woken from it while the waker still is on
-// its way out: after the lock is released the waker touches only the waiter, and nothing after
+// as all waits have returned, also by a waiter that was just woken, while the waker still is on its
+// way out: after the lock is released the waker touches only the waiter, and nothing after
 // resume().
 class WaitQueue {
  public:
@@ -154,11 +154,11 @@ class WaitQueue {
   // null.
   bool wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint deadline);
 
-  // The two halves of it, for one who has something to do in between: enqueue() releases the lock,
-  // and throws Cancelled where that is due; then waiter.park().
+  // The two halves of it, for a caller that has something to do in between: enqueue() releases the
+  // lock, and throws Cancelled where that is due; then waiter.park().
   void enqueue(Lock& lock, Waiter& waiter);
 
-  // The same for one who was woken by nobody and has no place to wait: until `deadline`.
+  // Waits in no queue, until `deadline`: only a cancellation ends it earlier.
   static void wait_nowhere(TimePoint deadline, const char* what);
 
   // Takes the first waiter off the queue for the caller to resume() after unlocking; null if
@@ -168,12 +168,12 @@ class WaitQueue {
   // The same for all, in their order. Those that only watch are called.
   void claim_all(Lock&, Claimed& claimed) noexcept;
 
-  // claim_all(), unlock and resume: for those who wait to look again. Releases the lock; the queue
+  // claim_all(), unlock and resume: for waiters that look again. Releases the lock; the queue
   // may be gone when this returns.
   void wake_all(Lock& lock) noexcept;
 
-  // For those whose turn depends on who they are: the first waiter, or null; and the claim of that
-  // one and no other, null if its wait has just ended. It is off the queue then, too.
+  // If it depends on the waiter whether it is claimed: the first one, or null; and the claim of
+  // that one and no other, null if its wait has just ended. It is off the queue then, too.
   Waiter* first(const Lock&) const noexcept { return waiters_.front(); }
   Waiter* claim_first(Lock&) noexcept;
 

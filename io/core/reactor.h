@@ -10,7 +10,6 @@
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/io/core/fd.h"
 #include "weft/io/core/readiness.h"
-#include "weft/io/poll.h"
 
 namespace weft::internal {
 
