@@ -14,9 +14,9 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/callable.h"
-#include "weft/fiber/core/elements.h"
 #include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
+#include "weft/fiber/wait.h"
 
 namespace weft {
 

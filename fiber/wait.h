@@ -3,13 +3,13 @@
 
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "weft/fiber/core/completion.h"
-#include "weft/fiber/core/elements.h"
 #include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/time.h"
@@ -30,6 +30,43 @@ struct WaitResult {
 };
 
 namespace internal {
+
+// The elements of a range, which is run through once. They are referred to where they are, and must
+// stay there; what the range makes on the way, such as the values of a std::views::transform, is
+// kept here.
+template <class Range>
+class Elements {
+  using Reference = decltype(*std::begin(std::declval<Range&>()));
+
+ public:
+  static constexpr bool kAreMade = !std::is_reference_v<Reference>;
+
+  explicit Elements(Range& range) {
+    if constexpr (requires { std::size(range); }) kept_.reserve(std::size(range));
+    for (auto&& element : range) {
+      if constexpr (kAreMade) {
+        kept_.push_back(std::forward<decltype(element)>(element));
+      } else {
+        kept_.push_back(std::addressof(element));
+      }
+    }
+  }
+
+  std::size_t size() const noexcept { return kept_.size(); }
+
+  auto& operator[](std::size_t i) noexcept {
+    if constexpr (kAreMade) {
+      return kept_[i];
+    } else {
+      return *kept_[i];
+    }
+  }
+
+ private:
+  std::vector<std::conditional_t<kAreMade, std::remove_cv_t<Reference>,
+                                 std::remove_reference_t<Reference>*>>
+      kept_;
+};
 
 // Several completions, in the order in which they happen. Each is watched once, so that taking one
 // after another costs O(1) each. They must outlive this.

@@ -13,7 +13,6 @@
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
-#include "weft/fiber/core/process.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/future.h"
 #include "weft/io/core/error.h"

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/running.h"
 #include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"

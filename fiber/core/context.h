@@ -4,7 +4,22 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weft/fiber/core/sanitizers.h"
+// Which sanitizer this is compiled for, as gcc and clang each say it: WEFT_ASAN, WEFT_TSAN.
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WEFT_ASAN 1
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define WEFT_TSAN 1
+#endif
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WEFT_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define WEFT_TSAN 1
+#endif
+#endif
 
 namespace weft::internal {
 
@@ -27,9 +42,9 @@ class Context {
   // context. `entry` must call SwitchState::arrive() first, and must never return.
   void create(void* bottom, void* top, void (*entry)(void* argument), void* argument);
 
-  // Makes this the context of the calling thread's own stack, until release_thread().
+  // Makes this the context of the calling thread's own stack, until disown_thread().
   void adopt_thread() noexcept;
-  void release_thread() noexcept;
+  void disown_thread() noexcept;
 
   // Gives back what sanitizers hold. The stack itself is dropped without being unwound:
   // the caller knows that nothing is left on it.

@@ -108,7 +108,7 @@ void Context::adopt_thread() noexcept {
 #endif
 }
 
-void Context::release_thread() noexcept {
+void Context::disown_thread() noexcept {
 #if defined(WEFT_ASAN)
   if (std::exchange(leak_root_, false)) unregister_leak_root(bottom_, size_);
 #endif

@@ -8,8 +8,8 @@
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/inbox.h"
 #include "weft/fiber/core/port.h"
-#include "weft/fiber/core/process.h"
 #include "weft/fiber/core/run_queue.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/timer_queue.h"
 
 namespace weft::internal {

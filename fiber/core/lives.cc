@@ -19,7 +19,7 @@ std::atomic<std::uint64_t> ids_taken{0};
 
 Lives::Lives(Port& port, const Settings& settings)
     : Home(port, settings.counted, settings.seed, settings.time_stamp),
-      fibers_(*this, &Lives::enter, settings.stack_size, settings.guards),
+      fibers_(*this, &Lives::entry, settings.stack_size, settings.guards),
       spare_(&fibers_.take(0)) {}
 
 // ---- Spawning -----------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ void discard(Fiber& fiber) noexcept {
 
 // ---- The life of a fiber ------------------------------------------------------------------------
 
-void Lives::enter(void* argument) {
+void Lives::entry(void* argument) {
   Fiber& self = *static_cast<Fiber*>(argument);
   of(self).switch_.arrive();
   self.work(self);

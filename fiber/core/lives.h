@@ -61,7 +61,7 @@ class Lives : public Home {
   friend void release(Fiber& fiber) noexcept;
   friend class RunQueue;  // hand_over()
 
-  static void enter(void* fiber);
+  static void entry(void* fiber);
 
   void begin(Fiber& fiber) noexcept;
   void run_eagerly(Fiber& child) noexcept;

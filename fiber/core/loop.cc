@@ -74,13 +74,13 @@ void Loop::attach() {
   turn_.forget_clock();
   loop_.context.adopt_thread();
   switch_.bind();
-  port_.enter();
+  port_.attach();
   turn_.begin();
 }
 
 void Loop::detach() noexcept {
-  port_.leave();
-  loop_.context.release_thread();
+  port_.detach();
+  loop_.context.disown_thread();
   running = {};
 }
 

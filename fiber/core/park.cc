@@ -113,7 +113,7 @@ bool Waiter::park_until(TimePoint deadline) {
 bool Waiter::park_thread(TimePoint deadline) {
   if (thread_->wait(deadline)) return true;
   if (claim_to_abort(State::kTimedOut)) {
-    leave_queue();
+    dequeue();
     return false;
   }
   thread_->wait();  // the token is on its way: it must not be left for a later wait
@@ -123,11 +123,11 @@ bool Waiter::park_thread(TimePoint deadline) {
 // Ends the wait from the waiter's own thread, unless a waker was first.
 void Waiter::abort(State reason) noexcept {
   if (!claim_to_abort(reason)) return;
-  leave_queue();
+  dequeue();
   RunQueue::make_ready(*fiber_);
 }
 
-void Waiter::leave_queue() noexcept {
+void Waiter::dequeue() noexcept {
   if (!queue_) return;
   // A waker that lost the claim may have taken it off already.
   const WaitQueue::Lock lock(*queue_);

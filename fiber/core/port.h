@@ -38,8 +38,8 @@ class Port {
   virtual void expect(int events) noexcept { static_cast<void>(events); }
 
   // The calling thread begins, or ends, to run the scheduler.
-  virtual void enter() noexcept {}
-  virtual void leave() noexcept {}
+  virtual void attach() noexcept {}
+  virtual void detach() noexcept {}
 
   // Ends the current wait(), or the next one if none is under way.
   // From any thread, and from a handler for signals.

@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <new>
 
+#include "weft/fiber/core/context.h"
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/sanitizers.h"
 
 #if defined(WEFT_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -146,7 +146,7 @@ TimePoint StackPool::trim(TimePoint now) noexcept {
       discard_(top);
       stack &= ~kWarm;
     }
-    drop(top, cold ? 0 : page_size());
+    decommit(top, cold ? 0 : page_size());
     ++calls;
   }
   return kPast;
@@ -228,7 +228,7 @@ void* StackPool::top_of(const Slab& slab, std::size_t index) const noexcept {
 }
 
 // Gives back all memory of a stack but the uppermost `keep` bytes. Guards stay.
-void StackPool::drop(void* top, std::size_t keep) noexcept {
+void StackPool::decommit(void* top, std::size_t keep) noexcept {
   char* const bottom = static_cast<char*>(bottom_of(top));
   const std::size_t size = static_cast<std::size_t>(end_of(top) - bottom) - keep;
   forget_frames(bottom, size);

@@ -101,7 +101,7 @@ class StackPool {
   void install_guards(Slab& slab);
   void* top_of(const Slab& slab, std::size_t index) const noexcept;
   static char* end_of(void* top) noexcept;
-  void drop(void* top, std::size_t keep) noexcept;
+  void decommit(void* top, std::size_t keep) noexcept;
 
   // A free stack: its top, with the lowest bit set where it is warm.
   using Free = std::uintptr_t;

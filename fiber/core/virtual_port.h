@@ -61,8 +61,8 @@ class VirtualPort final : public Port {
   bool pending(TimePoint deadline) override { return outside_.pending(deadline); }
   bool is_virtual() const noexcept override { return true; }
   void expect(int events) noexcept override;
-  void enter() noexcept override { outside_.enter(); }
-  void leave() noexcept override { outside_.leave(); }
+  void attach() noexcept override { outside_.attach(); }
+  void detach() noexcept override { outside_.detach(); }
   void wake() noexcept override;
 
  private:

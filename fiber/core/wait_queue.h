@@ -5,7 +5,6 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/core/spin_lock.h"
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -67,7 +66,7 @@ class Waiter : public ListNode<> {
   bool park_thread(TimePoint deadline);
   bool outcome() const;
   void abort(State reason) noexcept;
-  void leave_queue() noexcept;
+  void dequeue() noexcept;
 
   Atomic<State> state_{State::kWaiting};
   WaitQueue* queue_ = nullptr;  // null: nobody but a timer or a cancellation ends this wait

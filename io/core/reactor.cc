@@ -12,7 +12,7 @@
 #include <optional>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/io/core/error.h"
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "weft/fiber/core/port.h"
-#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/io/core/fd.h"
 #include "weft/io/core/readiness.h"
@@ -40,8 +40,8 @@ class Reactor final : public Port {
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override;
 
-  void enter() noexcept override { current_reactor = this; }
-  void leave() noexcept override { current_reactor = nullptr; }
+  void attach() noexcept override { current_reactor = this; }
+  void detach() noexcept override { current_reactor = nullptr; }
   void wake() noexcept override;
 
   // In a child of the process that made this: closes its descriptors, and leaves what they refer to

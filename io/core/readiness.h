@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/process.h"
-#include "weft/fiber/core/spin_lock.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/time.h"
 #include "weft/io/core/fd.h"

@@ -19,7 +19,7 @@
 
 #include "tests/support/child_process.h"
 #include "tests/support/fixture.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/io/runtime.h"
 
 BOOST_AUTO_TEST_SUITE(runtime_cores)

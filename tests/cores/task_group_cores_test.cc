@@ -11,7 +11,7 @@
 
 #include "tests/support/failure.h"
 #include "tests/support/fixture.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/fiber/task_group.h"
 
 BOOST_AUTO_TEST_SUITE(task_group_cores)

@@ -10,7 +10,7 @@
 #include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "tests/support/temporary_directory.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(compare)
 

@@ -1,4 +1,4 @@
-#include "weft/fiber/core/spin_lock.h"
+#include "weft/fiber/core/atomic.h"
 
 #include <chrono>
 #include <mutex>

@@ -15,7 +15,7 @@
 #include "tests/support/failure.h"
 #include "tests/support/fixture.h"
 #include "tests/support/scheduler_thread.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(task_group)
 

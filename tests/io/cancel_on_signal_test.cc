@@ -13,7 +13,7 @@
 
 #include "tests/support/child_process.h"
 #include "tests/support/fixture.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(cancel_on_signal)
 

@@ -18,7 +18,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/fixture.h"
 #include "tests/support/tcp_pair.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(many_connections)
 

@@ -9,7 +9,7 @@
 
 #include "tests/orders/explorer.h"
 #include "tests/support/check.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/fiber/time.h"
 
 namespace weft::test {

@@ -20,7 +20,7 @@
 #include "tests/random/examine.h"
 #include "tests/random/generator.h"
 #include "tests/support/fixture.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(random_programs)
 

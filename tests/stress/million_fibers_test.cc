@@ -11,7 +11,7 @@
 
 #include "tests/support/fixture.h"
 #include "weft/fiber/core/loop.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(million_fibers)
 

@@ -37,7 +37,7 @@
 
 #include "tests/support/check.h"
 #include "tests/support/program.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/weft.h"
 
 BOOST_AUTO_TEST_SUITE(soak)

@@ -13,7 +13,7 @@
 
 #include "tests/support/check.h"
 #include "tests/support/scheduler_thread.h"
-#include "weft/fiber/core/sanitizers.h"
+#include "weft/fiber/core/context.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/task_group.h"
 #include "weft/fiber/this_fiber.h"

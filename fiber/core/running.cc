@@ -1,4 +1,4 @@
-#include "weft/fiber/core/process.h"
+#include "weft/fiber/core/running.h"
 
 #include <pthread.h>
 
