@@ -37,10 +37,9 @@ namespace internal {
 template <class Range>
 class Elements {
   using Reference = decltype(*std::begin(std::declval<Range&>()));
-
- public:
   static constexpr bool kAreMade = !std::is_reference_v<Reference>;
 
+ public:
   explicit Elements(Range& range) {
     if constexpr (requires { std::size(range); }) kept_.reserve(std::size(range));
     for (auto&& element : range) {
@@ -106,11 +105,11 @@ class CompletionSet {
 // Returns its argument; throws std::logic_error if that is the end of the calling fiber itself.
 Completion& another(Completion& completion);
 
-// What as_completed() gives: a range to be run through once.
+// What as_completed() gives, whatever the range: to be run through once.
 class AsCompleted {
  public:
-  template <class Range>
-  explicit AsCompleted(Elements<Range>& tasks) : set_(tasks.size()) {
+  template <class Tasks>
+  explicit AsCompleted(Elements<Tasks>& tasks) : set_(tasks.size()) {
     for (std::size_t i = 0; i < tasks.size(); ++i) set_.add(another(tasks[i].completion()));
   }
 
@@ -144,8 +143,8 @@ class AsCompleted {
   CompletionSet set_;
 };
 
-// The same, with the range that it is of and what that makes on the way. `Range` is a reference
-// where the range is an lvalue.
+// The same with the range, so that a temporary one stays, and what that makes on the way. `Range`
+// is a reference if the range is an lvalue.
 template <class Range>
 struct RangeKept {
   explicit RangeKept(Range&& its_range) : range(std::forward<Range>(its_range)), elements(range) {}
@@ -205,13 +204,7 @@ WaitResult wait(Range&& tasks, When when = When::all_completed,
 // temporary one, such as a view, is kept until the end of the loop. Leaving the loop early is fine.
 template <class Range>
 auto as_completed(Range&& tasks) {
-  using All = internal::Elements<std::remove_reference_t<Range>>;
-  if constexpr (std::is_lvalue_reference_v<Range> && !All::kAreMade) {
-    All all(tasks);
-    return internal::AsCompleted(all);
-  } else {
-    return internal::AsCompletedOf<Range>(std::forward<Range>(tasks));
-  }
+  return internal::AsCompletedOf<Range>(std::forward<Range>(tasks));
 }
 
 }  // namespace weft

@@ -219,7 +219,7 @@ WEFT_TEST_CASE(const_and_temporary_ranges_can_be_waited_for) {
                                        spawn([] { return sleep_for(1s), 2; })};
   check(wait(tasks, When::first_completed), {1}, {0});
   Indices order;
-  AsCompleted named = as_completed(tasks);
+  auto named = as_completed(tasks);
   for (std::size_t i : named) order.push_back(i);
   BOOST_TEST(order.size() == 2u);
   const auto start_two = [] {

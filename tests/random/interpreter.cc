@@ -332,7 +332,7 @@ class Interpreter {
 
   template <class Range>
   void take_in_turn(Self& self, Range& tasks, const std::vector<int>& children) {
-    AsCompleted completed = as_completed(tasks);
+    auto completed = as_completed(tasks);
     std::optional<AsCompleted::iterator> next;
     for (std::size_t left = children.size(); left > 0; --left) {
       step(self, {.what = Do::kStep}, [&] {
