@@ -126,7 +126,7 @@ std::exception_ptr TaskGroup::wait_for_children() {
   for (;;) {
     WaitQueue::Lock lock(joiners_);
     if (children_.empty()) {
-      if (body_ && failure_) return failure_;  // the end of the body tells it, whatever comes now
+      if (body_ && failure_) return failure_;  // run_body() throws it, also if more come
       state_ = failures_.empty() ? State::kOpen : State::kJoined;
       return std::exchange(failure_, nullptr);  // others may start more from here on
     }

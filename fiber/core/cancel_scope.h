@@ -41,8 +41,7 @@ class CancelScope {
   // destructor that one of the exceptions has called.
   static bool reaches(const Fiber& fiber, unsigned uncaught) noexcept;
 
-  // The innermost scope that tells its caller how it ended, which a shield does not; null: the
-  // task.
+  // The innermost scope that reports how it ended, which a shield does not; null: the task.
   static CancelScope* owner_of_failures(const Fiber& fiber) noexcept;
 
   // Whether an exception is in flight through the innermost scope of the running fiber, or the

@@ -159,7 +159,7 @@ class alignas(64) Fiber : public FiberHot,
   bool kept_while_cancelled = false;  // so it is most likely Cancelled that unwound
   std::exception_ptr exception;
   TaskGroup* group = nullptr;
-  void (*ended)(Fiber&) noexcept = nullptr;  // told of the end, where there is a group
+  void (*ended)(Fiber&) noexcept = nullptr;  // called at the end, if there is a group
   LocalTable* locals = nullptr;
   Completion completion;
   Ending ending = Ending::kNone;

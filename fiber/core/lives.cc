@@ -153,14 +153,14 @@ void Lives::entry(void* argument) {
   }
 }
 
-// Runs on the fiber's own stack, which somebody else may be given by the time it returns.
+// Runs on the fiber's own stack. When it returns, another fiber may have been given that stack.
 void Lives::finish(Fiber& self) noexcept {
   // Relaxed: kGone was stored by this thread, or before the start. In all other cases the lock
-  // below decides, and waits for those who drop the handle elsewhere to be out of here.
+  // below decides, and waits until a thread that drops the handle has left this block.
   bool unowned = self.handle.load(std::memory_order_relaxed) == Ownership::kGone;
-  // A result that nobody can take goes first, and the locals: their destructors may wait, and may
-  // use what the owner of a group keeps for its children. A failure that may have to be reported
-  // keeps its locals for that.
+  // A result without an owner goes first, then the locals: their destructors may wait, and may use
+  // what the owner of a group keeps for its children. A failure that may be reported keeps its
+  // locals for that.
   if (unowned) drop_result(self);
   if (self.locals) [[unlikely]] {
     if (self.ending != Ending::kException || self.ended) LocalTable::drop(self.locals);

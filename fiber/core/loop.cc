@@ -10,7 +10,7 @@
 namespace weft::internal {
 namespace {
 
-// Where the clock stands still, look outside after so many turns.
+// If the clock stands still, the loop looks outside after this many turns.
 constexpr int kMaxTurnsUnpolled = 256;
 
 // Looks at the inbox between two at the port, while there is nothing to do.
@@ -60,7 +60,7 @@ void Loop::run_until(Completion& completion) {
     completion.queue().watch(lock, at_the_end);
   }
   while (!completion.done()) run();  // somebody else's stop() does not count
-  // Takes the lock: who completed it on another thread may still be about to call the watcher.
+  // Takes the lock: another thread that completed it may still be about to call the watcher.
   completion.queue().unwatch(at_the_end);
 }
 
@@ -151,10 +151,10 @@ void Loop::sleep() {
         relax_processor();
       }
       if (stop_.load(std::memory_order_relaxed) || port_.wait(kPast)) return;  // relaxed: see below
-      let_others_run();  // whoever is to bring work may wait for this very core
+      let_others_run();  // a thread that brings work may wait for this very core
     }
   }
-  // Relaxed: whoever stops it wakes the port afterwards, and that ends this wait or the next.
+  // Relaxed: stop() wakes the port afterwards, and that ends this wait or the next.
   if (stop_.load(std::memory_order_relaxed) || !inbox().try_sleep()) return;
   port_.wait(deadline);
 }

@@ -33,8 +33,8 @@ class Port {
   // True if the clock is virtual: then no decision may depend on how fast the machine runs.
   virtual bool is_virtual() const noexcept { return false; }
 
-  // So many more, or less, events are on their way from outside, such as the ends of jobs on other
-  // threads: a clock that jumps gives them some time first.
+  // Changes how many outside events are expected, e.g. running jobs. A virtual clock waits briefly
+  // for them before it jumps.
   virtual void expect(int events) noexcept { static_cast<void>(events); }
 
   // The calling thread begins, or ends, to run the scheduler.

@@ -96,8 +96,8 @@ void Lives::serve(Fiber& fiber) noexcept {
   if (what & Fiber::kStart) {
     if (here() == this) {
       start_here(fiber);
-      // Started before the end, or by somebody whom it does not wait for: it may have no owner who
-      // is cancelled.
+      // Started before the end, or by a thread that does not end with this scheduler: it may have
+      // no owner that is cancelled.
       if (closing_ && what & Fiber::kForeign) fiber.cancel();
     } else {
       // After the last turn: it ends without having begun.
@@ -109,7 +109,7 @@ void Lives::serve(Fiber& fiber) noexcept {
   }
   if (what & Fiber::kWake) make_ready(fiber);
   if (what & Fiber::kRecycle) {
-    // Whoever asks for it holds this lock, and must be out of here first.
+    // The thread that asks for it holds this lock, and must have left the block first.
     { const WaitQueue::Lock lock(fiber.completion.queue()); }
     recycle(fiber);
   }

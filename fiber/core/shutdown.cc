@@ -13,7 +13,7 @@
 namespace weft::internal {
 namespace {
 
-// How long a meeting waits for who does not come.
+// How long meet() waits for schedulers that do not come.
 constexpr Duration kPatience = std::chrono::milliseconds(100);
 
 // How long a shutdown waits before it names the fibers that do not end.
@@ -64,7 +64,7 @@ Shutdown::Next Shutdown::rest(Loop& scheduler) noexcept {
   return next;
 }
 
-// REQUIRES: the lock is held. kGoOn: it is for somebody else to say.
+// REQUIRES: the lock is held. kGoOn: another scheduler will decide.
 Shutdown::Next Shutdown::decide(const Loop& self) noexcept {
   if (active_ > 0) return Next::kGoOn;
   for (const Loop* scheduler : schedulers_) {
@@ -72,7 +72,7 @@ Shutdown::Next Shutdown::decide(const Loop& self) noexcept {
   }
   if (last_ && !std::exchange(last_begun_, true)) return Next::kRunLast;
   over_ = true;
-  // Under the lock: none of them may be gone before all have been told.
+  // Under the lock: none of them may be gone before all have been woken.
   for (Loop* scheduler : schedulers_) {
     if (scheduler != &self) scheduler->port().wake();
   }

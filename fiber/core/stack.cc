@@ -36,7 +36,7 @@ constexpr std::size_t kColourStep = 64;
 // The span of one page of page-table entries: slabs aligned to it share none.
 constexpr std::size_t kSlabAlignment = std::size_t{2} << 20;
 
-// Guards are installed for up to so many stacks at once.
+// Guards are installed for at most this many stacks at once.
 constexpr std::size_t kGuardsInARow = 64;
 
 // What trim() does in one call.
@@ -186,7 +186,8 @@ void StackPool::add_slab() {
   char* const end = base + count * stride_;
   if (base != begin) munmap(begin, static_cast<std::size_t>(base - begin));
   if (end != begin + size) munmap(end, static_cast<std::size_t>(begin + size - end));
-  // A huge page would make two megabytes of each stack resident. Fails where there are none.
+  // A huge page would make two megabytes of each stack resident. Fails where the kernel has no huge
+  // pages.
   madvise(base, count * stride_, MADV_NOHUGEPAGE);
   slabs_.push_back({base, count, 0, 0});
 }

@@ -90,8 +90,8 @@ class StackPool {
   struct Slab {
     char* base;
     std::size_t count;
-    std::size_t used;     // the first so many have been handed out at least once
-    std::size_t guarded;  // the first so many have their guard
+    std::size_t used;     // this many, the first, were handed out at least once
+    std::size_t guarded;  // this many, the first, have their guard
   };
 
   Stack carve();
@@ -107,7 +107,7 @@ class StackPool {
   using Free = std::uintptr_t;
   static constexpr Free kWarm = 1;
 
-  // So many stay warm however long nobody needs them.
+  // At least this many stay warm, however long they are unused.
   static constexpr std::size_t kAlwaysWarm = 16;
 
   const std::size_t stack_size_;

@@ -65,7 +65,7 @@ class TimerQueue {
   void remove(Timer& timer) noexcept;
 
   // When to look again: the earliest deadline if that is within some 60 ms, else a time before it;
-  // kForever if there is none. Amortized O(1).
+  // kForever if no timer is pending. Amortized O(1).
   TimePoint next_deadline() noexcept;
 
   // Takes off the queue the earliest timer whose deadline is at or before `now`; null if there is

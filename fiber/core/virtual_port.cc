@@ -27,18 +27,18 @@ void VirtualPort::expect(int events) noexcept {
 
 // May be called by a handler for signals, and so takes no lock.
 void VirtualPort::wake() noexcept {
-  // One that no scheduler does is an event from outside.
+  // A call from a thread without a scheduler is an event from outside.
   if (!running.scheduler) clock_.patient_.store(true, std::memory_order_relaxed);
   set_busy();
   outside_.wake();
 }
 
-// Relaxed, here and elsewhere: if a scheduler does this, it counts as busy itself, and the clock's
-// lock, which it takes before it stops to do so, orders this before whoever counts. Others may be
+// Relaxed, here and elsewhere: a scheduler that does this counts as busy itself. It takes the
+// clock's lock before it is idle, which orders this before the next count. Other threads may be
 // overlooked, like any event that comes a moment later; but no port runs that is not counted.
 void VirtualPort::set_busy() noexcept {
   clock_.busy_.fetch_add(1, std::memory_order_relaxed);
-  // Release: pairs with the acquire in wait(); who finds itself not idle, and goes on, is counted.
+  // Release: pairs with the acquire in wait(); a port that finds itself not idle is counted.
   if (!idle_.exchange(false, std::memory_order_release)) {
     clock_.busy_.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -46,8 +46,8 @@ void VirtualPort::set_busy() noexcept {
 
 // ---- VirtualClock -------------------------------------------------------------------------------
 
-// What comes is taken from outside only when the port is counted as busy: between the two nobody
-// could see that something has come.
+// Events from outside are taken only when the port is counted as busy: between the two no port
+// could see that one has come.
 bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
   std::unique_lock lock(lock_);
   port.deadline_ = deadline;
