@@ -57,9 +57,6 @@ class StackPool {
   // Takes back a stack that nothing runs on any more, or will before anybody else calls take().
   void put(void* top) noexcept { free_[free_count_++] = reinterpret_cast<Free>(top) | kWarm; }
 
-  // The same for one that take() gave cold and that is as it was.
-  void put_cold(void* top) noexcept { free_[free_count_++] = reinterpret_cast<Free>(top); }
-
   // Gives memory back: whole stacks that lay unused since the last round, and of the others what is
   // below the top page. Does a bounded piece of work (some 50 microseconds); a round starts at most
   // once a second. Returns when to call again: kPast to go on, kForever if nothing is left to give.
@@ -79,9 +76,6 @@ class StackPool {
 
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
-
-  // How many are out. O(slabs).
-  std::size_t in_use() const noexcept { return carved() - free_count_; }
 
   static std::size_t min_size() noexcept;
   static std::size_t round_up(std::size_t stack_size) noexcept;
