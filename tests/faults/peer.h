@@ -54,6 +54,7 @@ class Peer {
     char c;
     while (text.find(last) == text.npos && connected_) {
       const ssize_t size = recv(fd_, &c, 1, 0);
+      if (size < 0 && errno == EINTR) continue;  // the kernel repeats none with a time limit
       if (size < 0 && errno == EAGAIN) throw Silence();
       if (size != 1) break;
       text += c;
