@@ -92,7 +92,20 @@ int unread(const StreamSocket& stream) {
   return size;
 }
 
-// Leaves no room for a further byte.
+// What a write returns that has begun when end() ends the connection.
+template <class F>
+std::pair<std::size_t, std::error_code> write_until(const Writer& writer, StreamSocket& near,
+                                                    StreamSocket& far, F end) {
+  std::size_t written = 0;
+  std::error_code error;
+  auto task = spawn([&] { written = writer.write(near, error); });
+  BOOST_REQUIRE(eventually([&] { return unread(far) > 0; }));
+  end();
+  task.get();
+  return {written, error};
+}
+
+// Writes until there is no room for a further byte.
 void fill(StreamSocket& stream) {
   const std::string much(100'000, 'x');
   while (send(stream.native_handle(), much.data(), much.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
@@ -172,12 +185,7 @@ WEFT_REAL_TIME_TEST_CASE(a_file_that_is_sent_under_time_limits_arrives_whole) {
 WEFT_REAL_TIME_TEST_CASE(a_write_whose_peer_goes_returns_what_it_wrote) {
   with_each_writer([](const Writer& writer, const std::string& text) {
     with_each_stream([&](StreamSocket& near, StreamSocket& far) {
-      std::size_t written = 0;
-      std::error_code error;
-      auto task = spawn([&] { written = writer.write(near, error); });
-      BOOST_REQUIRE(eventually([&] { return unread(far) > 0; }));
-      far.close();
-      task.get();
+      const auto [written, error] = write_until(writer, near, far, [&] { far.close(); });
       BOOST_TEST((error == std::errc::broken_pipe || error == std::errc::connection_reset));
       BOOST_TEST((written > 0 && written < text.size()), written);
     });
@@ -187,12 +195,7 @@ WEFT_REAL_TIME_TEST_CASE(a_write_whose_peer_goes_returns_what_it_wrote) {
 WEFT_REAL_TIME_TEST_CASE(a_write_whose_stream_is_closed_returns_what_it_wrote) {
   with_each_writer([](const Writer& writer, const std::string& text) {
     with_each_stream([&](StreamSocket& near, StreamSocket& far) {
-      std::size_t written = 0;
-      std::error_code error;
-      auto task = spawn([&] { written = writer.write(near, error); });
-      BOOST_REQUIRE(eventually([&] { return unread(far) > 0; }));
-      near.close();
-      task.get();
+      const auto [written, error] = write_until(writer, near, far, [&] { near.close(); });
       BOOST_TEST((error == std::errc::operation_canceled));
       BOOST_TEST((written > 0 && written < text.size()), written);
       const std::string got = BufferedReader(far).read_all();
@@ -242,7 +245,6 @@ WEFT_REAL_TIME_TEST_CASE(a_cancelled_call_that_has_transferred_nothing_throws) {
   const File file = File::open(directory / "file", O_RDWR | O_CREAT);
   BOOST_REQUIRE(ftruncate(file.native_handle(), 1000) == 0);
   with_each_stream([&](StreamSocket& near, StreamSocket&) {
-    fill(near);
     std::array<char, 10> room{};
     std::error_code error;
     const std::array<ConstBuffer, 2> parts{"x", "y"};
@@ -253,7 +255,17 @@ WEFT_REAL_TIME_TEST_CASE(a_cancelled_call_that_has_transferred_nothing_throws) {
     };
     for (std::size_t i = 0; i < calls.size(); ++i) {
       BOOST_TEST_CONTEXT("call " << i) {
-        BOOST_CHECK_THROW(with_timeout(5ms, calls[i]), TimeoutError);
+        // TCP finds room later, too: when what is on its way has arrived, and when it probes the
+        // peer's window.
+        BOOST_TEST(eventually([&] {
+          fill(near);
+          try {
+            with_timeout(5ms, calls[i]);
+          } catch (const TimeoutError&) {
+            return true;
+          }
+          return false;
+        }));
       }
     }
   });
