@@ -23,8 +23,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void run_cores(std::function<void()> main) {
-  run(std::move(main), {.threads = 3, .virtual_time = true});
+void run_virtually(unsigned threads, std::function<void()> main) {
+  run(std::move(main), {.threads = threads, .virtual_time = true});
 }
 
 void sleep_for_ever() { sleep_until(kForever); }
@@ -74,12 +74,14 @@ BOOST_AUTO_TEST_CASE(threads_may_post_and_spawn_everywhere_until_the_runtime_is_
 }
 
 BOOST_AUTO_TEST_CASE(a_thread_that_holds_tasks_does_not_keep_the_end_waiting) {
-  std::vector<Task<void>> tasks;
-  run_cores([&] {
-    for (std::size_t i = 0; i < 9; ++i) tasks.push_back(spawn(sleep_for_ever, on(i % 3)));
-    run_until_blocked();
-  });
-  for (auto& task : tasks) BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  for (const unsigned threads : {1u, 3u}) {
+    std::vector<Task<void>> tasks;
+    run_virtually(threads, [&] {
+      for (std::size_t i = 0; i < 9; ++i) tasks.push_back(spawn(sleep_for_ever, on(i % threads)));
+      run_until_blocked();
+    });
+    for (auto& task : tasks) BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  }
 }
 
 // ---- The pool, the last phase -------------------------------------------------------------------
@@ -173,34 +175,35 @@ BOOST_AUTO_TEST_CASE(jobs_that_come_last_may_start_fibers_everywhere_again_and_a
 // ---- Stragglers ---------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_fiber_that_does_not_end_is_reported_whichever_scheduler_it_is_on) {
-  for (const std::size_t there : {0, 1, 2}) {
-    const auto end_after = [there](Duration time) {
-      return run_in_child([there, time] {
-        run_cores([there, time] {
-          spawn([time] { shield([time] { sleep_for(time); }); },
-                {.name = "straggler", .on = on(there).on})
-              .detach();
-          run_until_blocked();
+  for (const unsigned threads : {1u, 3u}) {
+    for (std::size_t there = 0; there < threads; ++there) {
+      const auto end_after = [=](Duration time) {
+        return run_in_child([=] {
+          run_virtually(threads, [=] {
+            spawn([=] { shield([=] { sleep_for(time); }); },
+                  {.name = "straggler", .on = on(there).on})
+                .detach();
+            run_until_blocked();
+          });
+          return 7;
         });
-        return 7;
-      });
-    };
-    const ChildEnd patient = end_after(4999ms);
-    BOOST_TEST(patient.exit_code == 7);
-    BOOST_TEST(patient.said == "");
-    const ChildEnd slow = end_after(5001ms);
-    BOOST_TEST(slow.exit_code == 7);
-    BOOST_TEST(slow.said.find("\"straggler\"") != std::string::npos, slow.said);
-    BOOST_TEST(slow.said.find("sleep_for") != std::string::npos, slow.said);
-    BOOST_TEST(std::count(slow.said.begin(), slow.said.end(), '\n') == 1, slow.said);
+      };
+      const ChildEnd patient = end_after(4999ms);
+      BOOST_TEST(patient.exit_code == 7);
+      BOOST_TEST(patient.said == "");
+      const ChildEnd slow = end_after(5001ms);
+      BOOST_TEST(slow.exit_code == 7);
+      BOOST_TEST(slow.said.find("\"straggler\"") != std::string::npos, slow.said);
+      BOOST_TEST(slow.said.find("sleep_for") != std::string::npos, slow.said);
+      BOOST_TEST(std::count(slow.said.begin(), slow.said.end(), '\n') == 1, slow.said);
+    }
   }
 }
 
 BOOST_AUTO_TEST_CASE(nobody_is_reported_for_the_time_that_the_pool_takes_to_end) {
   for (const unsigned threads : {1u, 3u}) {
     const ChildEnd end = run_in_child([threads] {
-      run([] { spread([] { run_in_executor([] {}); }); },
-          {.threads = threads, .virtual_time = true});
+      run_virtually(threads, [] { spread([] { run_in_executor([] {}); }); });
       return 7;
     });
     BOOST_TEST(end.exit_code == 7);

@@ -182,10 +182,7 @@ WEFT_CORES_TEST_CASE(all_spawn_cancel_join_drop_and_detach_at_once) {
   constexpr int kRounds = 100;
   std::atomic<int> ended{0}, wrong{0};
   const auto end = [&ended] {
-    struct Count {
-      std::atomic<int>& ended;
-      ~Count() { ++ended; }
-    } const count{ended};
+    const CountAtEnd count(ended);
     yield();
     sleep_for(1us);
     return 7;

@@ -45,7 +45,8 @@ BOOST_AUTO_TEST_CASE(a_runtime_without_epoll_or_eventfd_leaves_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_job_is_done_by_the_threads_that_there_are) {
-  // Of three threads the second cannot be started; so the first one does all.
+  // Of three threads the second cannot be started; so the first one does all. It is busy until
+  // that has been tried.
   weft::ThreadPool pool(3);
   const Armed armed("pthread_create:2+:EAGAIN");
   std::atomic<int> done = 0;
@@ -54,8 +55,7 @@ BOOST_AUTO_TEST_CASE(a_job_is_done_by_the_threads_that_there_are) {
     for (int i = 0; i < 20; ++i) {
       group.spawn([&] {
         weft::run_in_executor(pool, [&] {
-          std::this_thread::sleep_for(1ms);
-          ++done;
+          if (weft::test::eventually([] { return weft::faults::struck() > 0; })) ++done;
         });
       });
     }
@@ -98,11 +98,12 @@ BOOST_AUTO_TEST_CASE(jobs_that_need_a_standby_thread_get_it_at_the_next_chance) 
   // to take over. It cannot be started at first; the job that comes then starts it.
   weft::ThreadPool pool({.threads = 1, .max_threads = 2});
   const Armed armed("pthread_create:2:EAGAIN");
-  weft::Event go;
+  weft::Event begun, go;
   weft::run([&] {
-    auto blocked = weft::spawn([&] { weft::run_in_executor(pool, [&] { go.wait(); }); });
-    BOOST_TEST(weft::test::eventually([&] { return pool.size() == 1u; }));
-    weft::sleep_for(1ms);
+    auto blocked =
+        weft::spawn([&] { weft::run_in_executor(pool, [&] { begun.set(), go.wait(); }); });
+    begun.wait();
+    BOOST_TEST(pool.size() == 1u);
     auto sets = weft::spawn([&] { weft::run_in_executor(pool, [&] { go.set(); }); });
     BOOST_TEST(weft::test::eventually([&] { return weft::faults::struck() == 1; }));
     auto further = weft::spawn([&] { weft::run_in_executor(pool, [] {}); });

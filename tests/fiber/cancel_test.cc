@@ -216,7 +216,6 @@ BOOST_AUTO_TEST_CASE(any_thread_may_cancel) {
 
 BOOST_AUTO_TEST_CASE(cancelling_from_another_thread_may_race_with_the_end) {
   SchedulerThread other;
-  int cancelled = 0;
   for (int i = 0; i < 2000; ++i) {
     auto task = spawn(
         [] {
@@ -229,10 +228,8 @@ BOOST_AUTO_TEST_CASE(cancelling_from_another_thread_may_race_with_the_end) {
     try {
       if (task.get() != 7) BOOST_ERROR("wrong result");
     } catch (const TaskCancelled&) {
-      ++cancelled;
     }
   }
-  BOOST_TEST(cancelled >= 0);
 }
 
 // ---- A level, not an event ----------------------------------------------------------------------

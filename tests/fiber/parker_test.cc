@@ -1,10 +1,14 @@
 #include "weft/fiber/core/parker.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <fstream>
 #include <random>
+#include <string>
 #include <thread>
 
 #include "tests/support/check.h"
@@ -14,6 +18,18 @@ BOOST_AUTO_TEST_SUITE(parker)
 using namespace weft;
 using namespace weft::internal;
 using namespace std::chrono_literals;
+
+namespace {
+
+// Returns when the thread sleeps in the kernel.
+void await_sleep_of(pid_t thread) {
+  for (char state = '?'; state != 'S'; std::this_thread::yield()) {
+    std::string number, name;
+    std::ifstream("/proc/self/task/" + std::to_string(thread) + "/stat") >> number >> name >> state;
+  }
+}
+
+}  // namespace
 
 BOOST_AUTO_TEST_CASE(a_token_stays_until_it_is_taken) {
   Parker parker;
@@ -68,8 +84,8 @@ BOOST_AUTO_TEST_CASE(a_post_ends_a_wait_that_is_under_way) {
   for (const TimePoint deadline : {kForever, Clock::now() + 1h}) {
     Parker parker;
     bool written = false;
-    std::thread poster([&] {
-      std::this_thread::sleep_for(2ms);
+    std::thread poster([&, waiter = gettid()] {
+      await_sleep_of(waiter);
       written = true;
       parker.post();
     });
@@ -143,8 +159,13 @@ BOOST_AUTO_TEST_CASE(errno_is_kept) {
   errno = 4711;
   parker.wait(Clock::now() + 1ms);
   BOOST_TEST(errno == 4711);
-  std::thread waiter([&] { parker.wait(); });
-  std::this_thread::sleep_for(2ms);
+  std::atomic<pid_t> waits{0};
+  std::thread waiter([&] {
+    waits = gettid();
+    parker.wait();
+  });
+  while (waits == 0) std::this_thread::yield();
+  await_sleep_of(waits);
   errno = 4712;
   parker.post();
   BOOST_TEST(errno == 4712);

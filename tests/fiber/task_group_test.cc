@@ -362,10 +362,7 @@ BOOST_AUTO_TEST_CASE(groups_across_threads_may_end_at_any_moment) {
           for (int i = 0; i < 8; ++i) {
             group.spawn(
                 [&, i] {
-                  struct Count {
-                    std::atomic<int>& ended;
-                    ~Count() { ++ended; }
-                  } const count{ended};
+                  const CountAtEnd count(ended);
                   yield();
                   if (i == round % 16) throw Failure("some");
                   sleep_for(std::chrono::microseconds(round % 7));

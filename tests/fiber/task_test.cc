@@ -736,10 +736,7 @@ BOOST_AUTO_TEST_CASE(threads_spawn_cancel_join_drop_and_detach_at_once) {
     SchedulerThread other;
     const auto work = [&](int self) {
       const auto end = [&ended] {
-        struct Count {
-          std::atomic<int>& ended;
-          ~Count() { ++ended; }
-        } const count{ended};
+        const CountAtEnd count(ended);
         yield();
         sleep_for(1us);
         return 7;

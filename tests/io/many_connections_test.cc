@@ -90,7 +90,7 @@ int count_echoes(const Address& address, int connections) {
 
 #if !defined(WEFT_VALGRIND)
 
-BOOST_AUTO_TEST_CASE(ten_thousand_connections_at_once) {
+BOOST_AUTO_TEST_CASE(ten_thousand_connections_are_served_at_once) {
 #if defined(WEFT_TSAN)
   constexpr int kConnections = 1000;  // it knows 8,000 fibers at most, and is slow with many
 #else

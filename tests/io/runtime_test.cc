@@ -452,41 +452,6 @@ BOOST_AUTO_TEST_CASE(the_end_waits_for_fibers_in_the_state_that_a_failed_main_le
   BOOST_TEST(cleaned);
 }
 
-BOOST_AUTO_TEST_CASE(a_fiber_that_does_not_end_is_reported_by_name) {
-  const auto end_after = [](Duration time) {
-    return run_in_child([time] {
-      run(
-          [time] {
-            spawn([time] { shield([time] { sleep_for(time); }); }, {.name = "straggler"}).detach();
-            yield();
-          },
-          {.virtual_time = true});
-      return 7;
-    });
-  };
-  const ChildEnd patient = end_after(4999ms);
-  BOOST_TEST(patient.exit_code == 7);
-  BOOST_TEST(patient.said == "");
-  const ChildEnd slow = end_after(5001ms);
-  BOOST_TEST(slow.exit_code == 7);
-  BOOST_TEST(slow.said.find("\"straggler\"") != std::string::npos, slow.said);
-  BOOST_TEST(slow.said.find("sleep_for") != std::string::npos, slow.said);
-  BOOST_TEST(std::count(slow.said.begin(), slow.said.end(), '\n') == 1, slow.said);
-}
-
-BOOST_AUTO_TEST_CASE(a_thread_that_holds_a_task_does_not_keep_the_end_waiting) {
-  std::vector<Task<void>> tasks;
-  run(
-      [&] {
-        for (int i = 0; i < 10; ++i) {
-          tasks.push_back(spawn([] { sleep_until(kForever); }));
-        }
-        yield();
-      },
-      {.virtual_time = true});
-  for (auto& task : tasks) BOOST_CHECK_THROW(task.get(), TaskCancelled);
-}
-
 BOOST_AUTO_TEST_CASE(a_task_spawned_by_a_thread_during_the_end_does_not_outlast_it) {
   // The spawn comes while the runtime waits for a fiber in a shield.
   Task<void> late;

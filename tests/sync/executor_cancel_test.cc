@@ -29,6 +29,22 @@ void wait_in_no_time(const Event& event) {
   while (!event.is_set()) yield();
 }
 
+// body(pool, result) runs seven() on the pool's only thread, which is busy when the task is
+// cancelled.
+template <class F>
+void check_f_runs_to_its_end(F body) {
+  ThreadPool pool(1);
+  std::optional<Occupied> busy(pool);
+  int result = 0;
+  auto task = spawn([&] { body(pool, result); }, {.eager = true});
+  task.cancel();
+  run_until_blocked();
+  BOOST_TEST(!task.done());
+  busy.reset();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(result == 7);
+}
+
 unsigned first_size_of_default_pool() { return std::max(std::thread::hardware_concurrency(), 4U); }
 
 }  // namespace
@@ -168,44 +184,22 @@ WEFT_TEST_CASE(who_is_cancelled_already_posts_nothing) {
 }
 
 WEFT_SHUFFLED_TEST_CASE(in_a_shield_f_runs_to_its_end) {
-  ThreadPool pool(1);
-  std::optional<Occupied> busy(pool);
-  int result = 0;
-  auto task = spawn(
-      [&] {
-        shield([&] { result = run_in_executor(pool, seven); });
-        run_in_executor(pool, [] {});
-        BOOST_ERROR("it was not cancelled");
-      },
-      {.eager = true});
-  task.cancel();
-  run_until_blocked();
-  BOOST_TEST(!task.done());
-  busy.reset();
-  BOOST_CHECK_THROW(task.get(), TaskCancelled);
-  BOOST_TEST(result == 7);
+  check_f_runs_to_its_end([](ThreadPool& pool, int& result) {
+    shield([&] { result = run_in_executor(pool, seven); });
+    run_in_executor(pool, [] {});
+    BOOST_ERROR("it was not cancelled");
+  });
 }
 
 WEFT_SHUFFLED_TEST_CASE(in_a_destructor_called_by_unwinding_f_runs_to_its_end) {
-  ThreadPool pool(1);
-  std::optional<Occupied> busy(pool);
-  int result = 0;
-  auto task = spawn(
-      [&] {
-        struct Cleanup {
-          ThreadPool& pool;
-          int& result;
-          ~Cleanup() { result = run_in_executor(pool, seven); }
-        } const cleanup{pool, result};
-        sleep_for(1h);
-      },
-      {.eager = true});
-  task.cancel();
-  run_until_blocked();
-  BOOST_TEST(!task.done());
-  busy.reset();
-  BOOST_CHECK_THROW(task.get(), TaskCancelled);
-  BOOST_TEST(result == 7);
+  check_f_runs_to_its_end([](ThreadPool& pool, int& result) {
+    struct Cleanup {
+      ThreadPool& pool;
+      int& result;
+      ~Cleanup() { result = run_in_executor(pool, seven); }
+    } const cleanup{pool, result};
+    sleep_for(1h);
+  });
 }
 
 WEFT_SHUFFLED_TEST_CASE(destroying_a_task_drops_its_f_or_waits_for_it) {
