@@ -105,13 +105,7 @@ BOOST_AUTO_TEST_CASE(cleanup_at_the_end_runs_pinned_too) {
   {
     Runtime runtime({.threads = 2, .pin_threads = true});
     runtime.run([&] {
-      spawn([&] {
-        try {
-          sleep_for(1h);
-        } catch (const Cancelled&) {
-          seen = cores().size();
-        }
-      }).detach();
+      spawn(when_cancelled([&] { seen = cores().size(); })).detach();
       yield();
     });
   }

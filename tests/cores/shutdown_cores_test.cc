@@ -30,16 +30,7 @@ void sleep_for_ever() { sleep_until(kForever); }
 // Starts a fiber on each scheduler that does this when it is cancelled, shielded.
 void at_the_end_of_each(std::function<void(std::size_t)> cleanup) {
   for (std::size_t i = 0; i < 3; ++i) {
-    spawn(
-        [i, cleanup] {
-          try {
-            sleep_for_ever();
-          } catch (const Cancelled&) {
-            shield([&] { cleanup(i); });
-          }
-        },
-        on(i))
-        .detach();
+    spawn(when_cancelled([i, cleanup] { shield([&] { cleanup(i); }); }), on(i)).detach();
   }
   run_until_blocked();
 }
@@ -209,20 +200,15 @@ BOOST_AUTO_TEST_CASE(cleanup_may_start_and_join_helpers_everywhere) {
 BOOST_AUTO_TEST_CASE(a_scheduler_at_rest_is_woken_by_the_cleanup_of_another) {
   int helped = 0;
   run_cores([&] {
-    spawn(
-        [&] {
-          try {
-            sleep_for_ever();
-          } catch (const Cancelled&) {
+    spawn(when_cancelled([&] {
             shield([&] {
               for (std::size_t n = 0; n < 30; ++n) {
                 sleep_for(1ms);  // all others rest
                 helped += spawn([] { return 1; }, on(n % 3)).get();
               }
             });
-          }
-        },
-        on(1))
+          }),
+          on(1))
         .detach();
     run_until_blocked();
   });
@@ -253,17 +239,12 @@ BOOST_AUTO_TEST_CASE(cleanup_may_wait_for_the_cleanup_of_another_scheduler) {
   std::string order;
   run_cores([&] {
     for (std::size_t i = 0; i < kLinks; ++i) {
-      spawn(
-          [&, i] {
-            try {
-              sleep_for_ever();
-            } catch (const Cancelled&) {
+      spawn(when_cancelled([&, i] {
               shield([&] { ended[i]->wait(), sleep_for(1ms); });
               order += static_cast<char>('A' + i);
               ended[i + 1]->set();
-            }
-          },
-          on(i % 3))
+            }),
+            on(i % 3))
           .detach();
     }
     run_until_blocked();

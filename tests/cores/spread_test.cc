@@ -90,14 +90,10 @@ WEFT_CORES_TEST_CASE(the_first_exception_cancels_the_rest_and_is_thrown) {
 WEFT_CORES_TEST_CASE(a_cancellation_of_the_caller_cancels_all) {
   std::atomic<int> cancelled{0};
   auto task = spawn([&] {
-    spread([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        ++cancelled;
-        throw;
-      }
-    });
+    spread(when_cancelled([&] {
+      ++cancelled;
+      throw;
+    }));
   });
   run_until_blocked();
   task.cancel();

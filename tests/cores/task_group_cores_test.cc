@@ -23,16 +23,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Sleeps for an hour, and counts the cancellations that end it.
+// Sleeps until it is cancelled, and counts that.
 auto sleeper(std::atomic<int>& cancelled) {
-  return [&cancelled] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      ++cancelled;
-      throw;
-    }
-  };
+  return when_cancelled([&cancelled] {
+    ++cancelled;
+    throw;
+  });
 }
 
 #if defined(WEFT_TSAN) || defined(WEFT_ASAN)
@@ -170,16 +166,11 @@ WEFT_CORES_TEST_CASE(join_waits_for_the_cleanup_of_the_cancelled_of_elsewhere) {
   std::atomic<int> cleaned{0};
   TaskGroup group;
   for (const std::size_t i : {0, 1, 2}) {
-    group.spawn(
-        [&, i] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            shield([i] { sleep_for((i + 1) * 1s); });
-            ++cleaned;
-          }
-        },
-        on(i));
+    group.spawn(when_cancelled([&, i] {
+                  shield([i] { sleep_for((i + 1) * 1s); });
+                  ++cleaned;
+                }),
+                on(i));
   }
   group.spawn([] { throw Failure("first"); }, on(1));
   BOOST_CHECK_THROW(group.join(), Failure);

@@ -63,17 +63,12 @@ WEFT_CORES_TEST_CASE(a_handle_destroyed_elsewhere_cancels_and_joins) {
   const TimePoint start = now();
   for (const std::size_t there : {0, 1, 2}) {
     bool left = false;
-    auto task = spawn(
-        [&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            shield([] { sleep_for(1s); });
-            left = true;
-            throw;
-          }
-        },
-        on(1));
+    auto task = spawn(when_cancelled([&] {
+                        shield([] { sleep_for(1s); });
+                        left = true;
+                        throw;
+                      }),
+                      on(1));
     run_until_blocked();
     spawn([task = std::move(task)] {}, on(there)).get();
     BOOST_TEST(left);
@@ -271,15 +266,7 @@ WEFT_CORES_TEST_CASE(an_exception_that_was_taken_elsewhere_is_told_to_nobody) {
 WEFT_CORES_TEST_CASE(what_fails_because_its_handle_was_dropped_elsewhere_is_told_at_home) {
   Told told;
   {
-    auto task = spawn(
-        [] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            throw std::runtime_error("when cancelled");
-          }
-        },
-        on(2));
+    auto task = spawn(when_cancelled([] { throw std::runtime_error("when cancelled"); }), on(2));
     run_until_blocked();
   }
   run_until_blocked();

@@ -30,15 +30,11 @@ WEFT_CORES_TEST_CASE(a_timeout_ends_the_wait_for_a_task_of_elsewhere_and_not_the
 WEFT_CORES_TEST_CASE(a_task_of_elsewhere_that_a_timeout_destroys_is_cancelled_and_joined) {
   const TimePoint start = now();
   bool cleaned = false;
-  const auto work = [&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(1s); });
-      cleaned = true;
-      throw;
-    }
-  };
+  const auto work = when_cancelled([&] {
+    shield([] { sleep_for(1s); });
+    cleaned = true;
+    throw;
+  });
   BOOST_CHECK_THROW(with_timeout(1s, [&] { spawn(work, on(1)).get(); }), TimeoutError);
   BOOST_TEST(cleaned);
   BOOST_TEST((now() == start + 2s));

@@ -195,16 +195,11 @@ WEFT_CORES_TEST_CASE(what_is_gathered_may_be_the_results_of_all_schedulers) {
 WEFT_CORES_TEST_CASE(the_first_exception_of_any_scheduler_cancels_what_the_others_wait_for) {
   std::atomic<int> cancelled{0};
   const auto sleeps = [&] {
-    spawn(
-        [&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
+    spawn(when_cancelled([&] {
             ++cancelled;
             throw;
-          }
-        },
-        on(1))
+          }),
+          on(1))
         .get();
   };
   const auto fails = [] {

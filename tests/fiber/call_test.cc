@@ -239,16 +239,12 @@ BOOST_AUTO_TEST_CASE(calls_made_during_shutdown_are_dropped) {
   Handle handle;
   run(
       [&] {
-        spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            here().call_soon([held] { BOOST_ERROR("it ran"); });
-            handle = here().call_later(1h, [held] { BOOST_ERROR("it ran"); });
-            here().call_at(kForever, [held] { BOOST_ERROR("it ran"); });
-            here().post([held] { BOOST_ERROR("it ran"); });
-          }
-        }).detach();
+        spawn(when_cancelled([&] {
+          here().call_soon([held] { BOOST_ERROR("it ran"); });
+          handle = here().call_later(1h, [held] { BOOST_ERROR("it ran"); });
+          here().call_at(kForever, [held] { BOOST_ERROR("it ran"); });
+          here().post([held] { BOOST_ERROR("it ran"); });
+        })).detach();
         yield();
       },
       {.virtual_time = true});
@@ -261,13 +257,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_owns_a_task_joins_it_when_it_is_dropped) {
   run(
       [&] {
         const auto task_in_shield = [&] {
-          return spawn([&] {
-            try {
-              sleep_for(2h);
-            } catch (const Cancelled&) {
-              shield([&] { sleep_for(1s), cleaned = true; });
-            }
-          });
+          return spawn(when_cancelled([&] { shield([&] { sleep_for(1s), cleaned = true; }); }));
         };
         here().call_later(1h, [task = std::make_shared<Task<void>>(task_in_shield())] {});
         yield();

@@ -358,16 +358,12 @@ WEFT_SHUFFLED_TEST_CASE(a_shield_holds_it_back) {
 
 WEFT_SHUFFLED_TEST_CASE(cleanup_may_wait_in_a_shield) {
   bool cleaned = false;
-  auto task = spawn([&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(1s); });
-      BOOST_TEST(sleep_is_cancelled());
-      cleaned = true;
-      throw;
-    }
-  });
+  auto task = spawn(when_cancelled([&] {
+    shield([] { sleep_for(1s); });
+    BOOST_TEST(sleep_is_cancelled());
+    cleaned = true;
+    throw;
+  }));
   run_until_blocked();
   task.cancel();
   BOOST_CHECK_THROW(task.get(), TaskCancelled);
@@ -796,20 +792,16 @@ BOOST_AUTO_TEST_CASE(a_loop_that_catches_it_holds_up_no_end) {
           static bool over = false;
           spawn([] { retry(over, [] { sleep_for(1h); }); }, {.name = "stubborn"}).detach();
           // On its way out, at the end, it needs timers and the kernel.
-          spawn([] {
-            try {
-              sleep_for(1h);
-            } catch (const Cancelled&) {
-              shield([] {
-                auto [near, far] = UnixStream::pair();
-                auto writer = spawn([&far = far] { sleep_for(20ms), far.write_all("x"); });
-                char byte[1];
-                near.read_exactly(byte);
-                over = true;
-              });
-              throw;
-            }
-          }).detach();
+          spawn(when_cancelled([] {
+            shield([] {
+              auto [near, far] = UnixStream::pair();
+              auto writer = spawn([&far = far] { sleep_for(20ms), far.write_all("x"); });
+              char byte[1];
+              near.read_exactly(byte);
+              over = true;
+            });
+            throw;
+          })).detach();
           yield();
         },
         virtual_time);

@@ -78,13 +78,7 @@ WEFT_TEST_CASE(what_is_done_looks_at_neither_clock_nor_cancellation) {
   complete(completion);
   BOOST_TEST(completion.wait(kPast, "wait"));
   bool waited = false;
-  auto task = spawn([&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      waited = completion.wait(kForever, "wait");
-    }
-  });
+  auto task = spawn(when_cancelled([&] { waited = completion.wait(kForever, "wait"); }));
   run_until_blocked();
   task.cancel();
   task.wait();

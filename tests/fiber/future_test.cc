@@ -357,13 +357,8 @@ BOOST_AUTO_TEST_CASE(callbacks_added_while_their_runtime_ends_are_dropped_too) {
   const auto held = std::make_shared<int>();
   run(
       [&] {
-        auto adder = spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            promise.future().add_done_callback([held] { BOOST_ERROR("it ran"); });
-          }
-        });
+        auto adder = spawn(when_cancelled(
+            [&] { promise.future().add_done_callback([held] { BOOST_ERROR("it ran"); }); }));
         yield();
         adder.detach();
       },

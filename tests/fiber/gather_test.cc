@@ -103,14 +103,10 @@ WEFT_SHUFFLED_TEST_CASE(the_first_exception_cancels_the_rest_and_is_thrown_when_
 
 WEFT_SHUFFLED_TEST_CASE(cancelling_the_caller_cancels_all) {
   int cancelled = 0;
-  const auto child = [&] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      ++cancelled;
-      throw;
-    }
-  };
+  const auto child = when_cancelled([&] {
+    ++cancelled;
+    throw;
+  });
   auto of_arguments = spawn([&] { weft::gather(child, child); });
   auto of_range = spawn([&] { weft::gather(std::vector<std::function<void()>>(3, child)); });
   run_until_blocked();
@@ -122,14 +118,10 @@ WEFT_SHUFFLED_TEST_CASE(cancelling_the_caller_cancels_all) {
 
 // Not the exception handler, which would end the program.
 WEFT_SHUFFLED_TEST_CASE(the_caller_who_was_cancelled_is_told_that_a_child_failed) {
-  const auto fails = [] {
-    try {
-      sleep_for(1h);
-    } catch (const Cancelled&) {
-      shield([] { sleep_for(1s); });
-      throw std::domain_error("in cleanup");
-    }
-  };
+  const auto fails = when_cancelled([] {
+    shield([] { sleep_for(1s); });
+    throw std::domain_error("in cleanup");
+  });
   const auto ends = [] { sleep_for(1h); };
   auto of_arguments = spawn([&] { weft::gather(ends, fails, fails); });
   auto of_range = spawn([&] { weft::gather(std::vector<std::function<void()>>{fails, ends}); });

@@ -158,14 +158,10 @@ WEFT_SHUFFLED_TEST_CASE(children_may_start_siblings) {
 WEFT_SHUFFLED_TEST_CASE(a_sibling_started_by_a_child_that_is_being_cancelled_is_cancelled_too) {
   const TimePoint start = now();
   const auto child_of = [](TaskGroup& group) {
-    return [&group] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        group.spawn([] { sleep_for(24h); });
-        throw;
-      }
-    };
+    return when_cancelled([&group] {
+      group.spawn([] { sleep_for(24h); });
+      throw;
+    });
   };
   {
     TaskGroup group;

@@ -266,19 +266,9 @@ BOOST_AUTO_TEST_CASE(a_result_that_is_a_task_may_be_dropped_by_a_plain_thread) {
     bool cancelled = false;
     {
       SchedulerThread other;
-      auto task = spawn(
-          [&] {
-            return spawn(
-                [&] {
-                  try {
-                    sleep_for(1h);
-                  } catch (const Cancelled&) {
-                    cancelled = true;
-                  }
-                },
-                {.eager = true});
-          },
-          {.on = other.get()});
+      auto task =
+          spawn([&] { return spawn(when_cancelled([&] { cancelled = true; }), {.eager = true}); },
+                {.on = other.get()});
       task.wait();
     }
     return cancelled ? 7 : 8;
@@ -462,15 +452,11 @@ WEFT_TEST_CASE(an_empty_handle_says_so) {
 WEFT_SHUFFLED_TEST_CASE(destroying_a_handle_cancels_and_joins) {
   bool left = false;
   {
-    auto task = spawn([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        shield([] { sleep_for(1s); });
-        left = true;
-        throw;
-      }
-    });
+    auto task = spawn(when_cancelled([&] {
+      shield([] { sleep_for(1s); });
+      left = true;
+      throw;
+    }));
     run_until_blocked();
   }
   BOOST_TEST(left);
@@ -512,13 +498,8 @@ WEFT_SHUFFLED_TEST_CASE(an_exception_that_nobody_took_reaches_the_handler) {
   detached_late.detach();
   BOOST_TEST(std::exchange(unhandled.said, {}) == "detached late");
   {
-    auto fails_when_cancelled = spawn([] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        throw std::runtime_error("cancelled");
-      }
-    });
+    auto fails_when_cancelled =
+        spawn(when_cancelled([] { throw std::runtime_error("cancelled"); }));
     run_until_blocked();
   }
   BOOST_TEST(unhandled.said == "cancelled");

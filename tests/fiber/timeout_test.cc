@@ -110,14 +110,10 @@ WEFT_SHUFFLED_TEST_CASE(of_equal_deadlines_the_outermost_gets_it) {
 WEFT_SHUFFLED_TEST_CASE(an_outer_timeout_that_expires_on_the_way_out_gets_it) {
   BOOST_CHECK_EXCEPTION(with_timeout(2s,
                                      [] {
-                                       with_timeout(1s, [] {
-                                         try {
-                                           sleep_for(1h);
-                                         } catch (const Cancelled&) {
-                                           shield([] { sleep_for(2s); });
-                                           throw;
-                                         }
-                                       });
+                                       with_timeout(1s, when_cancelled([] {
+                                                      shield([] { sleep_for(2s); });
+                                                      throw;
+                                                    }));
                                      }),
                         TimeoutError, [](const auto&) {
                           sleep_for(1s);

@@ -232,13 +232,7 @@ BOOST_AUTO_TEST_CASE(current_is_known_while_the_runtime_ends) {
     Runtime runtime({.virtual_time = true});
     expected = &runtime;
     runtime.run([&] {
-      spawn([&] {
-        try {
-          sleep_for(1h);
-        } catch (const Cancelled&) {
-          seen = &Runtime::current();
-        }
-      }).detach();
+      spawn(when_cancelled([&] { seen = &Runtime::current(); })).detach();
       yield();
     });
   }
@@ -318,15 +312,11 @@ BOOST_AUTO_TEST_CASE(the_end_cancels_what_is_left_and_waits_for_it) {
   std::string order;
   run(
       [&] {
-        spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            order += 'b';
-            shield([] { sleep_for(1s); });
-            order += 'c';
-          }
-        }).detach();
+        spawn(when_cancelled([&] {
+          order += 'b';
+          shield([] { sleep_for(1s); });
+          order += 'c';
+        })).detach();
         Scheduler::current().call_later(500ms, [] { BOOST_ERROR("a pending call ran"); });
         yield();
         spawn([] { BOOST_ERROR("started after the end of main"); }).detach();
@@ -340,18 +330,13 @@ BOOST_AUTO_TEST_CASE(what_is_left_may_use_a_group_on_all_schedulers_at_the_end) 
   std::atomic<int> helped{0};
   run(
       [&] {
-        spawn(
-            [&] {
-              try {
-                sleep_for(1h);
-              } catch (const Cancelled&) {
+        spawn(when_cancelled([&] {
                 shield([&] {
                   spread([&] { sleep_for(1s), ++helped; });
                   gather([&] { sleep_for(1s), ++helped; });
                 });
-              }
-            },
-            {.on = Runtime::current().schedulers()[1]})
+              }),
+              {.on = Runtime::current().schedulers()[1]})
             .detach();
         sleep_for(1s);
       },
@@ -363,16 +348,12 @@ BOOST_AUTO_TEST_CASE(what_is_left_may_start_and_join_helpers_at_the_end) {
   bool helped = false;
   run(
       [&] {
-        spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            shield([&] {
-              auto helper = spawn([] { return sleep_for(1s), 7; });
-              helped = helper.get() == 7;
-            });
-          }
-        }).detach();
+        spawn(when_cancelled([&] {
+          shield([&] {
+            auto helper = spawn([] { return sleep_for(1s), 7; });
+            helped = helper.get() == 7;
+          });
+        })).detach();
         yield();
       },
       {.virtual_time = true});
@@ -383,22 +364,10 @@ BOOST_AUTO_TEST_CASE(what_is_detached_at_the_end_is_cancelled) {
   bool cancelled = false;
   run(
       [&] {
-        spawn([&] {
-          try {
-            sleep_for(1h);
-          } catch (const Cancelled&) {
-            auto helper = spawn(
-                [&] {
-                  try {
-                    sleep_for(1h);
-                  } catch (const Cancelled&) {
-                    cancelled = true;
-                  }
-                },
-                {.eager = true});
-            helper.detach();
-          }
-        }).detach();
+        spawn(when_cancelled([&] {
+          auto helper = spawn(when_cancelled([&] { cancelled = true; }), {.eager = true});
+          helper.detach();
+        })).detach();
         yield();
       },
       {.virtual_time = true});
@@ -460,13 +429,9 @@ BOOST_AUTO_TEST_CASE(a_task_spawned_by_a_thread_during_the_end_does_not_outlast_
     Runtime runtime;
     Scheduler* const scheduler = runtime.schedulers().front();
     runtime.run([&] {
-      spawn([&, scheduler] {
-        try {
-          sleep_for(1h);
-        } catch (const Cancelled&) {
-          std::thread([&] { late = spawn([] { sleep_for(1h); }, {.on = scheduler}); }).join();
-        }
-      }).detach();
+      spawn(when_cancelled([&, scheduler] {
+        std::thread([&] { late = spawn([] { sleep_for(1h); }, {.on = scheduler}); }).join();
+      })).detach();
       yield();
     });
   }

@@ -166,17 +166,12 @@ WEFT_SHUFFLED_TEST_CASE(a_timeout_waits_for_an_f_that_has_begun) {
 WEFT_TEST_CASE(who_is_cancelled_already_posts_nothing) {
   ThreadPool pool(1);
   bool tried = false;
-  auto task = spawn(
-      [&] {
-        try {
-          sleep_for(1h);
-        } catch (const Cancelled&) {
-          tried = true;
-          run_in_executor(pool, [] {});
-          BOOST_ERROR("it was not cancelled");
-        }
-      },
-      {.eager = true});
+  auto task = spawn(when_cancelled([&] {
+                      tried = true;
+                      run_in_executor(pool, [] {});
+                      BOOST_ERROR("it was not cancelled");
+                    }),
+                    {.eager = true});
   task.cancel();
   BOOST_CHECK_THROW(task.get(), TaskCancelled);
   BOOST_TEST(tried);

@@ -329,25 +329,21 @@ BOOST_AUTO_TEST_CASE(pushes_cancelled_at_random_lose_and_repeat_nothing) {
 WEFT_SHUFFLED_TEST_CASE(a_cancelled_fiber_may_push_and_pop_as_long_as_it_need_not_wait) {
   with_each_kind<int>(1, [](auto& queue) {
     bool done = false;
-    auto task = spawn([&] {
-      try {
-        sleep_for(1h);
-      } catch (const Cancelled&) {
-        queue.join();
-        queue.push(7);
-        BOOST_TEST(!queue.try_push(8));
-        BOOST_TEST(queue.pop() == 7);
-        BOOST_TEST(!queue.try_pop());
-        queue.task_done();
-        queue.join();
-        queue.push(8);
-        queue.close();
-        BOOST_TEST(queue.try_pop_for(1s).value() == 8);
-        BOOST_CHECK_THROW(queue.pop(), QueueClosed);
-        BOOST_TEST(!queue.try_pop_for(1s));
-        done = true;
-      }
-    });
+    auto task = spawn(when_cancelled([&] {
+      queue.join();
+      queue.push(7);
+      BOOST_TEST(!queue.try_push(8));
+      BOOST_TEST(queue.pop() == 7);
+      BOOST_TEST(!queue.try_pop());
+      queue.task_done();
+      queue.join();
+      queue.push(8);
+      queue.close();
+      BOOST_TEST(queue.try_pop_for(1s).value() == 8);
+      BOOST_CHECK_THROW(queue.pop(), QueueClosed);
+      BOOST_TEST(!queue.try_pop_for(1s));
+      done = true;
+    }));
     run_until_blocked();
     task.cancel();
     task.wait();
