@@ -18,7 +18,7 @@
 #include "weft/io/core/error.h"
 #include "weft/io/core/fd.h"
 #include "weft/io/core/reactor.h"
-#include "weft/sync/executor.h"
+#include "weft/sync/core/pooled_group.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {

@@ -41,7 +41,7 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyT
 void ConditionVariable::check(const std::unique_lock<Mutex>& lock) {
   if (!lock.owns_lock() || !lock.mutex()->is_held()) {
     internal::throw_logic_error(
-        "weft::ConditionVariable::wait: the internal::caller does not hold the mutex");
+        "weft::ConditionVariable::wait: the caller does not hold the mutex");
   }
 }
 

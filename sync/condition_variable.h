@@ -3,11 +3,10 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/mutex.h"
 

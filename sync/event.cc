@@ -1,7 +1,5 @@
 #include "weft/sync/event.h"
 
-#include "weft/fiber/core/running.h"
-
 namespace weft {
 
 using Lock = internal::WaitQueue::Lock;

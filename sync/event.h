@@ -3,7 +3,6 @@
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
 

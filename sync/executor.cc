@@ -1,9 +1,11 @@
 #include "weft/sync/executor.h"
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/sync/core/pooled_group.h"
 
 namespace weft::internal {
 
@@ -35,7 +37,15 @@ void AwaitedJob::run_in(ThreadPool& pool) {
   if (exception_) std::rethrow_exception(exception_);
 }
 
-void AwaitedJob::complete() noexcept {
+void AwaitedJob::run() noexcept {
+  try {
+    compute();
+  } catch (...) {
+    exception_ = for_another_task(std::current_exception());
+  }
+}
+
+void AwaitedJob::end() noexcept {
   WaitQueue::Lock lock(end_.queue());
   end_.complete(lock, [] {});
 }

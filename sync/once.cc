@@ -2,7 +2,6 @@
 
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 
 namespace weft {

@@ -13,11 +13,8 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/queue_store.h"
 
@@ -248,7 +245,7 @@ class BasicQueue {
     }
   }
 
-  // Inlined, as wait_for_room() is: see fiber/scheduler_switch.h.
+  // Inlined, as wait_for_room() is: see fiber/README.md, "The switch".
   [[gnu::always_inline]] void wait_for_item(Lock& lock, std::optional<T>& item,
                                             TimePoint deadline) {
     if (closed_) {
@@ -358,7 +355,7 @@ void BasicQueue<T, Store>::task_done() {
     Lock lock(waiters_);
     if (unfinished_ == 0) {
       lock.unlock();
-      throw_logic_error("weft::Queue::task_done: called more often than items were pushed");
+      throw std::logic_error("weft::Queue::task_done: called more often than items were pushed");
     }
     if (--unfinished_ == 0) {
       Lock also(joiners_);

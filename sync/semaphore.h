@@ -4,10 +4,8 @@
 #include <cstdint>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
-#include "weft/sync/core/heirs.h"
 
 namespace weft {
 

@@ -1,10 +1,8 @@
 #ifndef WEFT_SYNC_SHARED_MUTEX_H_
 #define WEFT_SYNC_SHARED_MUTEX_H_
 
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
-#include "weft/sync/core/heirs.h"
 
 namespace weft {
 
