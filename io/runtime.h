@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/time.h"

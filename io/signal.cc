@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 #include "weft/io/core/signal_route.h"

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "weft/fiber/cancel.h"
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/file.h"
 #include "weft/sync/executor.h"
@@ -30,6 +31,11 @@ constexpr int kEnded = -ENODATA;
   if (error == kBusy) object += " (another fiber is at it)";
   if (error == kEnded) object += " (it ended early)";
   internal::fail(-error, {call, " ", object});
+}
+
+std::size_t StreamSocket::report(Result result, std::error_code& error) noexcept {
+  error = internal::error_of(result.error);
+  return result.size;
 }
 
 // Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.

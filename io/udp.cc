@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 

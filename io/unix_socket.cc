@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "weft/fiber/core/process.h"
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
@@ -96,49 +96,33 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 
 // ---- UnixListener -------------------------------------------------------------------------------
 
-UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
+// Removes the file at its end, unless another one has its path by then.
+struct UnixListener::SocketFile {
+  explicit SocketFile(std::string_view its_path) : path(its_path) { lstat(path.c_str(), &info); }
+  ~SocketFile() {
+    struct stat now {};
+    if (process.is_this() && lstat(path.c_str(), &now) == 0 && now.st_dev == info.st_dev &&
+        now.st_ino == info.st_ino) {
+      unlink(path.c_str());
+    }
+  }
+
+  const std::string path;
+  const internal::HomeProcess process;
+  struct stat info {};
+};
+
+UnixListener::UnixListener(std::string_view path, UnixListenerOptions options)
+    : socket_(new_socket(path)), path_(std::string(path)) {
   const UnixAddress address = unix_address(path, "bind to ");
-  internal::Fd fd = new_socket(path);
-  int result = bind(fd.get(), address.data(), address.size);
+  int result = bind(native_handle(), address.data(), address.size);
   if (result != 0 && errno == EADDRINUSE) {
     if (is_left_over(address, path)) unlink(address.address.sun_path);
-    result = bind(fd.get(), address.data(), address.size);
+    result = bind(native_handle(), address.data(), address.size);
   }
   internal::checked(result, {"bind to ", path});
-  struct stat info {};
-  if (!address.abstract() && lstat(address.address.sun_path, &info) == 0) {
-    device_ = info.st_dev;
-    inode_ = info.st_ino;
-  }
-  socket_ = internal::Socket(std::move(fd));
-  path_ = std::string(path);
-  if (::listen(native_handle(), options.backlog) != 0) {
-    const int error = errno;
-    close();  // or else the file would stay
-    internal::fail(error, {"listen on ", path});
-  }
-}
-
-UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
-  if (this == &other) return *this;
-  close();
-  socket_ = std::move(other.socket_);
-  path_ = std::move(other.path_);
-  process_ = other.process_;
-  device_ = other.device_;
-  inode_ = other.inode_;
-  return *this;
-}
-
-void UnixListener::close() noexcept {
-  if (!is_open()) return;
-  struct stat info {};
-  // Somebody else may have put a file there meanwhile.
-  if (inode_ != 0 && process_.is_this() && lstat(path().c_str(), &info) == 0 &&
-      info.st_dev == device_ && info.st_ino == inode_) {
-    unlink(path().c_str());
-  }
-  socket_.close();
+  if (!address.abstract()) file_ = std::make_shared<const SocketFile>(path);
+  internal::checked(::listen(native_handle(), options.backlog), {"listen on ", path});
 }
 
 UnixStream UnixListener::accept(std::error_code& error) {

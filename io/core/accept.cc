@@ -8,6 +8,7 @@
 
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/time.h"
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 

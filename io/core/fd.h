@@ -6,6 +6,9 @@
 
 namespace weft::internal {
 
+// The two kinds of calls on a socket.
+enum class Direction : unsigned { kRead = 0, kWrite = 1 };
+
 // Owns a file descriptor. Movable, not copyable; closed on destruction.
 class Fd {
  public:

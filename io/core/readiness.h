@@ -19,9 +19,6 @@ namespace weft::internal {
 
 class Registry;
 
-// The two kinds of calls on a socket.
-enum class Direction : unsigned { kRead = 0, kWrite = 1 };
-
 // What is known of one of weft's sockets: for each direction, whether a call is worth trying, and
 // the fibers that wait until it is. epoll reports changes only (EPOLLET), so a report is kept until
 // a call has found it used up.

@@ -3,17 +3,15 @@
 
 #include <sys/types.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <utility>
 
-#include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/io/core/fd.h"
-#include "weft/io/core/readiness.h"
 
 namespace weft::internal {
+
+class Readiness;
 
 // A socket of weft's own, non-blocking: what all kinds have in common is how they wait and end.
 //
@@ -46,31 +44,9 @@ class Socket {
   // REQUIRES: call() returns -1 and sets errno, as system calls do; and the fiber does not wait
   // between the system call that finds EAGAIN and the return of call().
   //
-  // Inlined with all that is frequent in it: the processor mispredicts a return that follows a
-  // system call or a switch.
+  // Defined in attempt.h.
   template <class Call>
-  [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
-                                         std::size_t full = 0) {
-    if (!is_open() || ++streak_ >= kLongestStreak || count_down()) [[unlikely]] {
-      if (const int error = begin_slowly()) return error;
-    }
-    for (;;) {
-      if (!readiness_ || readiness_->ready(direction)) {
-        const ssize_t result = call();
-        if (result >= 0) [[likely]] {
-          if (static_cast<std::size_t>(result) < full && result > 0 && readiness_ &&
-              !readiness_->ended(direction)) {
-            readiness_->used_up(direction);
-          }
-          return result;
-        }
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) return -errno;
-        if (readiness_) readiness_->used_up(direction);
-      }
-      if (const int error = wait(direction, kForever, what)) return error;
-    }
-  }
+  ssize_t attempt(Direction direction, const char* what, Call call, std::size_t full = 0);
 
   // Waits until a call is worth trying: 0, or an error as above, or -ETIMEDOUT.
   // Throws std::logic_error outside fibers.
