@@ -140,12 +140,8 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  std::error_code error;
-  std::vector<Address> addresses = resolve(host, service, error);
-  if (error) {
-    internal::throw_system_error(error, {"resolve of \"", host, "\", service \"", service, "\""});
-  }
-  return addresses;
+  return internal::or_throw({"resolve of \"", host, "\", service \"", service, "\""},
+                            [&](std::error_code& error) { return resolve(host, service, error); });
 }
 
 }  // namespace weft

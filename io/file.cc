@@ -122,10 +122,8 @@ std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
 }
 
 std::size_t File::write(ConstBuffer buffer) {
-  std::error_code error;
-  const std::size_t size = write(buffer, error);
-  if (error) internal::fail(error.value(), {"write ", path()});
-  return size;
+  return internal::or_throw({"write ", path()},
+                            [&](std::error_code& error) { return write(buffer, error); });
 }
 
 std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error) {

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
-#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "weft/fiber/core/group.h"
@@ -120,14 +117,14 @@ Runtime::Runtime(RunOptions options)
       }));
     }
   } catch (...) {
-    end();
+    shut_down();
     throw;
   }
 }
 
 Runtime::~Runtime() {
   if (impl_->loops.front()->is_of_this_process()) {
-    end();
+    shut_down();
   } else {
     abandon();
   }
@@ -142,7 +139,7 @@ void Runtime::abandon() noexcept {
   impl->next_left = left.exchange(impl);
 }
 
-void Runtime::end() noexcept {
+void Runtime::shut_down() noexcept {
   // Not all, if a thread could not be started.
   const auto running = std::span(impl_->loops).first(1 + impl_->threads.size());
   // The pool ends while they still run: its jobs may wait for what they started there.

@@ -131,7 +131,7 @@ class Runtime {
   void check_may_run() const;
   void abandon() noexcept;
   void run_until_end(internal::TaskBase& task);
-  void end() noexcept;
+  void shut_down() noexcept;
 
   std::unique_ptr<Impl> impl_;
 };

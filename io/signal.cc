@@ -13,6 +13,9 @@
 #include "weft/io/core/signal_route.h"
 
 namespace weft {
+
+using internal::Direction;
+
 namespace {
 
 sigset_t set_of(std::initializer_list<int> signals) {
@@ -42,7 +45,7 @@ SignalSet::SignalSet(std::initializer_list<int> signals)
   // Now, where a failure can be told: later it would be told to a fiber that only waits for the
   // end, and the program go on that nobody can end any more.
   if (internal::current_reactor) {
-    if (const int error = source_.prepare(internal::Direction::kRead)) {
+    if (const int error = source_.prepare(Direction::kRead)) {
       internal::fail(-error, {"epoll_ctl of a signalfd"});
     }
   }
@@ -53,7 +56,7 @@ SignalSet::~SignalSet() = default;
 int SignalSet::wait() {
   signalfd_siginfo info{};
   const ssize_t result =
-      source_.attempt(internal::Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
+      source_.attempt(Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
         // The kernel gives the lowest number first, so the next ones after the last have a turn.
         last_ = take_above(last_);
         return last_ > 0 ? last_ : read(source_.fd(), &info, sizeof(info));

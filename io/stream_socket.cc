@@ -16,6 +16,9 @@
 #include "weft/sync/executor.h"
 
 namespace weft {
+
+using internal::Direction;
+
 namespace {
 
 // What a thread of the executor sends at once, at most: that long it may be busy with the disk.
@@ -41,8 +44,10 @@ std::size_t StreamSocket::report(Result result, std::error_code& error) noexcept
 // Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.
 // Meanwhile the direction is for no other call.
 template <class Once>
-[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(
-    internal::Direction direction, std::uint64_t total, Extent extent, Once once) {
+[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(Direction direction,
+                                                                          std::uint64_t total,
+                                                                          Extent extent,
+                                                                          Once once) {
   struct Turn {
     ~Turn() { busy = false; }
     bool& busy;
@@ -69,42 +74,41 @@ template <class Once>
 }
 
 StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) {
-  return transfer(internal::Direction::kRead, buffer.size(), extent,
-                  [&](std::size_t done) -> ssize_t {
-                    const MutableBuffer rest = buffer.drop_front(done);
-                    const ssize_t size = socket_.attempt(
-                        internal::Direction::kRead, "read_some",
-                        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
-                        drained_by_short_reads_ ? rest.size() : 0);
-                    return size == 0 && extent != Extent::kSome ? kEnded : size;
-                  });
+  return transfer(Direction::kRead, buffer.size(), extent, [&](std::size_t done) -> ssize_t {
+    const MutableBuffer rest = buffer.drop_front(done);
+    const ssize_t size = socket_.attempt(
+        Direction::kRead, "read_some",
+        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
+        drained_by_short_reads_ ? rest.size() : 0);
+    return size == 0 && extent != Extent::kSome ? kEnded : size;
+  });
 }
 
 StreamSocket::Result StreamSocket::receive(const internal::Parts& parts) {
   msghdr message = parts.message();
-  return transfer(internal::Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
+  return transfer(Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
     return socket_.attempt(
-        internal::Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
+        Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
         drained_by_short_reads_ ? parts.size() : 0);
   });
 }
 
 StreamSocket::Result StreamSocket::send(ConstBuffer buffer, Extent extent) {
-  return transfer(internal::Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
+  return transfer(Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
     const ConstBuffer rest = buffer.drop_front(done);
     return socket_.attempt(
-        internal::Direction::kWrite, "write_some",
+        Direction::kWrite, "write_some",
         [&] { return ::send(socket_.fd(), rest.data(), rest.size(), MSG_NOSIGNAL); }, rest.size());
   });
 }
 
 StreamSocket::Result StreamSocket::send(const internal::Parts& parts) {
-  return transfer(internal::Direction::kWrite, parts.size(), Extent::kSome,
+  return transfer(Direction::kWrite, parts.size(), Extent::kSome,
                   [&](std::size_t) { return send_once(parts); });
 }
 
 StreamSocket::Result StreamSocket::send(std::span<const ConstBuffer> buffers, Extent extent) {
-  return transfer(internal::Direction::kWrite, SIZE_MAX, extent,
+  return transfer(Direction::kWrite, SIZE_MAX, extent,
                   [&](std::size_t done) { return send_once(internal::Parts(buffers, done)); });
 }
 
@@ -112,7 +116,7 @@ ssize_t StreamSocket::send_once(const internal::Parts& parts) {
   if (parts.size() == 0) return 0;
   const msghdr message = parts.message();
   return socket_.attempt(
-      internal::Direction::kWrite, "write_some",
+      Direction::kWrite, "write_some",
       [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
 }
 
@@ -132,7 +136,7 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
   bool cancelled = false;
   const auto send_chunk = [&](std::size_t done) -> ssize_t {
     if (!socket_.is_open()) return -ECANCELED;
-    return socket_.attempt(internal::Direction::kWrite, "sendfile", [&] {
+    return socket_.attempt(Direction::kWrite, "sendfile", [&] {
       if (cancelled) internal::throw_cancelled();
       std::optional<ssize_t> sent;
       int reason = 0;
@@ -155,12 +159,12 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
       return *sent;
     });
   };
-  return transfer(internal::Direction::kWrite, count, extent, send_chunk);
+  return transfer(Direction::kWrite, count, extent, send_chunk);
 }
 
 void StreamSocket::shutdown_write(std::error_code& error) {
   int result = 0;
-  if (busy_[static_cast<unsigned>(internal::Direction::kWrite)]) {
+  if (busy_[static_cast<unsigned>(Direction::kWrite)]) {
     // What the other call has not written yet would be missing, behind an end that looks like one.
     result = kBusy;
   } else if (!is_open()) {

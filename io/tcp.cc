@@ -4,10 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/error.h"
@@ -40,18 +38,28 @@ bool is_not_here(std::error_code error) {
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
-// What a connect() has tried, for messages.
+// A call of connect(): what it may do, and what it has tried, for messages.
 struct TcpStream::Attempt {
+  explicit Attempt(const ConnectOptions& options)
+      : deadline(internal::deadline_within(options.timeout)), nodelay(options.nodelay) {}
+
+  // Return a stream that is not open if they fail.
+  TcpStream to(const Address& address, TimePoint until);
+  TcpStream to(std::string_view host_and_port);
+
+  const TimePoint deadline;
+  const bool nodelay;
+  std::error_code error = {};
   const char* call = "";  // that has failed
   std::string addresses = {};
 };
 
 // Connects to peer_address(): 0, or an error, which is negative.
-int TcpStream::connect_until(TimePoint deadline, bool nodelay, Attempt& attempt) {
+int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
   attempt.call = "connect to ";
   if (!is_open()) return -errno;
   internal::count_wait();
-  const int on = nodelay;
+  const int on = attempt.nodelay;
   if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
     attempt.call = "setsockopt for ";
     return -errno;
@@ -74,71 +82,70 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay, Attempt& attempt)
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
-TcpStream TcpStream::connect(const Address& address, TimePoint deadline, bool nodelay,
-                             std::error_code& error, Attempt& attempt) {
+TcpStream TcpStream::Attempt::to(const Address& address, TimePoint until) {
   TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  error = internal::error_of(stream.connect_until(deadline, nodelay, attempt));
+  error = internal::error_of(stream.connect_until(until, *this));
   if (error) stream.close();
   return stream;
 }
 
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
-                             std::error_code& error) {
-  Attempt attempt;
-  return connect(address, internal::deadline_within(options.timeout), options.nodelay, error,
-                 attempt);
-}
-
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  std::error_code error;
-  Attempt attempt;
-  TcpStream stream =
-      connect(address, internal::deadline_within(options.timeout), options.nodelay, error, attempt);
-  if (error) internal::throw_system_error(error, {attempt.call, address.to_string()});
-  return stream;
-}
-
-TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOptions& options,
-                             std::error_code& error, Attempt& attempt) {
+TcpStream TcpStream::Attempt::to(std::string_view host_and_port) {
   internal::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = internal::deadline_within(options.timeout);
   const internal::HostPort target = internal::HostPort::split(host_and_port);
-  std::vector<Address> addresses;
+  std::vector<Address> found;
   try {
-    addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
+    found = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
   } catch (const TimeoutError&) {
     error = std::make_error_code(std::errc::timed_out);
   }
-  for (std::size_t i = 0; i < addresses.size(); ++i) {
+  for (std::size_t i = 0; i < found.size(); ++i) {
     const TimePoint begin = now();
-    const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
+    const Duration share = (deadline - begin) / static_cast<std::int64_t>(found.size() - i);
     const Duration least = std::min(deadline - begin, kLeastShare);
-    TcpStream stream =
-        connect(addresses[i], begin + std::max(share, least), options.nodelay, error, attempt);
+    TcpStream stream = to(found[i], begin + std::max(share, least));
     if (!error) return stream;
-    attempt.addresses += (i == 0 ? "" : ", ") + addresses[i].to_string();
+    addresses += (i == 0 ? "" : ", ") + found[i].to_string();
     if (now() >= deadline) break;
   }
   return {};
 }
 
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
+                             std::error_code& error) {
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(address, attempt.deadline);
+  error = attempt.error;
+  return stream;
+}
+
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(address, attempt.deadline);
+  if (attempt.error) {
+    internal::throw_system_error(attempt.error, {attempt.call, address.to_string()});
+  }
+  return stream;
+}
+
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
                              std::error_code& error) {
-  Attempt attempt;
-  return connect(host_and_port, options, error, attempt);
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(host_and_port);
+  error = attempt.error;
+  return stream;
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
-  std::error_code error;
-  Attempt attempt;
-  TcpStream stream = connect(host_and_port, options, error, attempt);
-  if (!error) return stream;
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(host_and_port);
+  if (!attempt.error) return stream;
   const std::string& tried = attempt.addresses;
   if (tried.empty()) {
-    internal::throw_system_error(error, {"look-up for connect to ", host_and_port});
+    internal::throw_system_error(attempt.error, {"look-up for connect to ", host_and_port});
   }
-  if (tried == host_and_port) internal::throw_system_error(error, {attempt.call, tried});
-  internal::throw_system_error(error, {attempt.call, host_and_port, " (tried ", tried, ")"});
+  if (tried == host_and_port) internal::throw_system_error(attempt.error, {attempt.call, tried});
+  internal::throw_system_error(attempt.error,
+                               {attempt.call, host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }
@@ -213,10 +220,8 @@ TcpStream TcpListener::accept(std::error_code& error) {
 }
 
 TcpStream TcpListener::accept() {
-  std::error_code error;
-  TcpStream stream = accept(error);
-  if (error) internal::throw_system_error(error, {"accept on ", name_.text()});
-  return stream;
+  return internal::or_throw({"accept on ", name_.text()},
+                            [this](std::error_code& error) { return accept(error); });
 }
 
 Address TcpListener::local_address() const { return internal::local_address_of(native_handle()); }

@@ -79,10 +79,8 @@ UnixStream UnixStream::connect(std::string_view path, std::error_code& error) {
 }
 
 UnixStream UnixStream::connect(std::string_view path) {
-  std::error_code error;
-  UnixStream stream = connect(path, error);
-  if (error) internal::throw_system_error(error, {"connect to ", path});
-  return stream;
+  return internal::or_throw({"connect to ", path},
+                            [&](std::error_code& error) { return connect(path, error); });
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
@@ -130,10 +128,8 @@ UnixStream UnixListener::accept(std::error_code& error) {
 }
 
 UnixStream UnixListener::accept() {
-  std::error_code error;
-  UnixStream stream = accept(error);
-  if (error) internal::throw_system_error(error, {"accept on ", path()});
-  return stream;
+  return internal::or_throw({"accept on ", path()},
+                            [this](std::error_code& error) { return accept(error); });
 }
 
 }  // namespace weft

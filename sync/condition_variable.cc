@@ -1,6 +1,5 @@
 #include "weft/sync/condition_variable.h"
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
 

@@ -53,9 +53,7 @@ class ConditionVariable {
   // the mutex. The latter two return its last value.
   template <class Condition>
   void wait(std::unique_lock<Mutex>& lock, Condition condition) {
-    check(lock);
-    internal::count_wait();
-    while (!condition()) wait(lock);
+    wait_until(lock, kForever, std::move(condition));
   }
   template <class Condition>
   bool wait_for(std::unique_lock<Mutex>& lock, AnyDuration time, Condition condition) {

@@ -45,7 +45,7 @@ void AwaitedJob::run() noexcept {
   }
 }
 
-void AwaitedJob::end() noexcept {
+void AwaitedJob::complete() noexcept {
   WaitQueue::Lock lock(end_.queue());
   end_.complete(lock, [] {});
 }

@@ -57,7 +57,7 @@ class AwaitedJob : public Job {
  private:
   virtual void compute() = 0;
   void run() noexcept final;
-  void end() noexcept final;
+  void complete() noexcept final;
 
   std::exception_ptr exception_;
   Completion end_;

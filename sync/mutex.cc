@@ -1,7 +1,6 @@
 #include "weft/sync/mutex.h"
 
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/fiber.h"
 
 namespace weft {
 

@@ -3,7 +3,6 @@
 #include <stdexcept>
 
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/running.h"
 
 namespace weft {
 

@@ -40,10 +40,10 @@ bool SharedMutex::wait(Lock& lock, TimePoint deadline, bool shared) {
       return true;
     }
   } catch (...) {
-    give_up();
+    admit_waiters();
     throw;
   }
-  give_up();
+  admit_waiters();
   return false;
 }
 
@@ -86,7 +86,7 @@ bool SharedMutex::may_be_taken(const Lock& lock) noexcept {
 }
 
 // Readers behind a writer that has given up may be admitted now.
-void SharedMutex::give_up() noexcept {
+void SharedMutex::admit_waiters() noexcept {
   Lock lock(heirs_.queue());
   const Word word = word_.look();
   if (word & kContended) hand_over(lock, word & ~kContended);

@@ -101,7 +101,7 @@ class SharedMutex {
   bool take_offer(bool shared) noexcept;
   bool may_be_taken(const Lock& lock) noexcept;
   bool wait(Lock& lock, TimePoint deadline, bool shared);
-  void give_up() noexcept;
+  void admit_waiters() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();
   bool hand_over(Lock& lock, Word rest) noexcept;

@@ -53,7 +53,7 @@ void Job::perform() noexcept {
     run();
   }
   LocalTable::drop(locals_);
-  end();
+  complete();
 }
 
 // The threads of a pool, and the jobs that wait for them.
@@ -97,7 +97,7 @@ class Crew {
   }
 
   void close() noexcept {
-    if (!process_.is_this()) return forget_threads();
+    if (!process_.is_this()) return abandon_threads();
     if (crew_of_this_thread == this) {
       fail_misuse("a ThreadPool is closed by one of its own jobs, which would wait for itself");
     }
@@ -145,7 +145,7 @@ class Crew {
 
   // In a child of the process that made the crew only that is looked at: at the fork another thread
   // may have held a lock, or been halfway through a change. There no thread can be joined.
-  void forget_threads() noexcept {
+  void abandon_threads() noexcept {
     for (Worker& worker : workers_) ::new (&worker.thread) std::thread;
   }
 

@@ -109,8 +109,8 @@ class Job : public ListNode<> {
   ~Job();
 
  private:
-  virtual void run() noexcept = 0;  // with the job's locals
-  virtual void end() noexcept = 0;  // the last that is called
+  virtual void run() noexcept = 0;       // with the job's locals
+  virtual void complete() noexcept = 0;  // the last that is called
 
   LocalTable* locals_;
 };
@@ -127,7 +127,7 @@ void ThreadPool::post(F&& f) {
       std::invoke(*function);
       function.reset();
     }
-    void end() noexcept override { delete this; }
+    void complete() noexcept override { delete this; }
     std::optional<std::decay_t<F>> function;
   };
   auto job =

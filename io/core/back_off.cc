@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "weft/fiber/core/home.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/sync/event.h"
 #include "weft/sync/executor.h"

@@ -13,7 +13,6 @@
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/sanitizers.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/io/core/error.h"
 
 namespace weft::internal {
@@ -69,7 +68,7 @@ int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noe
 }  // namespace
 
 Reactor::Reactor()
-    : registry_(new Registry),
+    : registry_(std::make_shared<Registry>()),
       wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), {"eventfd"})) {
   checked(registry_->watch(wakeup_.get(), EPOLLIN | EPOLLET, kWakeup),
           {"epoll_ctl of the eventfd"});

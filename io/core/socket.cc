@@ -2,19 +2,12 @@
 
 #include <sys/socket.h>
 
-#include <utility>
-
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft::internal {
-
-Socket::Socket(Socket&& other) noexcept
-    : fd_(std::move(other.fd_)),
-      streak_(other.streak_),
-      readiness_(std::exchange(other.readiness_, nullptr)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this == &other) return *this;
@@ -28,7 +21,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 void Socket::close() noexcept {
   if (!is_open()) return;
   const Fd fd = std::move(fd_);  // closed last: until then its number is nobody else's
-  if (readiness_) std::exchange(readiness_, nullptr)->release(fd.get());
+  if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd.get());
 }
 
 int Socket::begin_slowly() {
@@ -63,7 +56,7 @@ int Socket::prepare(Direction direction) {
 [[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
   Reactor& reactor = Reactor::require(what);
   if (!is_open()) return unless_cancelled(-ECANCELED);
-  if (readiness_) std::exchange(readiness_, nullptr)->release(fd());
+  if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd());
   return reactor.add(fd(), direction, readiness_);
 }
 

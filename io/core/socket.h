@@ -25,7 +25,7 @@ class Socket {
   // Takes over a descriptor, which must be non-blocking.
   explicit Socket(Fd fd) noexcept : fd_(std::move(fd)) {}
   // REQUIRES, here and for the destructor: no call is in progress on the socket that goes.
-  Socket(Socket&& other) noexcept;
+  Socket(Socket&& other) noexcept { *this = std::move(other); }
   Socket& operator=(Socket&& other) noexcept;
   ~Socket() { close(); }
 

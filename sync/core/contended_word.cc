@@ -8,7 +8,7 @@ void LockWord::fail_not_held(const char* call) {
   throw_logic_error(call, ": the caller does not hold it");
 }
 
-void LockWord::forget() const noexcept {
+void LockWord::disown() const noexcept {
   LockOwner& self = caller();
   if (is_held_by(self)) --self.locks_held;
 }

@@ -94,7 +94,7 @@ class LockWord : public ContendedWord {
   // Destroying a lock counts as unlocking it.
   ~LockWord() {
     if (look() != kFree) [[unlikely]]
-      forget();
+      disown();
   }
   LockWord(const LockWord&) = delete;
   LockWord& operator=(const LockWord&) = delete;
@@ -150,7 +150,7 @@ class LockWord : public ContendedWord {
 
  private:
   [[noreturn]] static void fail_not_held(const char* call);
-  void forget() const noexcept;
+  void disown() const noexcept;
 
   // Word has to have room for an address.
   static_assert(sizeof(Word) >= sizeof(void*));
