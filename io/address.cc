@@ -16,7 +16,7 @@ namespace {
   internal::fail(EINVAL, {"address \"", text, "\" ", why});
 }
 
-// Nothing if the text is more than digits, or too large for T.
+// Returns nullopt if the text is not just digits, or the number is too large for T.
 template <class T>
 std::optional<T> number(std::string_view text) noexcept {
   T value = 0;
@@ -25,7 +25,7 @@ std::optional<T> number(std::string_view text) noexcept {
   return value;
 }
 
-// The number of an interface, given by number or name; 0: there is none.
+// Returns the number of an interface that is given by number or name; 0 if there is none.
 std::uint32_t scope_id(const std::string& scope) {
   const auto index = number<std::uint32_t>(scope);
   return index ? *index : if_nametoindex(scope.c_str());
@@ -62,7 +62,7 @@ HostPort HostPort::split(std::string_view text) {
     if (host.size() < 3 || host.back() != ']') fail_parse(text, "has no host in its brackets");
     host = host.substr(1, host.size() - 2);
   }
-  // Without brackets, who knows where an IPv6 address ends?
+  // Without brackets it is not clear where an IPv6 address ends.
   if (host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) {
     fail_parse(text, "is neither host:port nor [IPv6]:port");
   }

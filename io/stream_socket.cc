@@ -21,7 +21,7 @@ using internal::Direction;
 
 namespace {
 
-// What a thread of the executor sends at once, at most: that long it may be busy with the disk.
+// The most that a thread of the executor sends at once, which limits how long it is busy.
 constexpr std::uint64_t kSendfileChunk = 1 << 20;
 
 constexpr int kBusy = -EBUSY;
@@ -41,8 +41,8 @@ std::size_t StreamSocket::report(Result result, std::error_code& error) noexcept
   return result.size;
 }
 
-// Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.
-// Meanwhile the direction is for no other call.
+// Calls once(the size of what is done) until all is done, or just once for kSome, or until it
+// returns 0 or an error. Meanwhile other calls of this direction fail.
 template <class Once>
 [[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(Direction direction,
                                                                           std::uint64_t total,
@@ -66,7 +66,7 @@ template <class Once>
     }
   } catch (const Cancelled&) {
     if (done == 0 || extent != Extent::kAllCounted) throw;
-    // A loop that ignores the error is not to go on for as long as its peer does.
+    // Otherwise a loop that ignores the error would go on for as long as its peer does.
     socket_.look_next_time();
     return {done, -ECANCELED};
   }
@@ -127,8 +127,8 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
 
 StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t offset,
                                                  std::uint64_t count, Extent extent) {
-  // While a thread sends from it, the number of a descriptor that another fiber closes must not
-  // become another's.
+  // If another fiber closes the socket while a thread sends, the number may be given to another
+  // descriptor. So the thread has a duplicate.
   const internal::Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) return {0, errno == EBADF ? internal::unless_cancelled(-EBADF) : -errno};
   const std::shared_ptr<const internal::Fd> source = file.descriptor();
@@ -141,7 +141,7 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
       std::optional<ssize_t> sent;
       int reason = 0;
       try {
-        // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
+        // sendfile() has no flag against SIGPIPE. The executor's threads block it.
         run_in_executor([&] {
           auto position = static_cast<off_t>(offset + done);
           sent = ::sendfile(own.get(), source->get(), &position,
@@ -150,10 +150,10 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
         });
       } catch (const Cancelled&) {
         if (!sent) throw;
-        cancelled = true;  // but what the thread has sent counts
+        cancelled = true;  // after the thread has sent: that counts
       }
       errno = reason;
-      // It is some time ago that there was no room: the event that tells of it may have come since.
+      // The event for new room may have come before this fiber runs again, so poll once more.
       pollfd now{socket_.fd(), POLLOUT, 0};
       if (*sent < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
       return *sent;
@@ -165,12 +165,12 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
 void StreamSocket::shutdown_write(std::error_code& error) {
   int result = 0;
   if (busy_[static_cast<unsigned>(Direction::kWrite)]) {
-    // What the other call has not written yet would be missing, behind an end that looks like one.
+    // The peer would take what has been written so far for the whole.
     result = kBusy;
   } else if (!is_open()) {
     result = internal::unless_cancelled(-EBADF);
   } else if (shutdown(socket_.fd(), SHUT_WR) != 0 && errno != ENOTCONN) {
-    result = -errno;  // a peer that is gone, ENOTCONN, need not be told
+    result = -errno;  // ENOTCONN: the peer is gone already
   }
   error = internal::error_of(result);
 }

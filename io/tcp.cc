@@ -16,19 +16,19 @@
 namespace weft {
 namespace {
 
-// What an address may take at least, while others wait for their turn.
+// The least time that each address gets while others are left.
 constexpr Duration kLeastShare = std::chrono::seconds(2);
 
-// A connection to a port of this machine that nobody serves may be one to itself, where the kernel
-// chose that very port for it (TCP's simultaneous open). `peer` is the address that it reached,
-// which may have been asked for by another one: 0.0.0.0.
+// If no process serves a port of this machine, the kernel may choose that very port for a
+// connection to it, which is then connected to itself (TCP's simultaneous open). `peer` is the
+// address that it reached, not the one that was asked for, such as 0.0.0.0.
 bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   Address local;
   socklen_t size = Address::kMaxSize;
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
-// A machine without IPv6, say.
+// True e.g. for IPv6 on a machine without it.
 bool is_not_here(std::error_code error) {
   return error == std::errc::address_family_not_supported ||
          error == std::errc::address_not_available;
@@ -54,7 +54,7 @@ struct TcpStream::Attempt {
   std::string addresses = {};
 };
 
-// Connects to peer_address(): 0, or an error, which is negative.
+// Connects to peer_address(). Returns 0 or a negative error.
 int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
   attempt.call = "connect to ";
   if (!is_open()) return -errno;
@@ -64,7 +64,7 @@ int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
     attempt.call = "setsockopt for ";
     return -errno;
   }
-  // Interrupted, it goes on by itself.
+  // If a signal interrupts it, the kernel goes on.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
     if (const int error = socket_.wait(internal::Direction::kWrite, deadline, "connect"))
@@ -76,7 +76,7 @@ int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
   }
   Address reached;
   socklen_t size = Address::kMaxSize;
-  // Fails if the peer has gone again already: then it was another socket.
+  // Fails if the peer has gone again already: then it was not this socket itself.
   if (getpeername(native_handle(), reached.data(), &size) != 0) return 0;
   peer_ = reached;
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
@@ -182,14 +182,14 @@ std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_an
   return listen(host_and_port, options, Runtime::current().schedulers().size());
 }
 
-// So many on one port of the first of the addresses that this machine has.
+// Returns `count` listeners on one port of the first of the addresses that this machine has.
 std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
                                              const TcpListenerOptions& options, std::size_t count) {
   const internal::HostPort place = internal::HostPort::split(host_and_port);
   const std::vector<Address> addresses = resolve(place.host, place.port);
   for (std::size_t i = 0;; ++i) {
     try {
-      // The first of those for an empty host is IPv6, and takes IPv4 along.
+      // The first address for an empty host is IPv6. That listener takes both families.
       return listen(addresses[i], place.host.empty() && addresses[i].is_v6(), options, count);
     } catch (const std::system_error& error) {
       if (!is_not_here(error.code()) || i + 1 == addresses.size()) throw;
@@ -203,8 +203,8 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
   for (std::size_t i = 0; i < count; ++i) {
     TcpListener& listener = listeners.emplace_back(TcpListener(address, options, both_families));
     if (i > 0 || count == 1) continue;
-    // Only now that the port is ours: a server that is started twice by mistake would else share
-    // it with itself.
+    // Only now that the port is this process's. Otherwise a server that is started twice by mistake
+    // would share it with itself.
     address = listener.local_address();
     internal::set_option(listener.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1,
                          listener.name_.text());

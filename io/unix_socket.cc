@@ -18,7 +18,7 @@
 namespace weft {
 namespace {
 
-// The kernel tells nobody when there is room in a backlog again.
+// No event reports that a backlog has room again.
 constexpr Duration kBackOff = std::chrono::milliseconds(1);
 
 struct UnixAddress {
@@ -52,7 +52,7 @@ internal::Fd new_socket(std::string_view path) {
   return fd;
 }
 
-// Whether a socket file is there that nobody listens on.
+// True if there is a socket file that no process listens on.
 bool is_left_over(const UnixAddress& address, std::string_view path) {
   struct stat info {};
   if (address.abstract() || lstat(address.address.sun_path, &info) != 0) return false;

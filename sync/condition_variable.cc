@@ -25,7 +25,7 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyT
     internal::WaitQueue::Lock guard(queue_);
     queue_.enqueue(guard, waiter);
   }
-  // From here on the queue is not touched: who was notified may find it destroyed.
+  // From here on the queue is not touched: once this is notified, another thread may destroy it.
   struct Unlocked {
     explicit Unlocked(std::unique_lock<Mutex>& its_lock) : lock(its_lock) { lock.unlock(); }
     ~Unlocked() {

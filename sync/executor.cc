@@ -10,7 +10,8 @@
 namespace weft::internal {
 
 void AwaitedJob::run_in(ThreadPool& pool) {
-  // In the queue before the job is: its thread then finds the waiter, and shares no lock with it.
+  // The waiter is queued before the job. So the thread that completes the job finds the waiter, and
+  // they never wait for the same lock.
   WaitQueue& queue = end_.queue();
   Waiter poster("run_in_executor");
   {
@@ -31,7 +32,7 @@ void AwaitedJob::run_in(ThreadPool& pool) {
     if (pool.withdraw(*this)) throw;
     const ShieldScope shield;
     end_.wait(kForever, "run_in_executor");
-    const WaitQueue::Lock released(queue);  // by the thread that completed it
+    const WaitQueue::Lock released(queue);  // the thread that completed it no longer has it
     if (!exception_) throw;
   }
   if (exception_) std::rethrow_exception(exception_);

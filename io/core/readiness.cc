@@ -18,21 +18,21 @@ inline void Readiness::wake(Direction direction) noexcept {
 inline void Readiness::note(std::uint32_t epoll_events) noexcept {
   std::uint32_t now = epoll_events & (kReadable | kWritable);
   if (epoll_events & ~std::uint32_t{EPOLLIN | EPOLLOUT}) [[unlikely]] {
-    // Urgent data stops a read early, as the end does, though more may follow.
+    // Urgent data stops a read early, as the end does, and more may follow.
     now |= kReadEnded | kReadable;
     if (epoll_events & (EPOLLHUP | EPOLLERR)) now |= kWriteEnded | kWritable;
   }
   const std::uint32_t before = flags();
   set_flags(before | now);
-  // Where a bit was set before, nobody waits.
+  // If a bit was set before, no fiber waits.
   const std::uint32_t fresh = now & ~before;
   if (fresh & kReadable) wake(Direction::kRead);
   if (fresh & kWritable) wake(Direction::kWrite);
 }
 
 void Readiness::deregister(int fd) noexcept {
-  const std::shared_ptr<Registry> registry = std::move(registry_);  // its end may be that of this
-  // Nor is the lock taken, which another thread may have held at the fork.
+  const std::shared_ptr<Registry> registry = std::move(registry_);  // may be the last reference
+  // In a child the lock is not taken either: another thread may have held it at the fork.
   if (!registry->process_.is_this()) return;
   // The descriptor may have a duplicate in a child process, and then close() would not deregister
   // it. Events that have been fetched already find no waiter, or another generation.
@@ -88,7 +88,7 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
     const std::lock_guard lock(lock_);
     owned_[static_cast<std::size_t>(fd)] = true;
   }
-  // It may be there already, by wait_readable().
+  // wait_readable() may have registered it already.
   const int error = watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                           std::uint64_t{slot.generation_} << 32 | slot.index_);
   if (error == 0) {

@@ -20,7 +20,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 
 void Socket::close() noexcept {
   if (!is_open()) return;
-  const Fd fd = std::move(fd_);  // closed last: until then its number is nobody else's
+  const Fd fd = std::move(fd_);  // closed last: until then its number is not used again
   if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd.get());
 }
 
@@ -51,8 +51,8 @@ int Socket::prepare(Direction direction) {
   return register_here(direction, "weft::Socket::prepare");
 }
 
-// Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has
-// outlived one.
+// For a socket that is not registered yet, or with another reactor: it was handed over, or has
+// outlived a runtime.
 [[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
   Reactor& reactor = Reactor::require(what);
   if (!is_open()) return unless_cancelled(-ECANCELED);
