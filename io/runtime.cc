@@ -185,13 +185,9 @@ Scheduler* Runtime::next_in_turn() {
 }
 
 Runtime& Runtime::current() {
-  internal::Group* const group =
-      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
-  if (!group) {
-    internal::throw_logic_error(
-        "weft::Runtime::current: no runtime here; call it inside weft::run");
-  }
-  return static_cast<Group*>(group)->runtime;
+  internal::PooledGroup& group = internal::PooledGroup::current(
+      "weft::Runtime::current: no runtime here; call it inside weft::run");
+  return static_cast<Group&>(group).runtime;
 }
 
 }  // namespace weft

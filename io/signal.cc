@@ -45,7 +45,7 @@ SignalSet::SignalSet(std::initializer_list<int> signals)
   // A failure has to come here. Later it would reach a fiber that only waits for the end, and the
   // program would go on without reacting to its signals.
   if (internal::current_reactor) {
-    if (const int error = source_.prepare(Direction::kRead)) {
+    if (const int error = source_.prepare(Direction::kRead, "weft::SignalSet")) {
       internal::fail(-error, {"epoll_ctl of a signalfd"});
     }
   }

@@ -28,12 +28,6 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
-// True e.g. for IPv6 on a machine without it.
-bool is_not_here(std::error_code error) {
-  return error == std::errc::address_family_not_supported ||
-         error == std::errc::address_not_available;
-}
-
 }  // namespace
 
 // ---- TcpStream ----------------------------------------------------------------------------------
@@ -185,16 +179,9 @@ std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_an
 // Returns `count` listeners on one port of the first of the addresses that this machine has.
 std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
                                              const TcpListenerOptions& options, std::size_t count) {
-  const internal::HostPort place = internal::HostPort::split(host_and_port);
-  const std::vector<Address> addresses = resolve(place.host, place.port);
-  for (std::size_t i = 0;; ++i) {
-    try {
-      // The first address for an empty host is IPv6. That listener takes both families.
-      return listen(addresses[i], place.host.empty() && addresses[i].is_v6(), options, count);
-    } catch (const std::system_error& error) {
-      if (!is_not_here(error.code()) || i + 1 == addresses.size()) throw;
-    }
-  }
+  return internal::first_here(
+      internal::HostPort::split(host_and_port),
+      [&](const Address& address, bool both) { return listen(address, both, options, count); });
 }
 
 std::vector<TcpListener> TcpListener::listen(Address address, bool both_families,

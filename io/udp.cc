@@ -22,15 +22,10 @@ UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bo
       v6_(address.is_v6()) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
-  const Address address = Address::parse(text);
-  const bool everywhere = internal::HostPort::split(text).host.empty();
-  try {
-    *this = UdpSocket(address, options, everywhere);
-  } catch (const std::system_error& error) {
-    // A machine without IPv6.
-    if (!everywhere || error.code() != std::errc::address_family_not_supported) throw;
-    *this = UdpSocket(Address::parse("0.0.0.0", address.port()), options, false);
-  }
+  Address::parse(text);  // only numbers
+  *this = internal::first_here(
+      internal::HostPort::split(text),
+      [&](const Address& address, bool both) { return UdpSocket(address, options, both); });
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {

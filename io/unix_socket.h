@@ -23,8 +23,6 @@ class UnixStream final : public StreamSocket {
  public:
   // Not connected.
   UnixStream() = default;
-  UnixStream(UnixStream&&) = default;
-  UnixStream& operator=(UnixStream&&) = default;
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
   // then. Throws std::system_error, naming the path: connection_refused if nobody listens,

@@ -51,13 +51,16 @@ void AwaitedJob::complete() noexcept {
   end_.complete(lock, [] {});
 }
 
-ThreadPool& default_thread_pool() {
+PooledGroup& PooledGroup::current(const char* missing) {
   Group* const group = current_fiber() ? Home::here()->group() : nullptr;
-  if (!group) {
-    throw_logic_error(
-        "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
-  }
-  return static_cast<PooledGroup*>(group)->pool;
+  if (!group) throw_logic_error(missing);
+  return static_cast<PooledGroup&>(*group);
+}
+
+ThreadPool& default_thread_pool() {
+  return PooledGroup::current(
+             "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool")
+      .pool;
 }
 
 }  // namespace weft::internal

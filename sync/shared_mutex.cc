@@ -27,24 +27,21 @@ bool SharedMutex::lock_slowly(TimePoint deadline, bool shared) {
     return true;
   });
   if (taken) return true;
-  if (!wait(lock, deadline, shared)) return false;
-  if (!shared) ++owner.locks_held;
-  return true;
-}
-
-bool SharedMutex::wait(Lock& lock, TimePoint deadline, bool shared) {
-  const char* const what = shared ? "SharedMutex::lock_shared" : "SharedMutex::lock";
+  bool accepted = false;
   try {
-    if (heirs_.wait(lock, deadline, what, shared)) {
-      word_.set(lock, marked(lock, word_.look() & ~kContended));
-      return true;
-    }
+    accepted = heirs_.wait(lock, deadline,
+                           shared ? "SharedMutex::lock_shared" : "SharedMutex::lock", shared);
   } catch (...) {
     admit_waiters();
     throw;
   }
-  admit_waiters();
-  return false;
+  if (!accepted) {
+    admit_waiters();
+    return false;
+  }
+  word_.set(lock, marked(lock, word_.look() & ~kContended));
+  if (!shared) ++owner.locks_held;
+  return true;
 }
 
 // Returns the word with kContended if an heir waits, was passed over, or has an offer.

@@ -100,7 +100,6 @@ class SharedMutex {
   bool lock_slowly(TimePoint deadline, bool shared);
   bool take_offer(bool shared) noexcept;
   bool may_be_taken(const Lock& lock) noexcept;
-  bool wait(Lock& lock, TimePoint deadline, bool shared);
   void admit_waiters() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();

@@ -39,7 +39,7 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   streak_ = 0;
   const Reactor* const here = current_reactor;
   if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
-    if (const int error = register_here(direction, what)) return error;
+    if (const int error = prepare(direction, what)) return error;
   }
   const int error = readiness_->wait(direction, deadline, what);
   if (error == -ETIMEDOUT) return error;
@@ -47,13 +47,9 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   return error == 0 && is_open() ? 0 : unless_cancelled(-ECANCELED);
 }
 
-int Socket::prepare(Direction direction) {
-  return register_here(direction, "weft::Socket::prepare");
-}
-
 // For a socket that is not registered yet, or with another reactor: it was handed over, or has
 // outlived a runtime.
-[[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
+[[gnu::noinline]] int Socket::prepare(Direction direction, const char* what) {
   Reactor& reactor = Reactor::require(what);
   if (!is_open()) return unless_cancelled(-ECANCELED);
   if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd());

@@ -55,13 +55,12 @@ class Socket {
   // Makes the next call let others run, and look for a cancellation.
   void look_next_time() noexcept { streak_ = kLongestStreak; }
 
-  // Registers the socket before the first wait, which so cannot fail: 0 or a negative error.
-  // REQUIRES: the thread runs a reactor, and no fiber has waited yet.
-  int prepare(Direction direction);
+  // Registers the socket with this thread's reactor, so that a wait cannot fail: 0 or a negative
+  // error. Throws std::logic_error, naming `what`, outside runtimes.
+  int prepare(Direction direction, const char* what);
 
  private:
   int begin_slowly();
-  int register_here(Direction direction, const char* what);
 
   // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
   // peer may never make it wait. Each call also counts as a resumption; if calls take long the loop

@@ -90,14 +90,11 @@ class LockWord : public ContendedWord {
  public:
   static constexpr Word kFree = 0;
 
-  LockWord() = default;
   // Destroying a lock counts as unlocking it.
   ~LockWord() {
     if (look() != kFree) [[unlikely]]
       disown();
   }
-  LockWord(const LockWord&) = delete;
-  LockWord& operator=(const LockWord&) = delete;
 
   static Word name_of(const LockOwner& owner) noexcept { return reinterpret_cast<Word>(&owner); }
 

@@ -14,6 +14,9 @@ namespace weft::internal {
 struct PooledGroup : Group {
   PooledGroup(Home& first, ThreadPool& its_pool) noexcept : Group(first), pool(its_pool) {}
 
+  // That of the calling fiber. Throws std::logic_error elsewhere, with this text.
+  static PooledGroup& current(const char* missing);
+
   ThreadPool& pool;
 };
 
