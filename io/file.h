@@ -11,7 +11,7 @@
 #include <system_error>
 
 #include "weft/io/buffer.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 

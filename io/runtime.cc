@@ -13,8 +13,8 @@
 #include "weft/fiber/core/virtual_port.h"
 #include "weft/io/core/cancel_on_signal.h"
 #include "weft/io/core/error.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/reactor.h"
+#include "weft/io/core/socket.h"
 #include "weft/sync/core/pooled_group.h"
 #include "weft/sync/thread_pool.h"
 

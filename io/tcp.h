@@ -8,7 +8,6 @@
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 

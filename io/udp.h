@@ -7,7 +7,6 @@
 
 #include "weft/io/address.h"
 #include "weft/io/buffer.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 
 namespace weft {

@@ -7,7 +7,6 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "weft/io/address.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 #include "weft/io/dns.h"
 
 namespace weft::internal {

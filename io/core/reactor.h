@@ -8,8 +8,8 @@
 #include "weft/fiber/core/port.h"
 #include "weft/fiber/core/process.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/readiness.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::internal {
 

@@ -13,7 +13,7 @@
 #include "weft/fiber/core/spin_lock.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/time.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::internal {
 
