@@ -4,8 +4,8 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
-#include <optional>
 
 #include "weft/io/core/error.h"
 
@@ -16,20 +16,18 @@ namespace {
   internal::fail(EINVAL, {"address \"", text, "\" ", why});
 }
 
-std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) noexcept {
-  std::uint64_t value = 0;
-  for (const char digit : text) {
-    if (digit < '0' || digit > '9') return {};
-    value = value * 10 + static_cast<unsigned>(digit - '0');
-    if (value > most) return {};
-  }
-  if (text.empty()) return {};
-  return static_cast<std::uint32_t>(value);
+// Returns nullopt if the text is not just digits, or the number is too large for T.
+template <class T>
+std::optional<T> number(std::string_view text) noexcept {
+  T value = 0;
+  const char* const end = text.data() + text.size();
+  if (std::from_chars(text.data(), end, value) != std::from_chars_result{end, {}}) return {};
+  return value;
 }
 
-// The number of an interface, given by number or name; 0: there is none.
+// Returns the number of an interface that is given by number or name; 0 if there is none.
 std::uint32_t scope_id(const std::string& scope) {
-  const auto index = number(scope, UINT32_MAX);
+  const auto index = number<std::uint32_t>(scope);
   return index ? *index : if_nametoindex(scope.c_str());
 }
 
@@ -40,9 +38,7 @@ std::uint32_t scope_id(const std::string& scope) {
 namespace weft::internal {
 
 std::optional<std::uint16_t> port_number(std::string_view text) {
-  const auto value = number(text, UINT16_MAX);
-  if (!value) return {};
-  return static_cast<std::uint16_t>(*value);
+  return number<std::uint16_t>(text);
 }
 
 bool is_plain(std::string_view text) noexcept {
@@ -66,7 +62,7 @@ HostPort HostPort::split(std::string_view text) {
     if (host.size() < 3 || host.back() != ']') fail_parse(text, "has no host in its brackets");
     host = host.substr(1, host.size() - 2);
   }
-  // Without brackets, who knows where an IPv6 address ends?
+  // Without brackets it is not clear where an IPv6 address ends.
   if (host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) {
     fail_parse(text, "is neither host:port nor [IPv6]:port");
   }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kFirstRoom = 4096;
 
-// What read_exactly() allocates for a size that is only announced.
+// What read_exactly() allocates first, whatever the size: nothing of it has arrived yet.
 constexpr std::size_t kFirstPiece = 64 * 1024;
 
 [[noreturn]] void fail_too_long(const char* call, std::size_t limit) {
@@ -24,11 +24,11 @@ constexpr std::size_t kFirstPiece = 64 * 1024;
 
 }  // namespace
 
-// Reads more behind what there is. Returns how much; 0 at the end.
+// Reads more, behind what was read ahead. Returns its size; 0 at the end.
 std::size_t BufferedReader::fill() {
   if (begin_ == end_) begin_ = end_ = 0;
   if (end_ == buffer_.size()) {
-    // As much room behind what there is as that takes: so to move it costs no more than to read.
+    // The room is twice what was read ahead, so that moving costs no more than reading.
     const std::size_t ahead = end_ - begin_;
     if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, ahead);
     begin_ = 0;
@@ -44,7 +44,7 @@ std::size_t BufferedReader::fill() {
   return size;
 }
 
-// The offset of the delimiter in what is read ahead; nothing if the end comes without it.
+// Returns the offset of the delimiter in what was read ahead, or nullopt if the end comes first.
 std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, std::size_t limit,
                                                 const char* call) {
   std::size_t searched = 0;
@@ -62,7 +62,7 @@ std::optional<std::size_t> BufferedReader::find(std::string_view delimiter, std:
 }
 
 bool BufferedReader::read_line(std::string& line) {
-  // One more, which may be the \r.
+  // One byte more, which may be the \r.
   const std::size_t most = limit_ == SIZE_MAX ? limit_ : limit_ + 1;
   const std::optional<std::size_t> found = find("\n", most, "read_line");
   if (!found && buffered().empty()) return false;
@@ -100,7 +100,7 @@ std::optional<std::string> BufferedReader::read_until(std::string_view delimiter
   return piece;
 }
 
-// Moves what is read ahead, as far as it fits.
+// Moves what was read ahead into the buffer, as far as it fits.
 std::size_t BufferedReader::take(MutableBuffer buffer) noexcept {
   const std::size_t size = std::min(buffer.size(), buffered().size());
   if (size > 0) std::memcpy(buffer.data(), buffered().data(), size);
@@ -108,7 +108,7 @@ std::size_t BufferedReader::take(MutableBuffer buffer) noexcept {
   return size;
 }
 
-// So that whoever repeats a call that threw gets it again.
+// Puts back what a call that throws has taken, so that it can be repeated.
 void BufferedReader::put_back(MutableBuffer taken) {
   if (taken.empty()) return;
   const auto* const data = reinterpret_cast<const char*>(taken.data());
@@ -119,11 +119,11 @@ void BufferedReader::put_back(MutableBuffer taken) {
   end_ = buffer_.size();
 }
 
-// Fills the buffer from `done` on, which counts, also where this throws.
+// Fills the buffer from `done` on. `done` counts what is there, also if this throws.
 void BufferedReader::fill_up(MutableBuffer buffer, std::size_t& done) {
   done += take(buffer.drop_front(done));
   while (done < buffer.size()) {
-    // Large pieces are read to where they belong, small ones with what comes behind them.
+    // A large piece is read straight into its place, a small one together with what follows it.
     const MutableBuffer rest = buffer.drop_front(done);
     const std::size_t size = rest.size() >= kFirstRoom ? read_(stream_, rest) : fill();
     if (size == 0) fail_ended("read_exactly", done);

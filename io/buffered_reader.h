@@ -37,13 +37,7 @@ class BufferedReader {
         }),
         stream_(&stream),
         limit_(limit) {}
-  BufferedReader(BufferedReader&& other) noexcept
-      : read_(other.read_),
-        stream_(other.stream_),
-        limit_(other.limit_),
-        buffer_(std::move(other.buffer_)),
-        begin_(std::exchange(other.begin_, 0)),
-        end_(std::exchange(other.end_, 0)) {}
+  BufferedReader(BufferedReader&& other) noexcept { *this = std::move(other); }
   BufferedReader& operator=(BufferedReader&& other) noexcept {
     if (this == &other) return *this;
     read_ = other.read_;
@@ -96,9 +90,9 @@ class BufferedReader {
   std::size_t take(MutableBuffer buffer) noexcept;
   void put_back(MutableBuffer taken);
 
-  std::size_t (*read_)(void* stream, MutableBuffer buffer);
-  void* stream_;
-  std::size_t limit_;
+  std::size_t (*read_)(void* stream, MutableBuffer buffer) = nullptr;
+  void* stream_ = nullptr;
+  std::size_t limit_ = 0;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;  // of what has been read ahead
   std::size_t end_ = 0;

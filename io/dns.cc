@@ -21,42 +21,43 @@
 namespace weft {
 namespace {
 
-// Never destroyed, like all that the lane's threads use.
+// Never destroyed, as everything that the lane's threads use.
 class ResolveCategory final : public std::error_category {
  public:
   const char* name() const noexcept override { return "weft.resolve"; }
   std::string message(int code) const override { return gai_strerror(code); }
 };
 
-// The threads that look up names. It is never destroyed: a name server that does not answer may
-// keep a thread for half a minute, and nothing that it still does concerns anybody.
+// The threads that look up names. Never destroyed: a name server that does not answer may keep a
+// thread for half a minute, and a process that ends need not wait for that.
 struct Lane {
   const internal::HomeProcess process = {};
-  const Lane* before = nullptr;  // the parent's: what is reachable is no leak
+  const Lane* before = nullptr;  // the parent's, which so is reachable, and no leak
   ThreadPool pool{ThreadPoolOptions{.threads = 2, .max_threads = 16}};
 };
 
-// That of this process: a child makes one of its own. Without a lock, which another thread might
-// hold when the process forks.
+// Returns the pool of this process: a child makes its own. Takes no lock, as another thread might
+// hold that when the process forks.
 ThreadPool& lane() {
   constinit static std::atomic<Lane*> current{nullptr};
   Lane* lane = current.load(std::memory_order_acquire);
   if (lane && lane->process.is_this()) return lane->pool;
   auto made = std::make_unique<Lane>();
   made->before = lane;
-  // Release: whoever takes it sees it made. Acquire: another thread may have been first.
+  // Release: a thread that loads the pointer sees the object. Acquire: another thread may have been
+  // first.
   if (!current.compare_exchange_strong(lane, made.get(), std::memory_order_acq_rel)) {
     return lane->pool;
   }
   return made.release()->pool;
 }
 
-// What a look-up has found. A failure is thrown where it is waited for: an exception that travels
-// between threads is let go by both, in an order that nobody can see.
+// What a look-up has found. A failure is passed as a value and thrown by the waiting fiber: both
+// threads release an exception that travels between them, in an order that is not visible.
 struct Answer {
   std::vector<Address> addresses = {};
   std::error_code error = {};
-  std::exception_ptr failure = {};  // there is no memory
+  std::exception_ptr failure = {};  // std::bad_alloc
 };
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -68,7 +69,7 @@ Answer look_up(const std::string& host, const std::string& service) {
   addrinfo hints{};
   addrinfo* list = nullptr;
   int code = EAI_SERVICE;
-  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {  // some services are of UDP only
+  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {  // some services have UDP only
     if (code != EAI_SERVICE) break;
     hints.ai_socktype = type;
     code = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
@@ -103,7 +104,7 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
     if (host.empty()) return everywhere(*port);
     if (const auto address = Address::try_parse(host, *port)) return {*address};
   }
-  // The system would stop at a zero, and take * for this machine.
+  // getaddrinfo() would stop at a zero, and take * for this machine.
   const bool is_name = host != "*" && internal::is_plain(host);
   const bool is_service = internal::is_service(service);
   if (!is_name || !is_service) {
@@ -111,18 +112,18 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
     return {};
   }
   internal::require_fiber("weft::resolve, for a name,");
-  // The job owns what it works on: the fiber may give up and go.
+  // The job owns what it works on, as the fiber may be cancelled and gone by then.
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
   Promise<Answer> promise;
   const Future<Answer> future = promise.future();
   lane().post([wanted, promise = std::move(promise), host = std::string(host),
                service = std::string(service)]() mutable {
-    // Relaxed: a hint. Who has given up has left the future as well.
+    // Relaxed: a hint. A fiber that was cancelled has left the future as well.
     if (!wanted->load(std::memory_order_relaxed)) return;
     try {
       promise.set_value(look_up(host, service));
-    } catch (...) {  // there is no memory
-      // Not by set_exception(): if the caller has given up, this is to go to no handler.
+    } catch (...) {
+      // Not by set_exception(): if the fiber was cancelled, this must not reach the handler.
       promise.set_value(Answer{.failure = std::current_exception()});
     }
   });
@@ -139,12 +140,8 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  std::error_code error;
-  std::vector<Address> addresses = resolve(host, service, error);
-  if (error) {
-    internal::throw_system_error(error, {"resolve of \"", host, "\", service \"", service, "\""});
-  }
-  return addresses;
+  return internal::or_throw({"resolve of \"", host, "\", service \"", service, "\""},
+                            [&](std::error_code& error) { return resolve(host, service, error); });
 }
 
 }  // namespace weft

@@ -1,7 +1,6 @@
 #ifndef WEFT_IO_DNS_H_
 #define WEFT_IO_DNS_H_
 
-#include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>

@@ -16,15 +16,15 @@
 namespace weft {
 namespace {
 
-// read_all() of what has no size, such as a file of /proc, or grows meanwhile.
+// The steps of read_all() if a file has no size, as those of /proc, or grows meanwhile.
 constexpr std::size_t kLeastRoom = 16 * 1024;
 
-// Of what has a size, which need not be true: what is allocated before anything is read.
+// The most that read_all() allocates before it has read anything: a size need not be true.
 constexpr std::size_t kMostAhead = 16 << 20;
 
-// Runs call() on a thread, again if a signal interrupts it, and returns its result, or an error,
-// which is negative. A call that has begun when the fiber is cancelled still gives its result,
-// which would otherwise be lost, with what was opened or read: the next wait throws.
+// Runs call() on a thread, again if a signal interrupts it. Returns its result, or a negative
+// error. If the fiber is cancelled after the call has begun, the result is returned all the same,
+// because what was opened or read would be lost; the next wait throws.
 ssize_t attempt(const std::function<ssize_t()>& call) {
   std::optional<ssize_t> result;
   try {
@@ -58,14 +58,14 @@ std::uint64_t in_executor(const char* what, const File& file,
   return value_or_fail(attempt(file, call), what, file.path());
 }
 
-// Writes everything: write(descriptor, what is left, how much is done) as often as it takes.
+// Writes everything: calls write(descriptor, the rest, the size of what was written) until then.
 std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& error,
                         const std::function<ssize_t(int, ConstBuffer, std::size_t)>& write) {
   std::size_t done = 0;
   const ssize_t result = attempt(file, [&](int fd) -> ssize_t {
     while (done < buffer.size()) {
       const ssize_t size = write(fd, buffer.drop_front(done), done);
-      if (size == 0) errno = EIO;  // or else this would go on for ever
+      if (size == 0) errno = EIO;  // otherwise this loop would not end
       if (size <= 0) return -1;
       done += static_cast<std::size_t>(size);
     }
@@ -122,10 +122,8 @@ std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
 }
 
 std::size_t File::write(ConstBuffer buffer) {
-  std::error_code error;
-  const std::size_t size = write(buffer, error);
-  if (error) internal::fail(error.value(), {"write ", path()});
-  return size;
+  return internal::or_throw({"write ", path()},
+                            [&](std::error_code& error) { return write(buffer, error); });
 }
 
 std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error) {
@@ -161,7 +159,7 @@ std::string File::read_all(std::size_t limit) {
     if (announced > limit) return 0;
     while (size <= limit) {
       if (size == content.size()) {
-        // One more than there is, so that the end is found without growing.
+        // One byte more than is left, so that the end is found without growing.
         const std::size_t left = announced > size ? announced - size + 1 : kLeastRoom;
         content.resize(size + std::min(left, std::max(size, kMostAhead)));
       }

@@ -11,7 +11,7 @@
 #include <system_error>
 
 #include "weft/io/buffer.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 
@@ -34,10 +34,6 @@ class File {
  public:
   // Not open.
   File() = default;
-  File(const File&) = default;
-  File(File&&) = default;
-  File& operator=(const File&) = default;
-  File& operator=(File&&) = default;
 
   // Opens a file with the flags of open(2); O_CLOEXEC is always set. `mode` is for O_CREAT, less
   // the umask. Throws no_such_file_or_directory and so on; is_a_directory for a directory. Opening

@@ -10,7 +10,7 @@
 namespace weft {
 namespace {
 
-// What makes a descriptor ready for each. Errors do for both, asked for or not.
+// The events of epoll that make a descriptor ready. It reports errors without being asked.
 constexpr std::uint32_t kErrors = EPOLLERR | EPOLLHUP;
 constexpr std::uint32_t kRead = EPOLLIN | EPOLLRDHUP | kErrors;
 constexpr std::uint32_t kWrite = EPOLLOUT | kErrors;

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
-#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "weft/fiber/core/group.h"
@@ -16,15 +13,15 @@
 #include "weft/fiber/core/virtual_port.h"
 #include "weft/io/core/cancel_on_signal.h"
 #include "weft/io/core/error.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/reactor.h"
-#include "weft/sync/executor.h"
+#include "weft/io/core/socket.h"
+#include "weft/sync/core/pooled_group.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {
 namespace {
 
-// Fibers of two schedulers shall not be shuffled alike.
+// The n-th scheduler's seed: no two shuffle alike.
 std::optional<std::uint64_t> seed_of(const RunOptions& options, unsigned n) {
   if (!options.shuffle_seed) return {};
   return *options.shuffle_seed + n * std::uint64_t{0x9e3779b97f4a7c15};
@@ -44,14 +41,14 @@ ThreadPoolOptions pool_options(const RunOptions& options) {
 
 }  // namespace
 
-// A scheduler, and what it stands on.
+// A scheduler with its ports.
 struct Runtime::Core {
   Core(const RunOptions& options, internal::VirtualClock& clock, unsigned n)
       : virtual_port(reactor, clock),
         scheduler(options.virtual_time ? static_cast<internal::Port&>(virtual_port) : reactor,
                   {.stack_size = options.stack_size,
                    .shuffle_seed = seed_of(options, n),
-                   // A clock that stands still would never end it.
+                   // On a clock that stands still spinning would not end.
                    .spin = options.virtual_time ? Duration() : spin_of(options),
                    .trim = !options.virtual_time}) {
     scheduler.set_exception_handler(options.exception_handler);
@@ -63,7 +60,7 @@ struct Runtime::Core {
   std::size_t turn = 0;  // of round_robin(), counted from this one
 };
 
-// What its schedulers share, and what finds it.
+// What its schedulers share. Runtime::current() finds the runtime by it.
 struct Runtime::Group : internal::PooledGroup {
   Group(Runtime& its_runtime, internal::Loop& first, ThreadPool& its_pool) noexcept
       : PooledGroup(first, its_pool), runtime(its_runtime) {}
@@ -95,11 +92,11 @@ struct Runtime::Impl {
   internal::VirtualClock clock;
   std::vector<std::unique_ptr<Core>> cores;
   std::vector<internal::Loop*> loops;
-  std::vector<Scheduler*> schedulers;  // the same
+  std::vector<Scheduler*> schedulers;  // the loops, as users see them
   std::optional<Group> group;
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
-  std::optional<internal::Shutdown> shutdown;  // there when these are told to stop
+  std::optional<internal::Shutdown> shutdown;  // set before these are stopped
   const Impl* next_left = nullptr;             // see abandon()
 };
 
@@ -120,32 +117,32 @@ Runtime::Runtime(RunOptions options)
       }));
     }
   } catch (...) {
-    end();
+    shut_down();
     throw;
   }
 }
 
 Runtime::~Runtime() {
   if (impl_->loops.front()->is_of_this_process()) {
-    end();
+    shut_down();
   } else {
     abandon();
   }
 }
 
-// The child has neither the threads nor a right to the kernel's objects, and the memory may be as
-// another thread was just changing it: it stays as it is.
+// A child has none of the threads, and the kernel's objects are its parent's. At the fork another
+// thread may have been halfway through a change: the memory stays as it is.
 void Runtime::abandon() noexcept {
-  static std::atomic<Impl*> left{nullptr};  // what is reachable is no leak
+  static std::atomic<Impl*> left{nullptr};  // so it stays reachable, and is no leak
   for (const auto& core : impl_->cores) core->reactor.close_in_child();
   Impl* const impl = impl_.release();
   impl->next_left = left.exchange(impl);
 }
 
-void Runtime::end() noexcept {
-  // Not all, if a thread could not be started.
+void Runtime::shut_down() noexcept {
+  // Fewer than all if a thread could not be started.
   const auto running = std::span(impl_->loops).first(1 + impl_->threads.size());
-  // The pool ends while they still run: its jobs may wait for what they started there.
+  // The pool ends while the schedulers still run: a job may wait for fibers that it started there.
   impl_->shutdown.emplace(running, [this] { impl_->pool.close(); });
   for (internal::Loop* loop : running.subspan(1)) loop->stop();
   const std::optional<internal::Pinned> pinned = impl_->pin(0);
@@ -188,13 +185,9 @@ Scheduler* Runtime::next_in_turn() {
 }
 
 Runtime& Runtime::current() {
-  internal::Group* const group =
-      internal::current_fiber() ? internal::Home::here()->group() : nullptr;
-  if (!group) {
-    internal::throw_logic_error(
-        "weft::Runtime::current: no runtime here; call it inside weft::run");
-  }
-  return static_cast<Group*>(group)->runtime;
+  internal::PooledGroup& group = internal::PooledGroup::current(
+      "weft::Runtime::current: no runtime here; call it inside weft::run");
+  return static_cast<Group&>(group).runtime;
 }
 
 }  // namespace weft

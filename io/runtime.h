@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/time.h"
@@ -131,7 +131,7 @@ class Runtime {
   void check_may_run() const;
   void abandon() noexcept;
   void run_until_end(internal::TaskBase& task);
-  void end() noexcept;
+  void shut_down() noexcept;
 
   std::unique_ptr<Impl> impl_;
 };

@@ -7,18 +7,22 @@
 #include <cerrno>
 #include <ctime>
 
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 #include "weft/io/core/signal_route.h"
 
 namespace weft {
+
+using internal::Direction;
+
 namespace {
 
 sigset_t set_of(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) {
-    // The last two can be added, but never come.
+    // SIGKILL and SIGSTOP can be added, but never come.
     if (sigaddset(&set, signal) != 0 || signal == SIGKILL || signal == SIGSTOP) {
       internal::fail(EINVAL, {"SignalSet of signal ", internal::decimal(signal)});
     }
@@ -38,10 +42,10 @@ SignalSet::SignalSet(std::initializer_list<int> signals)
     : set_(set_of(signals)),
       source_(source_of(set_)),
       route_(std::make_unique<internal::SignalRoute>(set_)) {
-  // Now, where a failure can be told: later it would be told to a fiber that only waits for the
-  // end, and the program go on that nobody can end any more.
+  // A failure has to come here. Later it would reach a fiber that only waits for the end, and the
+  // program would go on without reacting to its signals.
   if (internal::current_reactor) {
-    if (const int error = source_.prepare(internal::Direction::kRead)) {
+    if (const int error = source_.prepare(Direction::kRead, "weft::SignalSet")) {
       internal::fail(-error, {"epoll_ctl of a signalfd"});
     }
   }
@@ -52,8 +56,8 @@ SignalSet::~SignalSet() = default;
 int SignalSet::wait() {
   signalfd_siginfo info{};
   const ssize_t result =
-      source_.attempt(internal::Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
-        // The kernel gives the lowest number first, so the next ones after the last have a turn.
+      source_.attempt(Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
+        // The kernel returns the lowest number first: signals above the last one go before that.
         last_ = take_above(last_);
         return last_ > 0 ? last_ : read(source_.fd(), &info, sizeof(info));
       });
@@ -62,7 +66,8 @@ int SignalSet::wait() {
   return last_;
 }
 
-// A signal of the set with a higher number that has come; 0 if there is none, or no number given.
+// Takes a pending signal of the set with a higher number. Returns 0 if there is none, or if
+// `signal` is 0.
 int SignalSet::take_above(int signal) const noexcept {
   if (signal == 0) return 0;
   sigset_t above = set_;

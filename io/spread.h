@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "weft/fiber/core/call.h"
+#include "weft/fiber/core/callable.h"
 #include "weft/fiber/gather.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/io/runtime.h"

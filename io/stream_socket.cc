@@ -10,14 +10,18 @@
 #include <optional>
 
 #include "weft/fiber/cancel.h"
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/file.h"
 #include "weft/sync/executor.h"
 
 namespace weft {
+
+using internal::Direction;
+
 namespace {
 
-// What a thread of the executor sends at once, at most: that long it may be busy with the disk.
+// The most that a thread of the executor sends at once, which limits how long it is busy.
 constexpr std::uint64_t kSendfileChunk = 1 << 20;
 
 constexpr int kBusy = -EBUSY;
@@ -32,11 +36,18 @@ constexpr int kEnded = -ENODATA;
   internal::fail(-error, {call, " ", object});
 }
 
-// Calls once(how much is done) until everything is, or just once; or until it gives 0 or an error.
-// Meanwhile the direction is for no other call.
+std::size_t StreamSocket::report(Result result, std::error_code& error) noexcept {
+  error = internal::error_of(result.error);
+  return result.size;
+}
+
+// Calls once(the size of what is done) until all is done, or just once for kSome, or until it
+// returns 0 or an error. Meanwhile other calls of this direction fail.
 template <class Once>
-[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(
-    internal::Direction direction, std::uint64_t total, Extent extent, Once once) {
+[[gnu::always_inline]] inline StreamSocket::Result StreamSocket::transfer(Direction direction,
+                                                                          std::uint64_t total,
+                                                                          Extent extent,
+                                                                          Once once) {
   struct Turn {
     ~Turn() { busy = false; }
     bool& busy;
@@ -55,7 +66,7 @@ template <class Once>
     }
   } catch (const Cancelled&) {
     if (done == 0 || extent != Extent::kAllCounted) throw;
-    // A loop that ignores the error is not to go on for as long as its peer does.
+    // Otherwise a loop that ignores the error would go on for as long as its peer does.
     socket_.look_next_time();
     return {done, -ECANCELED};
   }
@@ -63,42 +74,41 @@ template <class Once>
 }
 
 StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) {
-  return transfer(internal::Direction::kRead, buffer.size(), extent,
-                  [&](std::size_t done) -> ssize_t {
-                    const MutableBuffer rest = buffer.drop_front(done);
-                    const ssize_t size = socket_.attempt(
-                        internal::Direction::kRead, "read_some",
-                        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
-                        drained_by_short_reads_ ? rest.size() : 0);
-                    return size == 0 && extent != Extent::kSome ? kEnded : size;
-                  });
+  return transfer(Direction::kRead, buffer.size(), extent, [&](std::size_t done) -> ssize_t {
+    const MutableBuffer rest = buffer.drop_front(done);
+    const ssize_t size = socket_.attempt(
+        Direction::kRead, "read_some",
+        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
+        drained_by_short_reads_ ? rest.size() : 0);
+    return size == 0 && extent != Extent::kSome ? kEnded : size;
+  });
 }
 
 StreamSocket::Result StreamSocket::receive(const internal::Parts& parts) {
   msghdr message = parts.message();
-  return transfer(internal::Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
+  return transfer(Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
     return socket_.attempt(
-        internal::Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
+        Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
         drained_by_short_reads_ ? parts.size() : 0);
   });
 }
 
 StreamSocket::Result StreamSocket::send(ConstBuffer buffer, Extent extent) {
-  return transfer(internal::Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
+  return transfer(Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
     const ConstBuffer rest = buffer.drop_front(done);
     return socket_.attempt(
-        internal::Direction::kWrite, "write_some",
+        Direction::kWrite, "write_some",
         [&] { return ::send(socket_.fd(), rest.data(), rest.size(), MSG_NOSIGNAL); }, rest.size());
   });
 }
 
 StreamSocket::Result StreamSocket::send(const internal::Parts& parts) {
-  return transfer(internal::Direction::kWrite, parts.size(), Extent::kSome,
+  return transfer(Direction::kWrite, parts.size(), Extent::kSome,
                   [&](std::size_t) { return send_once(parts); });
 }
 
 StreamSocket::Result StreamSocket::send(std::span<const ConstBuffer> buffers, Extent extent) {
-  return transfer(internal::Direction::kWrite, SIZE_MAX, extent,
+  return transfer(Direction::kWrite, SIZE_MAX, extent,
                   [&](std::size_t done) { return send_once(internal::Parts(buffers, done)); });
 }
 
@@ -106,7 +116,7 @@ ssize_t StreamSocket::send_once(const internal::Parts& parts) {
   if (parts.size() == 0) return 0;
   const msghdr message = parts.message();
   return socket_.attempt(
-      internal::Direction::kWrite, "write_some",
+      Direction::kWrite, "write_some",
       [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
 }
 
@@ -117,8 +127,8 @@ std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std
 
 StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t offset,
                                                  std::uint64_t count, Extent extent) {
-  // While a thread sends from it, the number of a descriptor that another fiber closes must not
-  // become another's.
+  // If another fiber closes the socket while a thread sends, the number may be given to another
+  // descriptor. So the thread has a duplicate.
   const internal::Fd own(fcntl(socket_.fd(), F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) return {0, errno == EBADF ? internal::unless_cancelled(-EBADF) : -errno};
   const std::shared_ptr<const internal::Fd> source = file.descriptor();
@@ -126,12 +136,12 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
   bool cancelled = false;
   const auto send_chunk = [&](std::size_t done) -> ssize_t {
     if (!socket_.is_open()) return -ECANCELED;
-    return socket_.attempt(internal::Direction::kWrite, "sendfile", [&] {
+    return socket_.attempt(Direction::kWrite, "sendfile", [&] {
       if (cancelled) internal::throw_cancelled();
       std::optional<ssize_t> sent;
       int reason = 0;
       try {
-        // SIGPIPE, which cannot be turned off for this call, is blocked in the executor's threads.
+        // sendfile() has no flag against SIGPIPE. The executor's threads block it.
         run_in_executor([&] {
           auto position = static_cast<off_t>(offset + done);
           sent = ::sendfile(own.get(), source->get(), &position,
@@ -140,27 +150,27 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
         });
       } catch (const Cancelled&) {
         if (!sent) throw;
-        cancelled = true;  // but what the thread has sent counts
+        cancelled = true;  // after the thread has sent: that counts
       }
       errno = reason;
-      // It is some time ago that there was no room: the event that tells of it may have come since.
+      // The event for new room may have come before this fiber runs again, so poll once more.
       pollfd now{socket_.fd(), POLLOUT, 0};
       if (*sent < 0 && reason == EAGAIN && poll(&now, 1, 0) > 0) errno = EINTR;
       return *sent;
     });
   };
-  return transfer(internal::Direction::kWrite, count, extent, send_chunk);
+  return transfer(Direction::kWrite, count, extent, send_chunk);
 }
 
 void StreamSocket::shutdown_write(std::error_code& error) {
   int result = 0;
-  if (busy_[static_cast<unsigned>(internal::Direction::kWrite)]) {
-    // What the other call has not written yet would be missing, behind an end that looks like one.
+  if (busy_[static_cast<unsigned>(Direction::kWrite)]) {
+    // The peer would take what has been written so far for the whole.
     result = kBusy;
   } else if (!is_open()) {
     result = internal::unless_cancelled(-EBADF);
   } else if (shutdown(socket_.fd(), SHUT_WR) != 0 && errno != ENOTCONN) {
-    result = -errno;  // a peer that is gone, ENOTCONN, need not be told
+    result = -errno;  // ENOTCONN: the peer is gone already
   }
   error = internal::error_of(result);
 }

@@ -12,7 +12,6 @@
 #include <system_error>
 #include <utility>
 
-#include "weft/fiber/core/error.h"
 #include "weft/io/buffer.h"
 #include "weft/io/core/asio_buffers.h"
 #include "weft/io/core/socket.h"
@@ -198,10 +197,7 @@ class StreamSocket {
       fail_with(result.error, call);
     return result.size;
   }
-  static std::size_t report(Result result, std::error_code& error) noexcept {
-    error = internal::error_of(result.error);
-    return result.size;
-  }
+  static std::size_t report(Result result, std::error_code& error) noexcept;
   [[noreturn]] void fail_with(int error, const char* call) const;
 
   bool drained_by_short_reads_ = false;
@@ -214,7 +210,7 @@ template <internal::AsioMutableBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::read_some(const Buffers& buffers, ErrorCode& error) {
   const internal::Parts parts(buffers);
   const Result result = receive(parts);
-  error = internal::asio_error<ErrorCode>(internal::error_of(result.error));
+  error = internal::asio_error<ErrorCode>(result.error);
   if (result.size == 0 && result.error == 0 && parts.size() > 0)
     error = internal::asio_eof<ErrorCode>();
   return result.size;
@@ -231,7 +227,7 @@ std::size_t StreamSocket::read_some(const Buffers& buffers) {
 template <internal::AsioConstBuffers Buffers, class ErrorCode>
 std::size_t StreamSocket::write_some(const Buffers& buffers, ErrorCode& error) {
   const Result result = send(internal::Parts(buffers));
-  error = internal::asio_error<ErrorCode>(internal::error_of(result.error));
+  error = internal::asio_error<ErrorCode>(result.error);
   return result.size;
 }
 

@@ -4,10 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/error.h"
@@ -18,45 +16,49 @@
 namespace weft {
 namespace {
 
-// What an address may take at least, while others wait for their turn.
+// The least time that each address gets while others are left.
 constexpr Duration kLeastShare = std::chrono::seconds(2);
 
-// A connection to a port of this machine that nobody serves may be one to itself, where the kernel
-// chose that very port for it (TCP's simultaneous open). `peer` is the address that it reached,
-// which may have been asked for by another one: 0.0.0.0.
+// If no process serves a port of this machine, the kernel may choose that very port for a
+// connection to it, which is then connected to itself (TCP's simultaneous open). `peer` is the
+// address that it reached, not the one that was asked for, such as 0.0.0.0.
 bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   Address local;
   socklen_t size = Address::kMaxSize;
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
-// A machine without IPv6, say.
-bool is_not_here(std::error_code error) {
-  return error == std::errc::address_family_not_supported ||
-         error == std::errc::address_not_available;
-}
-
 }  // namespace
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
-// What a connect() has tried, for messages.
+// A call of connect(): what it may do, and what it has tried, for messages.
 struct TcpStream::Attempt {
+  explicit Attempt(const ConnectOptions& options)
+      : deadline(internal::deadline_within(options.timeout)), nodelay(options.nodelay) {}
+
+  // Return a stream that is not open if they fail.
+  TcpStream to(const Address& address, TimePoint until);
+  TcpStream to(std::string_view host_and_port);
+
+  const TimePoint deadline;
+  const bool nodelay;
+  std::error_code error = {};
   const char* call = "";  // that has failed
   std::string addresses = {};
 };
 
-// Connects to peer_address(): 0, or an error, which is negative.
-int TcpStream::connect_until(TimePoint deadline, bool nodelay, Attempt& attempt) {
+// Connects to peer_address(). Returns 0 or a negative error.
+int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
   attempt.call = "connect to ";
   if (!is_open()) return -errno;
   internal::count_wait();
-  const int on = nodelay;
+  const int on = attempt.nodelay;
   if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
     attempt.call = "setsockopt for ";
     return -errno;
   }
-  // Interrupted, it goes on by itself.
+  // If a signal interrupts it, the kernel goes on.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
     if (const int error = socket_.wait(internal::Direction::kWrite, deadline, "connect"))
@@ -68,77 +70,76 @@ int TcpStream::connect_until(TimePoint deadline, bool nodelay, Attempt& attempt)
   }
   Address reached;
   socklen_t size = Address::kMaxSize;
-  // Fails if the peer has gone again already: then it was another socket.
+  // Fails if the peer has gone again already: then it was not this socket itself.
   if (getpeername(native_handle(), reached.data(), &size) != 0) return 0;
   peer_ = reached;
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
-TcpStream TcpStream::connect(const Address& address, TimePoint deadline, bool nodelay,
-                             std::error_code& error, Attempt& attempt) {
+TcpStream TcpStream::Attempt::to(const Address& address, TimePoint until) {
   TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  error = internal::error_of(stream.connect_until(deadline, nodelay, attempt));
+  error = internal::error_of(stream.connect_until(until, *this));
   if (error) stream.close();
   return stream;
 }
 
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
-                             std::error_code& error) {
-  Attempt attempt;
-  return connect(address, internal::deadline_within(options.timeout), options.nodelay, error,
-                 attempt);
-}
-
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  std::error_code error;
-  Attempt attempt;
-  TcpStream stream =
-      connect(address, internal::deadline_within(options.timeout), options.nodelay, error, attempt);
-  if (error) internal::throw_system_error(error, {attempt.call, address.to_string()});
-  return stream;
-}
-
-TcpStream TcpStream::connect(std::string_view host_and_port, const ConnectOptions& options,
-                             std::error_code& error, Attempt& attempt) {
+TcpStream TcpStream::Attempt::to(std::string_view host_and_port) {
   internal::require_fiber("weft::TcpStream::connect");
-  const TimePoint deadline = internal::deadline_within(options.timeout);
   const internal::HostPort target = internal::HostPort::split(host_and_port);
-  std::vector<Address> addresses;
+  std::vector<Address> found;
   try {
-    addresses = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
+    found = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
   } catch (const TimeoutError&) {
     error = std::make_error_code(std::errc::timed_out);
   }
-  for (std::size_t i = 0; i < addresses.size(); ++i) {
+  for (std::size_t i = 0; i < found.size(); ++i) {
     const TimePoint begin = now();
-    const Duration share = (deadline - begin) / static_cast<std::int64_t>(addresses.size() - i);
+    const Duration share = (deadline - begin) / static_cast<std::int64_t>(found.size() - i);
     const Duration least = std::min(deadline - begin, kLeastShare);
-    TcpStream stream =
-        connect(addresses[i], begin + std::max(share, least), options.nodelay, error, attempt);
+    TcpStream stream = to(found[i], begin + std::max(share, least));
     if (!error) return stream;
-    attempt.addresses += (i == 0 ? "" : ", ") + addresses[i].to_string();
+    addresses += (i == 0 ? "" : ", ") + found[i].to_string();
     if (now() >= deadline) break;
   }
   return {};
 }
 
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
+                             std::error_code& error) {
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(address, attempt.deadline);
+  error = attempt.error;
+  return stream;
+}
+
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(address, attempt.deadline);
+  if (attempt.error) {
+    internal::throw_system_error(attempt.error, {attempt.call, address.to_string()});
+  }
+  return stream;
+}
+
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
                              std::error_code& error) {
-  Attempt attempt;
-  return connect(host_and_port, options, error, attempt);
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(host_and_port);
+  error = attempt.error;
+  return stream;
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
-  std::error_code error;
-  Attempt attempt;
-  TcpStream stream = connect(host_and_port, options, error, attempt);
-  if (!error) return stream;
+  Attempt attempt(options);
+  TcpStream stream = attempt.to(host_and_port);
+  if (!attempt.error) return stream;
   const std::string& tried = attempt.addresses;
   if (tried.empty()) {
-    internal::throw_system_error(error, {"look-up for connect to ", host_and_port});
+    internal::throw_system_error(attempt.error, {"look-up for connect to ", host_and_port});
   }
-  if (tried == host_and_port) internal::throw_system_error(error, {attempt.call, tried});
-  internal::throw_system_error(error, {attempt.call, host_and_port, " (tried ", tried, ")"});
+  if (tried == host_and_port) internal::throw_system_error(attempt.error, {attempt.call, tried});
+  internal::throw_system_error(attempt.error,
+                               {attempt.call, host_and_port, " (tried ", tried, ")"});
 }
 
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }
@@ -175,19 +176,12 @@ std::vector<TcpListener> TcpListener::one_per_scheduler(std::string_view host_an
   return listen(host_and_port, options, Runtime::current().schedulers().size());
 }
 
-// So many on one port of the first of the addresses that this machine has.
+// Returns `count` listeners on one port of the first of the addresses that this machine has.
 std::vector<TcpListener> TcpListener::listen(std::string_view host_and_port,
                                              const TcpListenerOptions& options, std::size_t count) {
-  const internal::HostPort place = internal::HostPort::split(host_and_port);
-  const std::vector<Address> addresses = resolve(place.host, place.port);
-  for (std::size_t i = 0;; ++i) {
-    try {
-      // The first of those for an empty host is IPv6, and takes IPv4 along.
-      return listen(addresses[i], place.host.empty() && addresses[i].is_v6(), options, count);
-    } catch (const std::system_error& error) {
-      if (!is_not_here(error.code()) || i + 1 == addresses.size()) throw;
-    }
-  }
+  return internal::first_here(
+      internal::HostPort::split(host_and_port),
+      [&](const Address& address, bool both) { return listen(address, both, options, count); });
 }
 
 std::vector<TcpListener> TcpListener::listen(Address address, bool both_families,
@@ -196,8 +190,8 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
   for (std::size_t i = 0; i < count; ++i) {
     TcpListener& listener = listeners.emplace_back(TcpListener(address, options, both_families));
     if (i > 0 || count == 1) continue;
-    // Only now that the port is ours: a server that is started twice by mistake would else share
-    // it with itself.
+    // Only now that the port is this process's. Otherwise a server that is started twice by mistake
+    // would share it with itself.
     address = listener.local_address();
     internal::set_option(listener.native_handle(), SOL_SOCKET, SO_REUSEPORT, 1,
                          listener.name_.text());
@@ -213,10 +207,8 @@ TcpStream TcpListener::accept(std::error_code& error) {
 }
 
 TcpStream TcpListener::accept() {
-  std::error_code error;
-  TcpStream stream = accept(error);
-  if (error) internal::throw_system_error(error, {"accept on ", name_.text()});
-  return stream;
+  return internal::or_throw({"accept on ", name_.text()},
+                            [this](std::error_code& error) { return accept(error); });
 }
 
 Address TcpListener::local_address() const { return internal::local_address_of(native_handle()); }

@@ -8,7 +8,6 @@
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 
@@ -64,11 +63,7 @@ class TcpStream final : public StreamSocket {
   TcpStream(internal::Fd fd, const Address& peer) noexcept
       : StreamSocket(std::move(fd), true), peer_(peer) {}
 
-  static TcpStream connect(std::string_view host_and_port, const ConnectOptions& options,
-                           std::error_code& error, Attempt& attempt);
-  static TcpStream connect(const Address& address, TimePoint deadline, bool nodelay,
-                           std::error_code& error, Attempt& attempt);
-  int connect_until(TimePoint deadline, bool nodelay, Attempt& attempt);
+  int connect_until(TimePoint deadline, Attempt& attempt);
 
   std::string peer_name() const override;
 

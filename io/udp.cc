@@ -2,12 +2,13 @@
 
 #include <sys/socket.h>
 
-#include <utility>
-
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 
 namespace weft {
+
+using internal::Direction;
 
 UdpSocket::UdpSocket(const Address& address, UdpSocketOptions options)
     : UdpSocket(address, options, false) {}
@@ -21,20 +22,15 @@ UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bo
       v6_(address.is_v6()) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
-  const Address address = Address::parse(text);
-  const bool everywhere = internal::HostPort::split(text).host.empty();
-  try {
-    *this = UdpSocket(address, options, everywhere);
-  } catch (const std::system_error& error) {
-    // A machine without IPv6.
-    if (!everywhere || error.code() != std::errc::address_family_not_supported) throw;
-    *this = UdpSocket(Address::parse("0.0.0.0", address.port()), options, false);
-  }
+  Address::parse(text);  // only numbers
+  *this = internal::first_here(
+      internal::HostPort::split(text),
+      [&](const Address& address, bool both) { return UdpSocket(address, options, both); });
 }
 
 void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
   const Address target = v6_ && !to.is_v6() ? to.mapped() : to;
-  const ssize_t result = socket_.attempt(internal::Direction::kWrite, "send_to", [&] {
+  const ssize_t result = socket_.attempt(Direction::kWrite, "send_to", [&] {
     return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, target.data(),
                   target.size());
   });
@@ -53,7 +49,7 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  const ssize_t size = socket_.attempt(internal::Direction::kRead, "receive_from", [&] {
+  const ssize_t size = socket_.attempt(Direction::kRead, "receive_from", [&] {
     message.msg_name = received.from.data();
     message.msg_namelen = Address::kMaxSize;
     return recvmsg(socket_.fd(), &message, 0);
@@ -67,10 +63,8 @@ UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_cod
 }
 
 UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
-  std::error_code error;
-  const Received received = receive_from(buffer, error);
-  if (error) internal::throw_system_error(error, {"receive_from on ", name_.text()});
-  return received;
+  return internal::or_throw({"receive_from on ", name_.text()},
+                            [&](std::error_code& error) { return receive_from(buffer, error); });
 }
 
 Address UdpSocket::local_address() const { return internal::local_address_of(native_handle()); }

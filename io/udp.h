@@ -7,7 +7,6 @@
 
 #include "weft/io/address.h"
 #include "weft/io/buffer.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 
 namespace weft {
@@ -42,8 +41,6 @@ class UdpSocket {
 
   // Not open.
   UdpSocket() = default;
-  UdpSocket(UdpSocket&&) = default;
-  UdpSocket& operator=(UdpSocket&&) = default;
 
   // Binds to "127.0.0.1:53" or ":53" (every address of this machine, IPv4 and IPv6). Numbers only.
   // For port 0 the kernel chooses one. Needs no fiber and does not wait. Throws std::system_error,

@@ -9,7 +9,6 @@
 #include <cstring>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
@@ -18,7 +17,7 @@
 namespace weft {
 namespace {
 
-// The kernel tells nobody when there is room in a backlog again.
+// No event reports that a backlog has room again.
 constexpr Duration kBackOff = std::chrono::milliseconds(1);
 
 struct UnixAddress {
@@ -52,7 +51,7 @@ internal::Fd new_socket(std::string_view path) {
   return fd;
 }
 
-// Whether a socket file is there that nobody listens on.
+// True if there is a socket file that no process listens on.
 bool is_left_over(const UnixAddress& address, std::string_view path) {
   struct stat info {};
   if (address.abstract() || lstat(address.address.sun_path, &info) != 0) return false;
@@ -79,10 +78,8 @@ UnixStream UnixStream::connect(std::string_view path, std::error_code& error) {
 }
 
 UnixStream UnixStream::connect(std::string_view path) {
-  std::error_code error;
-  UnixStream stream = connect(path, error);
-  if (error) internal::throw_system_error(error, {"connect to ", path});
-  return stream;
+  return internal::or_throw({"connect to ", path},
+                            [&](std::error_code& error) { return connect(path, error); });
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
@@ -96,49 +93,33 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 
 // ---- UnixListener -------------------------------------------------------------------------------
 
-UnixListener::UnixListener(std::string_view path, UnixListenerOptions options) {
+// Removes the file at its end, unless another one has its path by then.
+struct UnixListener::SocketFile {
+  explicit SocketFile(std::string_view its_path) : path(its_path) { lstat(path.c_str(), &info); }
+  ~SocketFile() {
+    struct stat now {};
+    if (process.is_this() && lstat(path.c_str(), &now) == 0 && now.st_dev == info.st_dev &&
+        now.st_ino == info.st_ino) {
+      unlink(path.c_str());
+    }
+  }
+
+  const std::string path;
+  const internal::HomeProcess process;
+  struct stat info {};
+};
+
+UnixListener::UnixListener(std::string_view path, UnixListenerOptions options)
+    : socket_(new_socket(path)), path_(std::string(path)) {
   const UnixAddress address = unix_address(path, "bind to ");
-  internal::Fd fd = new_socket(path);
-  int result = bind(fd.get(), address.data(), address.size);
+  int result = bind(native_handle(), address.data(), address.size);
   if (result != 0 && errno == EADDRINUSE) {
     if (is_left_over(address, path)) unlink(address.address.sun_path);
-    result = bind(fd.get(), address.data(), address.size);
+    result = bind(native_handle(), address.data(), address.size);
   }
   internal::checked(result, {"bind to ", path});
-  struct stat info {};
-  if (!address.abstract() && lstat(address.address.sun_path, &info) == 0) {
-    device_ = info.st_dev;
-    inode_ = info.st_ino;
-  }
-  socket_ = internal::Socket(std::move(fd));
-  path_ = std::string(path);
-  if (::listen(native_handle(), options.backlog) != 0) {
-    const int error = errno;
-    close();  // or else the file would stay
-    internal::fail(error, {"listen on ", path});
-  }
-}
-
-UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
-  if (this == &other) return *this;
-  close();
-  socket_ = std::move(other.socket_);
-  path_ = std::move(other.path_);
-  process_ = other.process_;
-  device_ = other.device_;
-  inode_ = other.inode_;
-  return *this;
-}
-
-void UnixListener::close() noexcept {
-  if (!is_open()) return;
-  struct stat info {};
-  // Somebody else may have put a file there meanwhile.
-  if (inode_ != 0 && process_.is_this() && lstat(path().c_str(), &info) == 0 &&
-      info.st_dev == device_ && info.st_ino == inode_) {
-    unlink(path().c_str());
-  }
-  socket_.close();
+  if (!address.abstract()) file_ = std::make_shared<const SocketFile>(path);
+  internal::checked(::listen(native_handle(), options.backlog), {"listen on ", path});
 }
 
 UnixStream UnixListener::accept(std::error_code& error) {
@@ -146,10 +127,8 @@ UnixStream UnixListener::accept(std::error_code& error) {
 }
 
 UnixStream UnixListener::accept() {
-  std::error_code error;
-  UnixStream stream = accept(error);
-  if (error) internal::throw_system_error(error, {"accept on ", path()});
-  return stream;
+  return internal::or_throw({"accept on ", path()},
+                            [this](std::error_code& error) { return accept(error); });
 }
 
 }  // namespace weft

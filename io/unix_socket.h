@@ -1,15 +1,12 @@
 #ifndef WEFT_IO_UNIX_SOCKET_H_
 #define WEFT_IO_UNIX_SOCKET_H_
 
-#include <sys/types.h>
-
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "weft/fiber/core/running.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 
@@ -25,8 +22,6 @@ class UnixStream final : public StreamSocket {
  public:
   // Not connected.
   UnixStream() = default;
-  UnixStream(UnixStream&&) = default;
-  UnixStream& operator=(UnixStream&&) = default;
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
   // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
@@ -73,7 +68,7 @@ class UnixListener {
   explicit UnixListener(std::string_view path, UnixListenerOptions options = {});
 
   UnixListener(UnixListener&&) = default;
-  UnixListener& operator=(UnixListener&& other) noexcept;
+  UnixListener& operator=(UnixListener&&) = default;
   ~UnixListener() { close(); }
 
   // As TcpListener::accept().
@@ -82,7 +77,10 @@ class UnixListener {
 
   // As TcpListener::close(). Also removes the socket file if it is still this listener's, but not
   // in a forked child: there it is the parent's.
-  void close() noexcept;
+  void close() noexcept {
+    file_.reset();
+    socket_.close();
+  }
   bool is_open() const noexcept { return socket_.is_open(); }
 
   // The path given to the constructor.
@@ -91,11 +89,11 @@ class UnixListener {
   int native_handle() const noexcept { return socket_.fd(); }
 
  private:
+  struct SocketFile;
+
+  std::shared_ptr<const SocketFile> file_;  // null after close(), and for an abstract name
   internal::Socket socket_;
   internal::Name path_;
-  internal::HomeProcess process_;
-  dev_t device_ = 0;  // of the socket file, with
-  ino_t inode_ = 0;   // zero: there is no file
 };
 
 }  // namespace weft

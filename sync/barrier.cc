@@ -2,7 +2,6 @@
 
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 
 namespace weft {
 

@@ -1,6 +1,5 @@
 #include "weft/sync/condition_variable.h"
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
 
@@ -26,7 +25,7 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyT
     internal::WaitQueue::Lock guard(queue_);
     queue_.enqueue(guard, waiter);
   }
-  // From here on the queue is not touched: who was notified may find it destroyed.
+  // From here on the queue is not touched: once this is notified, another thread may destroy it.
   struct Unlocked {
     explicit Unlocked(std::unique_lock<Mutex>& its_lock) : lock(its_lock) { lock.unlock(); }
     ~Unlocked() {
@@ -41,7 +40,7 @@ std::cv_status ConditionVariable::wait_until(std::unique_lock<Mutex>& lock, AnyT
 void ConditionVariable::check(const std::unique_lock<Mutex>& lock) {
   if (!lock.owns_lock() || !lock.mutex()->is_held()) {
     internal::throw_logic_error(
-        "weft::ConditionVariable::wait: the internal::caller does not hold the mutex");
+        "weft::ConditionVariable::wait: the caller does not hold the mutex");
   }
 }
 

@@ -3,11 +3,10 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/mutex.h"
 
@@ -54,9 +53,7 @@ class ConditionVariable {
   // the mutex. The latter two return its last value.
   template <class Condition>
   void wait(std::unique_lock<Mutex>& lock, Condition condition) {
-    check(lock);
-    internal::count_wait();
-    while (!condition()) wait(lock);
+    wait_until(lock, kForever, std::move(condition));
   }
   template <class Condition>
   bool wait_for(std::unique_lock<Mutex>& lock, AnyDuration time, Condition condition) {

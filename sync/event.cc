@@ -1,15 +1,13 @@
 #include "weft/sync/event.h"
 
-#include "weft/fiber/core/running.h"
-
 namespace weft {
 
 using Lock = internal::WaitQueue::Lock;
 
 void Event::set() noexcept {
   internal::Claimed claimed;
-  // An event that is set is set again, so that the caller of a later clear() sees what this one
-  // did, too.
+  // An event that is set is set again: the caller of a later clear() must also see what was done
+  // before this call.
   word_.give_or_hand_over(
       queue_, [this](Word& word) { return word_.give(word, kSet); },
       [&](Lock& lock, Word) {
@@ -21,7 +19,7 @@ void Event::set() noexcept {
 }
 
 void Event::clear() noexcept {
-  // Taken, so that what is done after clear() does not come before what led to the set().
+  // take() acquires: what follows clear() comes after what was done before set().
   Word set = kSet;
   word_.take(set, kClear);
 }

@@ -3,7 +3,6 @@
 
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
 
@@ -36,10 +35,7 @@ class Event {
 
   // Waits until the flag is set. A cancellation point, unless it is set. Other fibers may run
   // first, even if it is set.
-  void wait() {
-    internal::count_wait();
-    if (!is_set()) wait_slowly(kForever);
-  }
+  void wait() { wait_until(kForever); }
 
   // Wait at most until then. Return whether the flag was set meanwhile. A negative duration counts
   // as zero; other fibers may still run. Cancellation points, unless it is set.

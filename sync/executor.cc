@@ -1,14 +1,17 @@
 #include "weft/sync/executor.h"
 
+#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/sync/core/pooled_group.h"
 
 namespace weft::internal {
 
 void AwaitedJob::run_in(ThreadPool& pool) {
-  // In the queue before the job is: its thread then finds the waiter, and shares no lock with it.
+  // The waiter is queued before the job. So the thread that completes the job finds the waiter, and
+  // they never wait for the same lock.
   WaitQueue& queue = end_.queue();
   Waiter poster("run_in_executor");
   {
@@ -29,10 +32,18 @@ void AwaitedJob::run_in(ThreadPool& pool) {
     if (pool.withdraw(*this)) throw;
     const ShieldScope shield;
     end_.wait(kForever, "run_in_executor");
-    const WaitQueue::Lock released(queue);  // by the thread that completed it
+    const WaitQueue::Lock released(queue);  // the thread that completed it no longer has it
     if (!exception_) throw;
   }
   if (exception_) std::rethrow_exception(exception_);
+}
+
+void AwaitedJob::run() noexcept {
+  try {
+    compute();
+  } catch (...) {
+    exception_ = for_another_task(std::current_exception());
+  }
 }
 
 void AwaitedJob::complete() noexcept {
@@ -40,13 +51,16 @@ void AwaitedJob::complete() noexcept {
   end_.complete(lock, [] {});
 }
 
-ThreadPool& default_thread_pool() {
+PooledGroup& PooledGroup::current(const char* missing) {
   Group* const group = current_fiber() ? Home::here()->group() : nullptr;
-  if (!group) {
-    throw_logic_error(
-        "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool");
-  }
-  return static_cast<PooledGroup*>(group)->pool;
+  if (!group) throw_logic_error(missing);
+  return static_cast<PooledGroup&>(*group);
+}
+
+ThreadPool& default_thread_pool() {
+  return PooledGroup::current(
+             "weft::run_in_executor: no runtime here; call it inside weft::run, or name a pool")
+      .pool;
 }
 
 }  // namespace weft::internal

@@ -6,11 +6,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/completion.h"
-#include "weft/fiber/core/group.h"
-#include "weft/sync/core/job.h"
 #include "weft/sync/thread_pool.h"
 
 namespace weft {
@@ -45,54 +42,36 @@ auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
 
 namespace weft::internal {
 
-// The schedulers of a Runtime, and what run_in_executor() uses there. Each group of schedulers
-// whose fibers call it is one of these.
-struct PooledGroup : Group {
-  PooledGroup(Home& first, ThreadPool& its_pool) noexcept : Group(first), pool(its_pool) {}
-
-  ThreadPool& pool;
-};
-
 // The pool of the calling fiber's runtime. Throws std::logic_error elsewhere.
 ThreadPool& default_thread_pool();
 
 // A job whose poster waits for its end.
 class AwaitedJob : public Job {
  public:
-  using Job::Job;
-
   // Posts it and waits. Throws what it threw.
   void run_in(ThreadPool& pool);
 
  protected:
-  // To be called by the job at its end: it is gone when this returns.
-  void complete() noexcept;
-
-  std::exception_ptr exception_;
+  ~AwaitedJob() = default;
 
  private:
+  virtual void compute() = 0;
+  void run() noexcept final;
+  void complete() noexcept final;
+
+  std::exception_ptr exception_;
   Completion end_;
 };
 
 template <class F, class T>
-class ExecutorJob : public AwaitedJob {
+class ExecutorJob final : public AwaitedJob {
  public:
-  explicit ExecutorJob(F& f) : AwaitedJob(&run), f_(f) {}
+  explicit ExecutorJob(F& f) : f_(f) {}
 
   T result() { return take_kept<T>(*result_); }
 
  private:
-  static void run(Job& job) noexcept {
-    auto& self = static_cast<ExecutorJob&>(job);
-    self.with_locals([&] {
-      try {
-        self.result_.emplace(result_to_keep<T>(self.f_));
-      } catch (...) {
-        self.exception_ = for_another_task(std::current_exception());
-      }
-    });
-    self.complete();
-  }
+  void compute() override { result_.emplace(result_to_keep<T>(f_)); }
 
   F& f_;
   std::optional<Kept<T>> result_;

@@ -1,7 +1,6 @@
 #include "weft/sync/mutex.h"
 
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/fiber.h"
 
 namespace weft {
 
@@ -11,8 +10,8 @@ using internal::LockWord;
 
 static_assert(alignof(Heir) >= 8);  // the word has three marks beside its address
 
-// The calls that take it count that themselves: lock_slowly(), take_offer(), and lock_free() of the
-// word.
+// Each call that takes the mutex counts it in the owner: lock_slowly(), take_offer(), and
+// lock_free() of the word.
 bool Mutex::lock_slowly(TimePoint deadline) {
   LockOwner& owner = internal::caller();
   Lock lock(queue_);
@@ -62,7 +61,8 @@ bool Mutex::take_offer() noexcept {
   if (!(word & kOffered)) return false;
   auto* const heir = reinterpret_cast<Heir*>(word & ~(kContended | kOffered | kFirm));
   if (word & kFirm && !heir->gives_way()) return false;
-  // It fails if the heir has accepted. If it succeeds, the heir will need the lock to go on.
+  // Fails if the heir has accepted. If it succeeds, the heir cannot go on before this releases the
+  // queue's lock.
   LockOwner& self = internal::caller();
   if (!word_.take(word, LockWord::name_of(self) | kContended)) return false;
   ++self.locks_held;
@@ -75,18 +75,18 @@ void Mutex::unlock_slowly() {
                       [this](Lock& lock) { return hand_over(lock); });
 }
 
-// Offers it to the first waiter, or returns false if nobody waits.
+// Offers the mutex to the first waiter. Returns false if there is none.
 [[gnu::always_inline]] inline bool Mutex::hand_over(Lock& lock) noexcept {
   if (passed_over_) {
-    // It may run and accept before the lock is released, but its own unlock() needs the lock.
+    // The heir may run and accept before the lock is released, but its unlock() needs the lock.
     word_.set(lock, offer_to(*passed_over_, passed_over_->is_firm()));
     passed_over_ = nullptr;
     return true;
   }
   auto* const heir = static_cast<Heir*>(queue_.claim(lock));
-  if (!heir) return false;  // all have given up
-  // The mark stays even if the queue is empty now: of two that take turns the other one comes back
-  // soon, and need not set it again.
+  if (!heir) return false;  // the waits of all have ended
+  // The mark stays even if the queue is empty now: if two callers take turns, the other one comes
+  // back soon, and need not set it again.
   word_.set(lock, offer_to(*heir, heir->is_firm()));
   lock.unlock();
   heir->resume();

@@ -3,10 +3,8 @@
 
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
-#include "weft/sync/core/heirs.h"
 
 namespace weft {
 

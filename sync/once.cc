@@ -2,12 +2,11 @@
 
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
 
-// Returns true if it is for the caller to do it, and false if it is done.
+// Returns true if the caller is to call its function, and false if that has been done.
 bool Once::begin() {
   const internal::LockOwner& self = internal::caller();
   internal::WaitQueue::Lock lock(queue_);

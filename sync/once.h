@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/call.h"
 #include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
@@ -40,20 +39,6 @@ class Once {
   template <class F, class... Arguments>
   friend void call_once(Once& once, F&& f, Arguments&&... arguments);
 
-  // One call of the function.
-  class Attempt {
-   public:
-    explicit Attempt(Once& once) noexcept : once_(once) {}
-    ~Attempt() { once_.end(succeeded); }
-    Attempt(const Attempt&) = delete;
-    Attempt& operator=(const Attempt&) = delete;
-
-    bool succeeded = false;
-
-   private:
-    Once& once_;
-  };
-
   bool begin();
   void end(bool done) noexcept;
 
@@ -73,9 +58,13 @@ template <class F, class... Arguments>
 void call_once(Once& once, F&& f, Arguments&&... arguments) {
   internal::checked_callable(f, "call_once");
   if (once.done() || !once.begin()) return;
-  Once::Attempt attempt(once);
-  std::invoke(std::forward<F>(f), std::forward<Arguments>(arguments)...);
-  attempt.succeeded = true;
+  try {
+    std::invoke(std::forward<F>(f), std::forward<Arguments>(arguments)...);
+  } catch (...) {
+    once.end(false);
+    throw;
+  }
+  once.end(true);
 }
 
 }  // namespace weft

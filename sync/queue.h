@@ -13,11 +13,8 @@
 #include <utility>
 
 #include "weft/fiber/cancel.h"
-#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/scheduler.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/queue_store.h"
 
@@ -91,7 +88,16 @@ class BasicQueue {
 
   // Waits for an item, and takes it. A cancellation point if it has to wait.
   // Throws QueueClosed when the queue is closed and empty.
-  T pop();
+  T pop() {
+    count_wait();
+    Lock lock(waiters_);
+    if (store_.size() != 0) [[likely]]
+      return take(lock);
+    std::optional<T> item;
+    wait_for_item(lock, item, kForever);
+    if (!item) throw QueueClosed();
+    return std::move(*item);
+  }
 
   // Takes an item if there is one. Does not wait. Empty also when the queue is closed and empty.
   std::optional<T> try_pop() {
@@ -116,7 +122,11 @@ class BasicQueue {
 
   // No item is added any more; what is there may still be taken. Waits in push() and pop() throw
   // QueueClosed. No effect twice. Does not wait. O(waiters).
-  void close() noexcept;
+  void close() noexcept {
+    Lock lock(waiters_);
+    closed_ = true;
+    waiters_.wake_all(lock);
+  }
   bool is_closed() const noexcept {
     const Lock lock(waiters_);
     return closed_;
@@ -132,11 +142,32 @@ class BasicQueue {
 
   // To be called by a consumer when it has dealt with an item that it popped. Does not wait.
   // Throws std::logic_error if it is called more often than items were pushed.
-  void task_done();
+  void task_done() {
+    Claimed claimed;
+    {
+      Lock lock(waiters_);
+      if (unfinished_ == 0) {
+        lock.unlock();
+        throw std::logic_error("weft::Queue::task_done: called more often than items were pushed");
+      }
+      if (--unfinished_ == 0) {
+        Lock also(joiners_);
+        joiners_.claim_all(also, claimed);
+      }
+    }
+    claimed.resume();
+  }
 
   // Waits until task_done() was called for every item that was pushed, also to a closed queue.
   // A cancellation point if it has to wait.
-  void join();
+  void join() {
+    count_wait();
+    Lock lock(waiters_);
+    if (unfinished_ == 0) return;
+    Lock also(joiners_);
+    lock.unlock();
+    joiners_.wait(also, kForever, "Queue::join");
+  }
 
  protected:
   BasicQueue(std::size_t capacity, Store store) : store_(std::move(store)), capacity_(capacity) {}
@@ -248,7 +279,7 @@ class BasicQueue {
     }
   }
 
-  // Inlined, as wait_for_room() is: see fiber/scheduler_switch.h.
+  // Inlined, as wait_for_room() is: see fiber/README.md, "The switch".
   [[gnu::always_inline]] void wait_for_item(Lock& lock, std::optional<T>& item,
                                             TimePoint deadline) {
     if (closed_) {
@@ -331,52 +362,6 @@ class BasicQueue<T, Store>::Iterator {
   BasicQueue* queue_;
   mutable std::optional<T> item_;
 };
-
-template <class T, class Store>
-T BasicQueue<T, Store>::pop() {
-  count_wait();
-  Lock lock(waiters_);
-  if (store_.size() != 0) [[likely]]
-    return take(lock);
-  std::optional<T> item;
-  wait_for_item(lock, item, kForever);
-  if (!item) throw QueueClosed();
-  return std::move(*item);
-}
-
-template <class T, class Store>
-void BasicQueue<T, Store>::close() noexcept {
-  Lock lock(waiters_);
-  closed_ = true;
-  waiters_.wake_all(lock);
-}
-
-template <class T, class Store>
-void BasicQueue<T, Store>::task_done() {
-  Claimed claimed;
-  {
-    Lock lock(waiters_);
-    if (unfinished_ == 0) {
-      lock.unlock();
-      throw_logic_error("weft::Queue::task_done: called more often than items were pushed");
-    }
-    if (--unfinished_ == 0) {
-      Lock also(joiners_);
-      joiners_.claim_all(also, claimed);
-    }
-  }
-  claimed.resume();
-}
-
-template <class T, class Store>
-void BasicQueue<T, Store>::join() {
-  count_wait();
-  Lock lock(waiters_);
-  if (unfinished_ == 0) return;
-  Lock also(joiners_);
-  lock.unlock();
-  joiners_.wait(also, kForever, "Queue::join");
-}
 
 }  // namespace internal
 

@@ -3,7 +3,6 @@
 #include <stdexcept>
 
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/running.h"
 
 namespace weft {
 
@@ -13,7 +12,7 @@ Semaphore::Semaphore(std::int64_t permits) : word_(static_cast<Word>(permits) * 
   if (permits < 0) internal::throw_invalid_argument("weft::Semaphore: negative permits");
 }
 
-// Takes a free permit, if there is one, though others may be offered. If this fails `word`, seen a
+// Takes a permit if one is free, even if others are offered to heirs. If this fails `word`, seen a
 // moment ago, is newer.
 bool Semaphore::acquire_under(const Lock& lock, Word& word) noexcept {
   if (acquire_free(word)) return true;
@@ -36,7 +35,7 @@ bool Semaphore::take_offer() noexcept {
     return acquire_free();
   }
   if (acquire_under(lock, word)) return true;
-  // The last one, so that those in front of it run with what they were offered.
+  // The last offer is taken, so that the heirs in front keep theirs.
   Heirs::Member* heir = heirs_.last_offered(lock);
   while (heir && !heir->gives_way()) heir = heirs_.previous_offered(lock, *heir);
   if (heir) heirs_.pass_over(lock, *heir);
@@ -65,7 +64,7 @@ void Semaphore::release(std::int64_t permits) {
           word_.set(lock, word & ~kContended);
           return false;
         }
-        // Still contended: what was offered may be taken, under the lock.
+        // The mark stays: an offer may be taken, under the lock.
         word_.set(lock, with_those_left(word));
         return true;
       });

@@ -4,10 +4,8 @@
 #include <cstdint>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
-#include "weft/sync/core/heirs.h"
 
 namespace weft {
 
@@ -36,10 +34,7 @@ class Semaphore {
 
   // Waits until there is a permit, and takes it. A cancellation point if it has to wait; a
   // cancelled caller has no permit. Other fibers may run first, even if a permit is free.
-  void acquire() {
-    internal::count_wait();
-    if (!acquire_free()) acquire_slowly(kForever);
-  }
+  void acquire() { try_acquire_until(kForever); }
 
   // Takes a permit if one is free, or was given to a waiter that has not run since. Does not wait.
   bool try_acquire() noexcept {

@@ -9,8 +9,8 @@ using internal::Heirs;
 using internal::LockOwner;
 using internal::LockWord;
 
-// The calls that take it exclusively count that: lock_slowly(), take_offer(), and lock_free() of
-// the word. The shared holders are not known.
+// Each call that takes the mutex exclusively counts it in the owner: lock_slowly(), take_offer(),
+// and lock_free() of the word. The shared holders are not known.
 bool SharedMutex::lock_slowly(TimePoint deadline, bool shared) {
   LockOwner& owner = internal::caller();
   Lock lock(heirs_.queue());
@@ -23,31 +23,28 @@ bool SharedMutex::lock_slowly(TimePoint deadline, bool shared) {
     if (!shared) return word_.lock_free(word);
     if (lock_free_shared(word)) return true;
     if (!(word & kShared) || heirs_.first(lock)) return false;
-    word_.set(lock, word + kOne);  // contended only by heirs that share it
+    word_.set(lock, word + kOne);  // the mark is there only for heirs that share it
     return true;
   });
   if (taken) return true;
-  if (!wait(lock, deadline, shared)) return false;
+  bool accepted = false;
+  try {
+    accepted = heirs_.wait(lock, deadline,
+                           shared ? "SharedMutex::lock_shared" : "SharedMutex::lock", shared);
+  } catch (...) {
+    admit_waiters();
+    throw;
+  }
+  if (!accepted) {
+    admit_waiters();
+    return false;
+  }
+  word_.set(lock, marked(lock, word_.look() & ~kContended));
   if (!shared) ++owner.locks_held;
   return true;
 }
 
-bool SharedMutex::wait(Lock& lock, TimePoint deadline, bool shared) {
-  const char* const what = shared ? "SharedMutex::lock_shared" : "SharedMutex::lock";
-  try {
-    if (heirs_.wait(lock, deadline, what, shared)) {
-      word_.set(lock, marked(lock, word_.look() & ~kContended));
-      return true;
-    }
-  } catch (...) {
-    give_up();
-    throw;
-  }
-  give_up();
-  return false;
-}
-
-// The word as it has to be: with kContended if an heir waits, was passed over, or has an offer.
+// Returns the word with kContended if an heir waits, was passed over, or has an offer.
 SharedMutex::Word SharedMutex::marked(const Lock& lock, Word word) const noexcept {
   return heirs_.first(lock) || heirs_.offered(lock) > 0 ? word | kContended : word;
 }
@@ -59,7 +56,7 @@ bool SharedMutex::take_offer(bool shared) noexcept {
     lock.unlock();
     return shared ? lock_free_shared() : word_.lock_free();
   }
-  // Whether only heirs have it, and none has accepted yet.
+  // True if all holders are heirs that have not accepted yet.
   const std::size_t offered = heirs_.offered(lock);
   const bool untouched = word & kShared ? count(word) == offered : offered > 0;
   if (shared && word & kShared) {
@@ -75,7 +72,7 @@ bool SharedMutex::take_offer(bool shared) noexcept {
   return true;
 }
 
-// Whether all that have an offer give way. All are asked each time: they remember it.
+// Returns whether all heirs with an offer give way. All are asked each time, as they remember it.
 bool SharedMutex::may_be_taken(const Lock& lock) noexcept {
   bool all = true;
   for (Heirs::Member* heir = heirs_.last_offered(lock); heir;
@@ -85,8 +82,8 @@ bool SharedMutex::may_be_taken(const Lock& lock) noexcept {
   return all;
 }
 
-// Readers behind a writer that has given up may be admitted now.
-void SharedMutex::give_up() noexcept {
+// To be called when a wait has ended without the mutex: readers behind a writer may get it now.
+void SharedMutex::admit_waiters() noexcept {
   Lock lock(heirs_.queue());
   const Word word = word_.look();
   if (word & kContended) hand_over(lock, word & ~kContended);
@@ -116,12 +113,14 @@ void SharedMutex::unlock_shared_slowly() {
     internal::throw_logic_error("weft::SharedMutex::unlock_shared: nobody holds it shared");
 }
 
-// Offers it to the waiters that may join the holders that `rest` names. Returns false, with the
-// lock held, if it then has no holder: it must not be free before the lock is released. If no heir
-// is left, the word is stored without kContended. From then on its holders may unlock it without
-// the lock, and the last one may destroy it, while this call has yet to release the lock. That does
-// not happen: kContended was set until now because a waiter is about to give up. It needs this
-// lock, and the mutex must not be destroyed before it has returned.
+// Offers the mutex to the waiters that may join the holders that `rest` names. Returns false, with
+// the lock held, if there is no holder then: the mutex must not be free before the lock is
+// released.
+//
+// If no heir is left, the word is stored without kContended. From then on holders may unlock
+// without the lock, and the last one might destroy the mutex before this call has released the
+// lock. That cannot happen: kContended was still set because a wait is about to end without the
+// mutex. That wait needs this lock, and the mutex must not be destroyed before it has returned.
 bool SharedMutex::hand_over(Lock& lock, Word rest) noexcept {
   internal::Claimed woken;
   while (Heirs::Member* first = heirs_.first(lock)) {

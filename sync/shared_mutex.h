@@ -1,10 +1,8 @@
 #ifndef WEFT_SYNC_SHARED_MUTEX_H_
 #define WEFT_SYNC_SHARED_MUTEX_H_
 
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
 #include "weft/sync/core/contended_word.h"
-#include "weft/sync/core/heirs.h"
 
 namespace weft {
 
@@ -102,8 +100,7 @@ class SharedMutex {
   bool lock_slowly(TimePoint deadline, bool shared);
   bool take_offer(bool shared) noexcept;
   bool may_be_taken(const Lock& lock) noexcept;
-  bool wait(Lock& lock, TimePoint deadline, bool shared);
-  void give_up() noexcept;
+  void admit_waiters() noexcept;
   void unlock_slowly();
   void unlock_shared_slowly();
   bool hand_over(Lock& lock, Word rest) noexcept;

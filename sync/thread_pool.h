@@ -1,26 +1,23 @@
 #ifndef WEFT_SYNC_THREAD_POOL_H_
 #define WEFT_SYNC_THREAD_POOL_H_
 
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
-#include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/intrusive_list.h"
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
-#include "weft/sync/core/job.h"
-#include "weft/sync/event.h"
 
 namespace weft::internal {
 class AwaitedJob;
-}
+class Crew;
+class Job;
+}  // namespace weft::internal
 
 namespace weft {
 
@@ -85,71 +82,52 @@ class ThreadPool {
  private:
   friend internal::AwaitedJob;
 
-  struct Worker;
-
-  // Whom to wake or start, once the lock is released.
-  struct Helper {
-    Worker* sleeper = nullptr;
-    bool start = false;
-    bool as_standby = false;
-  };
-
-  // The thread that adds itself to the others when jobs stand still.
-  enum class Standby : std::uint8_t { kNone, kAsleep, kWatching };
-
   void submit(internal::Job& job);
   // Takes the job back. Returns false if it has begun.
   bool withdraw(internal::Job& job) noexcept;
 
-  void forget_threads() noexcept;
-  Helper call_for_help() noexcept;
-  void follow(Helper helper) noexcept;
-  void update_hint() noexcept;
-  void start_first();
-  void start(bool as_standby);
-  void not_started(bool as_standby) noexcept;
-  void work(Worker& self, bool searching) noexcept;
-  void stand_by(Worker& self) noexcept;
-  void look_around() noexcept;
-  unsigned count_computing() noexcept;
-
-  const ThreadPoolOptions options_;
-  const internal::HomeProcess process_;
-
-  // The lock, and what it guards: one cache line, as all of it goes from core to core.
-  alignas(64) mutable internal::SpinLock lock_;
-  Standby standby_state_ = Standby::kNone;
-  bool has_thread_ = false;  // and will, until it is closed
-  bool closed_ = false;
-  internal::Atomic<bool> waiting_{false};  // whether there are jobs, for those that spin
-  unsigned started_ = 0;                   // threads, the standby included
-  unsigned ended_ = 0;
-  unsigned searching_ = 0;   // of them, those on their way to a job
-  std::uint64_t begun_ = 0;  // jobs
-  internal::IntrusiveList<internal::Job> jobs_;
-  Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
-  Worker* standby_ = nullptr;
-
-  alignas(64) Event all_ended_;
-  std::mutex threads_lock_;          // held while a thread is started or joined
-  std::unique_ptr<Worker> workers_;  // the last that was started, and from there on to the first
+  const std::unique_ptr<internal::Crew> crew_;
 };
+
+}  // namespace weft
 
 // ---- Implementation -----------------------------------------------------------------------------
 
+namespace weft::internal {
+
+class LocalTable;
+
+// Something for a ThreadPool to do, in the memory of the caller that wants it done. It has the
+// locals of the fiber that made it.
+class Job : public ListNode<> {
+ public:
+  // Does it, on a thread of the pool. The job may be gone afterwards.
+  void perform() noexcept;
+
+ protected:
+  Job() noexcept;
+  ~Job();
+
+ private:
+  virtual void run() noexcept = 0;       // with the job's locals
+  virtual void complete() noexcept = 0;  // the last that is called
+
+  LocalTable* locals_;
+};
+
+}  // namespace weft::internal
+
+namespace weft {
+
 template <class F>
 void ThreadPool::post(F&& f) {
-  struct Posted : internal::Job {
-    explicit Posted(F&& function)
-        : Job([](Job& job) noexcept {
-            auto& self = static_cast<Posted&>(job);
-            self.with_locals([&] {
-              std::invoke(*self.function);
-              self.function.reset();
-            });
-            delete &self;
-          }),
-          function(std::forward<F>(function)) {}
+  struct Posted final : internal::Job {
+    explicit Posted(F&& its_function) : function(std::forward<F>(its_function)) {}
+    void run() noexcept override {
+      std::invoke(*function);
+      function.reset();
+    }
+    void complete() noexcept override { delete this; }
     std::optional<std::decay_t<F>> function;
   };
   auto job =

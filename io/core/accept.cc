@@ -8,6 +8,7 @@
 
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/time.h"
+#include "weft/io/core/attempt.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 
@@ -17,10 +18,10 @@ namespace {
 // A listener stays readable while there is a shortage, and no event reports its end.
 constexpr Duration kPause = std::chrono::milliseconds(10);
 
-// If none was seen for this long, a shortage is a new one, to be reported.
+// A shortage after this long without one is reported as a new one.
 constexpr Duration kEpisode = std::chrono::seconds(10);
 
-// What accept(2) reports of a connection that is gone already, or of the network on its way.
+// True for an error of a connection that is gone already, or of its network: see accept(2).
 bool passes(int error) {
   for (const int passing : {ECONNABORTED, EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, EHOSTDOWN,
                             EHOSTUNREACH, ENONET, EOPNOTSUPP, EPERM}) {
@@ -33,11 +34,11 @@ bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-// The process has one shortage, however many listeners see it.
+// A shortage is one of the process, however many listeners see it.
 void report(int shortage, const std::string& name) {
   static constinit std::atomic<TimePoint> last_seen{kPast};
   const TimePoint now = Clock::now();
-  // Relaxed: at worst two threads report it.
+  // Relaxed: at worst two threads report the same one.
   if (now - kEpisode > last_seen.exchange(now, std::memory_order_relaxed)) {
     print_line("accept on %s: %s; trying again until there is room", name.c_str(),
                std::strerror(shortage));

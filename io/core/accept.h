@@ -6,7 +6,6 @@
 #include <string>
 #include <system_error>
 
-#include "weft/io/core/fd.h"
 #include "weft/io/core/socket.h"
 
 namespace weft::internal {

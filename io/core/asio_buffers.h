@@ -6,7 +6,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <system_error>
 #include <utility>
 
 #include "weft/io/buffer.h"
@@ -90,12 +89,12 @@ class Parts {
   std::size_t size_ = 0;
 };
 
-// Converts an error of the system to asio's: asio::error::connection_reset and its kin do not equal
-// the codes of std::generic_category(). ErrorCode is boost::system::error_code; the category of an
-// empty one is system_category().
+// Converts zero, or an error such as -EPIPE, to asio's: asio::error::connection_reset and its kin
+// do not equal the codes of std::generic_category(). ErrorCode is boost::system::error_code; the
+// category of an empty one is system_category().
 template <class ErrorCode>
-ErrorCode asio_error(std::error_code error) {
-  return ErrorCode(error.value(), ErrorCode().category());
+ErrorCode asio_error(int error) {
+  return ErrorCode(-error, ErrorCode().category());
 }
 
 // asio::error::eof.

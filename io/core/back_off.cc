@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "weft/fiber/core/home.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/sync/event.h"
 #include "weft/sync/executor.h"
@@ -14,7 +13,8 @@
 namespace weft::internal {
 namespace {
 
-// Set when the machine's time has gone on by so much; null where no thread can wait for that.
+// Returns an event that a thread sets after `pause` on the machine's clock; null if there is no
+// thread for it.
 std::shared_ptr<Event> event_after(Duration pause) {
   try {
     auto event = std::make_shared<Event>();
@@ -23,7 +23,7 @@ std::shared_ptr<Event> event_after(Duration pause) {
       event->set();
     });
     return event;
-  } catch (const std::system_error&) {  // none can be started
+  } catch (const std::system_error&) {  // no thread can be started
     return nullptr;
   }
 }

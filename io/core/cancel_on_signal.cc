@@ -15,7 +15,7 @@ constexpr int kSignals[] = {SIGINT, SIGTERM};
 
 std::atomic<Fiber*> target{nullptr};
 std::atomic<int> handling{0};    // threads in the handler
-std::atomic<pid_t> owner{0};     // the process; a child of it has nobody to cancel
+std::atomic<pid_t> owner{0};     // the process; a child has no such fiber
 std::atomic<bool> armed{false};  // there is a target, and no signal has come yet
 
 void replace_handler(int signal, void (*from)(int), void (*to)(int)) noexcept {
@@ -34,13 +34,13 @@ void replace_handlers(void (*from)(int), void (*to)(int)) noexcept {
 
 // Does only what is safe in a handler: atomic operations, sigaction and a write to an eventfd.
 void on_signal(int signal) noexcept {
-  // Sequentially consistent, all of these: either the target is seen to be gone, or whoever takes
-  // it away sees this and waits.
+  // All of these are sequentially consistent: either this sees that the target is gone, or the
+  // destructor that takes it away sees this handler, and waits.
   handling.fetch_add(1);
   armed.store(false);
   replace_handlers(&on_signal, SIG_DFL);
   if (owner.load() != getpid()) {
-    raise(signal);  // comes when this returns
+    raise(signal);  // takes effect when this returns
   } else if (Fiber* fiber = target.load()) {
     fiber->request(Fiber::kCancel);
   }
@@ -71,8 +71,8 @@ void CancelOnSignal::settle(int signal) noexcept {
   for (const int own : kSignals) {
     if (signal != own) continue;
     if (armed.load()) replace_handler(signal, SIG_DFL, &on_signal);
-    // Another thread that disarms it replaces the handler afterwards, but may have done so before
-    // it was there.
+    // A thread that disarms it replaces the handler afterwards, but may have done so before the
+    // line above.
     if (!armed.load()) replace_handler(signal, &on_signal, SIG_DFL);
   }
 }

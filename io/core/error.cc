@@ -4,7 +4,6 @@
 
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 
 namespace weft::internal {
 

@@ -1,6 +1,8 @@
 #ifndef WEFT_IO_CORE_ERROR_H_
 #define WEFT_IO_CORE_ERROR_H_
 
+#include <system_error>
+
 #include "weft/fiber/core/error.h"
 
 namespace weft::internal {
@@ -16,6 +18,15 @@ int unless_cancelled(int error);
 
 // Returns a system call's result. If it is negative throws std::system_error with errno's code.
 int checked(int result, Words words);
+
+// Returns what call(error) does. If that has set the error, throws it as throw_system_error().
+template <class Call>
+auto or_throw(Words words, Call call) {
+  std::error_code error;
+  auto result = call(error);
+  if (error) throw_system_error(error, words);
+  return result;
+}
 
 }  // namespace weft::internal
 

@@ -11,6 +11,11 @@ void set_option(int fd, int level, int option, int value, std::string_view objec
   checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
 }
 
+bool is_not_here(std::error_code error) noexcept {
+  return error == std::errc::address_family_not_supported ||
+         error == std::errc::address_not_available;
+}
+
 Fd bound_socket(int type, const Address& address, const BindOptions& options) {
   const std::string name = address.to_string();
   Fd fd = new_socket(address.family(), type);

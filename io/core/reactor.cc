@@ -11,31 +11,30 @@
 #include <ctime>
 #include <optional>
 
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/context.h"
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/running.h"
 #include "weft/io/core/error.h"
 
 namespace weft::internal {
 namespace {
 
 constexpr int kEvents = 256;
-constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; below, a thousandth is noise
+constexpr std::int64_t kLong = 50'000'000;  // nanoseconds; of less a thousandth is noise
 
-// What an event is tagged with: the eventfd; or a descriptor of somebody else, marked by this bit,
-// and above it the serial number of its arming; or else a slot and its generation.
+// The tag of an event. kWakeup: the eventfd. With the bit kForeign: a descriptor of another owner,
+// and above that bit the serial number of its arming. Otherwise: a slot and its generation.
 constexpr std::uint64_t kWakeup = ~std::uint64_t{0};
 constexpr std::uint64_t kForeign = std::uint64_t{1} << 31;
 
 constexpr std::uint32_t kAnyEvent = ~std::uint32_t{0};
 
-// The time until a deadline, as system calls take it; nothing for ever.
+// Returns the time until a deadline, as system calls take it; nullopt for kForever.
 std::optional<timespec> time_until(TimePoint deadline) noexcept {
   if (deadline == kForever) return {};
   if (deadline <= TimePoint()) return timespec{};
   std::int64_t left = std::max<std::int64_t>((deadline - Clock::now()).count(), 0);
-  // The kernel adds a thousandth to what epoll is asked for, up to 100 ms. So a long wait ends
-  // early by that much, and the rest is waited for anew.
+  // The kernel may wait longer than epoll is asked to: by a thousandth, up to 100 ms. So a long
+  // wait is shortened by that much, and the rest is waited for anew.
   if (left > kLong) left -= left / 1000;
   return timespec{.tv_sec = static_cast<time_t>(left / 1'000'000'000),
                   .tv_nsec = static_cast<long>(left % 1'000'000'000)};
@@ -43,17 +42,17 @@ std::optional<timespec> time_until(TimePoint deadline) noexcept {
 
 // epoll_wait with a timeout in nanoseconds.
 int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noexcept {
-  // TSan and valgrind do not know it: the former runs the handler of a signal when a call returns
-  // that it knows, the latter warns of it.
+  // TSan and valgrind do not know epoll_pwait2(). TSan runs a signal's handler only when a call
+  // that it knows returns; valgrind prints a warning.
 #if defined(WEFT_TSAN) || defined(WEFT_VALGRIND)
   static std::atomic<bool> has_pwait2{false};
 #else
   static std::atomic<bool> has_pwait2{true};
 #endif
-  // Relaxed: both ways are right.
+  // Relaxed: either way is right.
   if (has_pwait2.load(std::memory_order_relaxed)) {
     const int count = epoll_pwait2(epoll, events, kEvents, timeout, nullptr);
-    // Too old a kernel says ENOSYS, and sandboxes that are older than the call say EPERM.
+    // ENOSYS: the kernel is too old. EPERM: a sandbox is older than the call.
     if (count >= 0 || errno == EINTR) return count;
     has_pwait2.store(false, std::memory_order_relaxed);
   }
@@ -69,14 +68,14 @@ int wait_for_events(int epoll, epoll_event* events, const timespec* timeout) noe
 }  // namespace
 
 Reactor::Reactor()
-    : registry_(new Registry),
+    : registry_(std::make_shared<Registry>()),
       wakeup_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), {"eventfd"})) {
   checked(registry_->watch(wakeup_.get(), EPOLLIN | EPOLLET, kWakeup),
           {"epoll_ctl of the eventfd"});
 }
 
 Reactor::~Reactor() {
-  // The epoll instance may be kept by a socket.
+  // A socket may keep the epoll instance.
   epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, wakeup_.get(), nullptr);
 }
 
@@ -100,7 +99,7 @@ bool Reactor::wait(TimePoint deadline) {
   const std::optional<timespec> timeout = time_until(deadline);
   epoll_event events[kEvents];
   const int count = wait_for_events(registry_->epoll(), events, timeout ? &*timeout : nullptr);
-  // EINTR is an early return, which callers expect; nothing else can happen to an own descriptor.
+  // EINTR is an early return, which callers expect. There is no other error for this descriptor.
   for (int i = 0; i < count; ++i) {
     const std::uint64_t tag = events[i].data.u64;
     if (tag == kWakeup) continue;
@@ -114,17 +113,17 @@ bool Reactor::wait(TimePoint deadline) {
 }
 
 void Reactor::wake() noexcept {
-  if (!process_.is_this()) return;  // the eventfd is the parent's, too
+  if (!process_.is_this()) return;  // the parent shares the eventfd
   const int saved = errno;
   const std::uint64_t one = 1;
-  // Fails only where the counter is full, and then the reactor has an event already.
+  // Fails only if the counter is full, and then the reactor has an event already.
   [[maybe_unused]] const ssize_t written = write(wakeup_.get(), &one, sizeof(one));
   errno = saved;
 }
 
 int Reactor::add(int fd, Direction missing, Readiness*& slot) {
   if (!foreign_.empty()) [[unlikely]] {
-    // Whoever took it for a descriptor of somebody else would wait in vain from now on.
+    // A fiber that waits for it as for a descriptor of another owner would get no more events.
     const auto found = foreign_.find(fd);
     if (found != foreign_.end()) {
       found->second.serial = 0;
@@ -150,7 +149,7 @@ std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char
   };
   const std::unique_ptr<Foreign, decltype(count_off)> counted(&foreign, count_off);
   if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
-    if (error == EPERM) return events;  // a file, say, which is always ready
+    if (error == EPERM) return events;  // e.g. a file, which is always ready
     fail(error, {what, " of descriptor ", decimal(fd)});
   }
   ForeignWaiter waiter(events, what);
@@ -168,7 +167,7 @@ std::uint32_t Reactor::Foreign::wanted() noexcept {
   return events;
 }
 
-// Those that want one of these.
+// Wakes the waiters that want one of these events.
 void Reactor::Foreign::wake(std::uint32_t came) noexcept {
   Claimed claimed;
   WaitQueue::Lock lock(queue);
@@ -183,10 +182,10 @@ void Reactor::Foreign::wake(std::uint32_t came) noexcept {
   claimed.resume();
 }
 
-// Asks for one event: 0, or -errno if the kernel does not take it.
+// Asks epoll for one event. Returns 0, or -errno if the kernel does not take it.
 int Reactor::arm(int fd, Foreign& foreign, std::uint32_t events) noexcept {
   serial_ = serial_ == UINT32_MAX ? 1 : serial_ + 1;
-  // It may have been closed and opened anew since it was armed last, and so be registered or not.
+  // Since it was last armed it may have been closed and reopened: it is registered or not.
   const int error =
       registry_->watch(fd, events | EPOLLONESHOT,
                        std::uint64_t{serial_} << 32 | kForeign | static_cast<std::uint32_t>(fd));
@@ -202,12 +201,12 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t events) noexcept {
   foreign.wake(events);
   if (const std::uint32_t left = foreign.wanted()) {
     if (arm(fd, foreign, left) == 0) return;
-    foreign.wake(kAnyEvent);  // their own calls will report what is wrong
+    foreign.wake(kAnyEvent);  // their own calls will report the error
   }
-  disarm(fd, foreign);  // before a fiber can run, and close it
+  disarm(fd, foreign);  // before a fiber can run and close it
 }
 
-// Its owner may have closed it meanwhile, and the number may even be that of one of ours.
+// The owner may have closed it meanwhile, and the number may now be that of one of weft's sockets.
 void Reactor::disarm(int fd, Foreign& foreign) noexcept {
   if (foreign.serial == 0) return;
   foreign.serial = 0;

@@ -8,8 +8,8 @@
 #include "weft/fiber/core/port.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/io/core/fd.h"
 #include "weft/io/core/readiness.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::internal {
 
@@ -80,12 +80,8 @@ class Reactor final : public Port {
   void disarm(int fd, Foreign& foreign) noexcept;
   void note_foreign(std::uint64_t tag, std::uint32_t events) noexcept;
 
-  struct CloseRegistry {
-    void operator()(Registry* registry) const noexcept { registry->close(); }
-  };
-
   const HomeProcess process_;
-  const std::unique_ptr<Registry, CloseRegistry> registry_;
+  const std::shared_ptr<Registry> registry_;
   Fd wakeup_;  // registered edge-triggered: each write is one event, and nobody has to read it
   std::unordered_map<int, Foreign> foreign_;
   std::uint32_t serial_ = 0;

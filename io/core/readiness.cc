@@ -18,24 +18,25 @@ inline void Readiness::wake(Direction direction) noexcept {
 inline void Readiness::note(std::uint32_t epoll_events) noexcept {
   std::uint32_t now = epoll_events & (kReadable | kWritable);
   if (epoll_events & ~std::uint32_t{EPOLLIN | EPOLLOUT}) [[unlikely]] {
-    // Urgent data stops a read early, as the end does, though more may follow.
+    // Urgent data stops a read early, as the end does, and more may follow.
     now |= kReadEnded | kReadable;
     if (epoll_events & (EPOLLHUP | EPOLLERR)) now |= kWriteEnded | kWritable;
   }
   const std::uint32_t before = flags();
   set_flags(before | now);
-  // Where a bit was set before, nobody waits.
+  // If a bit was set before, no fiber waits.
   const std::uint32_t fresh = now & ~before;
   if (fresh & kReadable) wake(Direction::kRead);
   if (fresh & kWritable) wake(Direction::kWrite);
 }
 
-void Readiness::release(int fd) noexcept {
-  // Nor is the lock taken, which another thread may have held at the fork.
-  if (!registry_->process_.is_this()) return registry_->unref();
-  // The descriptor may have a duplicate in a child process, and then close() would not do it. What
-  // has been fetched already finds nobody who waits, or another generation.
-  epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+void Readiness::deregister(int fd) noexcept {
+  const std::shared_ptr<Registry> registry = std::move(registry_);  // may be the last reference
+  // In a child the lock is not taken either: another thread may have held it at the fork.
+  if (!registry->process_.is_this()) return;
+  // The descriptor may have a duplicate in a child process, and then close() would not deregister
+  // it. Events that have been fetched already find no waiter, or another generation.
+  epoll_ctl(registry->epoll(), EPOLL_CTL_DEL, fd, nullptr);
   for (WaitQueue& queue : queues_) {
     WaitQueue::Lock lock(queue);
     Claimed claimed;
@@ -46,7 +47,7 @@ void Readiness::release(int fd) noexcept {
     lock.unlock();
     claimed.resume();
   }
-  registry_->put(*this, fd);
+  registry->recycle(*this, fd);
 }
 
 // ---- Registry -----------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ void Registry::note(std::uint64_t tag, std::uint32_t epoll_events) noexcept {
   if (slot.generation_ == tag >> 32) slot.note(epoll_events);
 }
 
-Readiness& Registry::take() {
+Readiness& Registry::allocate() {
   if (const std::lock_guard lock(lock_); free_) return *std::exchange(free_, free_->next_free_);
   const auto first = static_cast<std::uint32_t>(chunks_.size()) * kChunk;
   chunks_.push_back(std::make_unique<Readiness[]>(kChunk));
@@ -67,7 +68,6 @@ Readiness& Registry::take() {
   const std::lock_guard lock(lock_);
   for (std::uint32_t i = kChunk; i-- > 0;) {
     slots[i].index_ = first + i;
-    slots[i].registry_ = this;
     slots[i].next_free_ = std::exchange(free_, &slots[i]);
   }
   return *std::exchange(free_, free_->next_free_);
@@ -79,22 +79,23 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
     const auto place = static_cast<std::size_t>(fd);
     if (owned_.size() <= place) owned_.resize(2 * place + 1);
   }
-  Readiness& slot = take();
-  // From here on nothing throws. Relaxed: the reactor itself is a user.
-  users_.fetch_add(1, std::memory_order_relaxed);
+  Readiness& slot = allocate();
+  // From here on nothing throws.
+  slot.registry_ = shared_from_this();
   ++slot.generation_;
   slot.set_flags(missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable);
   {
     const std::lock_guard lock(lock_);
     owned_[static_cast<std::size_t>(fd)] = true;
   }
-  // It may be there already, by wait_readable().
+  // wait_readable() may have registered it already.
   const int error = watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                           std::uint64_t{slot.generation_} << 32 | slot.index_);
   if (error == 0) {
     result = &slot;
   } else {
-    put(slot, fd);
+    slot.registry_.reset();
+    recycle(slot, fd);
   }
   return error;
 }
@@ -108,24 +109,15 @@ int Registry::watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexc
   return -errno;
 }
 
-void Registry::put(Readiness& slot, int fd) noexcept {
-  {
-    const std::lock_guard lock(lock_);
-    owned_[static_cast<std::size_t>(fd)] = false;
-    slot.next_free_ = free_;
-    free_ = &slot;
-  }
-  unref();
+void Registry::recycle(Readiness& slot, int fd) noexcept {
+  const std::lock_guard lock(lock_);
+  owned_[static_cast<std::size_t>(fd)] = false;
+  slot.next_free_ = std::exchange(free_, &slot);
 }
 
 bool Registry::owns(int fd) const noexcept {
   const std::lock_guard lock(lock_);
   return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
-}
-
-void Registry::unref() noexcept {
-  // Release: what was done to it comes before its end. Acquire: at the end everything is seen.
-  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 }  // namespace weft::internal

@@ -12,14 +12,11 @@
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/time.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::internal {
 
 class Registry;
-
-// The two kinds of calls on a socket.
-enum class Direction : unsigned { kRead = 0, kWrite = 1 };
 
 // What is known of one of weft's sockets: for each direction, whether a call is worth trying, and
 // the fibers that wait until it is. epoll reports changes only (EPOLLET), so a report is kept until
@@ -28,9 +25,9 @@ enum class Direction : unsigned { kRead = 0, kWrite = 1 };
 // It lies in a slot of a reactor's registry. Sockets use a slot one after another: an event carries
 // the generation that it was registered for.
 //
-// Threads: the reactor's. After the socket was handed over, another thread may call release(), and
-// what does not wait. It may see stale readiness; before it waits it registers the socket with its
-// own reactor, whose first event reports the current state.
+// Threads: the reactor's. After the socket was handed over, another thread may call deregister(),
+// and what does not wait. It may see stale readiness; before it waits it registers the socket with
+// its own reactor, whose first event reports the current state.
 class Readiness {
  public:
   // True if a call is worth trying.
@@ -43,8 +40,8 @@ class Readiness {
   // To be called when a call found nothing left.
   void used_up(Direction direction) noexcept { set_flags(flags() & ~ready_bit(direction)); }
 
-  // Waits until a call is worth trying: 0, -ETIMEDOUT, or -ECANCELED after release(), when this may
-  // be gone. A cancellation point.
+  // Waits until a call is worth trying: 0, -ETIMEDOUT, or -ECANCELED after deregister(), when this
+  // may be gone. A cancellation point.
   int wait(Direction direction, TimePoint deadline, const char* what) {
     WaitQueue& queue = queues_[static_cast<unsigned>(direction)];
     SocketWaiter waiter(what);
@@ -56,14 +53,14 @@ class Readiness {
 
   // Gives the slot up, because the socket is closed or handed over to another reactor. Wakes all
   // fibers that wait, and deregisters the descriptor.
-  void release(int fd) noexcept;
+  void deregister(int fd) noexcept;
 
   const Registry& registry() const noexcept { return *registry_; }
 
  private:
   friend class Registry;
 
-  // If release() has woken it, the fiber must not look at the slot again.
+  // If deregister() has woken it, the fiber must not look at the slot again.
   struct SocketWaiter : Waiter {
     using Waiter::Waiter;
     bool closed = false;
@@ -91,19 +88,19 @@ class Readiness {
   Atomic<std::uint32_t> flags_{0};
   std::uint32_t generation_ = 0;  // of the latest socket that has had the slot
   WaitQueue queues_[2];
-  Registry* registry_ = nullptr;
+  std::shared_ptr<Registry> registry_;  // null while no socket has the slot
   Readiness* next_free_ = nullptr;
   std::uint32_t index_ = 0;
 };
 
-// The slots of a reactor, and its epoll instance. Both last until the last socket is released: a
-// socket may outlive its reactor.
+// The slots of a reactor, and its epoll instance. Both last until the last socket is deregistered:
+// a socket may outlive its reactor.
 //
 // A child process shares the epoll instance with its parent, and must not remove the parent's
-// registrations. There a registry only lasts until the last socket is released.
+// registrations. There a registry only lasts until the last socket is deregistered.
 //
-// Threads: the reactor's; Readiness::release() from any.
-class Registry {
+// Threads: the reactor's; Readiness::deregister() from any.
+class Registry : public std::enable_shared_from_this<Registry> {
  public:
   // Throws std::system_error.
   Registry();
@@ -123,9 +120,6 @@ class Registry {
   // Takes an event to its slot. A stale one has no effect.
   void note(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 
-  // To be called when the reactor ends.
-  void close() noexcept { unref(); }
-
   // In a child process: closes its descriptor of the epoll instance.
   void close_in_child() noexcept { epoll_ = Fd(); }
 
@@ -134,16 +128,13 @@ class Registry {
 
   static constexpr std::uint32_t kChunk = 64;
 
-  ~Registry() = default;
-  Readiness& take();
-  void put(Readiness& slot, int fd) noexcept;
-  void unref() noexcept;
+  Readiness& allocate();
+  void recycle(Readiness& slot, int fd) noexcept;
 
   Fd epoll_;
   const HomeProcess process_;
   std::vector<std::unique_ptr<Readiness[]>> chunks_;
-  Atomic<std::uint32_t> users_{1};  // the reactor, and the slots in use
-  mutable SpinLock lock_;           // guards:
+  mutable SpinLock lock_;  // guards:
   Readiness* free_ = nullptr;
   std::vector<std::uint8_t> owned_;  // by descriptor
 };

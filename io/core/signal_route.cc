@@ -21,7 +21,7 @@ struct Blocked {
 };
 thread_local Blocked blocked[NSIG];
 
-// The number of this thread, where it has routes.
+// The number of this thread, if it has routes.
 thread_local pid_t own_thread = 0;
 
 bool contains(const sigset_t& set, int signal) noexcept { return sigismember(&set, signal) == 1; }
@@ -47,8 +47,8 @@ void unblock(const sigset_t& set) noexcept {
   pthread_sigmask(SIG_UNBLOCK, &free, nullptr);
 }
 
-// For the handler, which takes no lock: by signal, a thread that has a route, or 0; and the process
-// that these threads are of.
+// For the handler, which takes no lock. By signal, a thread that has a route, or 0; and the process
+// of these threads.
 constinit std::atomic<pid_t> takers[NSIG] = {};
 constinit std::atomic<pid_t> process_of_takers{0};
 
@@ -57,13 +57,13 @@ void forward(int signal, siginfo_t*, void* context) noexcept {
   const int saved = errno;
   const pid_t process = getpid();
   const pid_t taker = takers[signal].load();
-  if (process != process_of_takers.load()) {  // vfork(): it has no threads
+  if (process != process_of_takers.load()) {  // a child of vfork(), which has none of the threads
     std::signal(signal, SIG_DFL);
-    raise(signal);          // comes when this returns
+    raise(signal);          // takes effect when this returns
   } else if (taker == 0) {  // the last route has just ended, and put back what was there before
     kill(process, signal);
   } else {
-    // The taker itself has unblocked it: it waits again when this returns.
+    // The taker itself has unblocked the signal. It is blocked again when this returns.
     if (taker == gettid()) sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, signal);
     tgkill(process, taker, signal);
   }
@@ -74,7 +74,7 @@ bool is_forward(const struct sigaction& action) noexcept {
   return action.sa_flags & SA_SIGINFO && action.sa_sigaction == &forward;
 }
 
-// Those that the processor raises would be raised for ever.
+// A signal that the processor raises would be raised again for ever.
 bool may_be_forwarded(int signal) noexcept {
   for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) {
     if (signal == own) return false;
@@ -84,8 +84,8 @@ bool may_be_forwarded(int signal) noexcept {
 
 }  // namespace
 
-// The routes of the process, and what each signal did before. Its lock is held at a fork, so that a
-// child finds it free.
+// The routes of the process, and what each signal did before. The lock is held during a fork, so
+// that it is free in the child.
 class SignalRoutes {
  public:
   static SignalRoutes& all() {
@@ -115,7 +115,7 @@ class SignalRoutes {
                    });
   }
 
-  // In a child process: of the threads there is one left, which has another number now.
+  // In a child process: one of the threads is left, and has a new number.
   void keep_own() noexcept {
     const pid_t before = std::exchange(own_thread, gettid());
     process_of_takers.store(getpid());
@@ -131,7 +131,7 @@ class SignalRoutes {
     choose_takers();
   }
 
-  // The longest of those that have a signal gets it.
+  // Of the routes with a signal, the oldest one gets it.
   void choose_takers() noexcept {
     for (int signal = 1; signal < NSIG; ++signal) {
       pid_t taker = 0;
@@ -149,7 +149,7 @@ class SignalRoutes {
   void start_forwarding(int signal) noexcept {
     struct sigaction& before = before_[signal];
     if (!may_be_forwarded(signal) || sigaction(signal, nullptr, &before) != 0) return;
-    // A handler would have the kernel keep children for the program to wait for.
+    // With a handler the kernel would keep children that have ended until they are waited for.
     if (signal == SIGCHLD && !(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_IGN)
       return;
     struct sigaction ours {};
@@ -161,7 +161,7 @@ class SignalRoutes {
 
   void stop_forwarding(int signal) noexcept {
     struct sigaction now {};
-    // Somebody may have put another handler there.
+    // The program may have installed another handler.
     if (sigaction(signal, nullptr, &now) != 0 || !is_forward(now)) return;
     sigaction(signal, &before_[signal], nullptr);
     CancelOnSignal::settle(signal);
@@ -180,7 +180,7 @@ SignalRoute::SignalRoute(const sigset_t& signals) noexcept
 
 SignalRoute::~SignalRoute() {
   SignalRoutes::all().remove(*this);
-  unblock(signals_);  // what is still pending does what it did before
+  unblock(signals_);  // pending signals take their usual action
 }
 
 }  // namespace weft::internal

@@ -16,8 +16,6 @@ class SignalRoute : public ListNode<> {
  public:
   explicit SignalRoute(const sigset_t& signals) noexcept;
   ~SignalRoute();
-  SignalRoute(const SignalRoute&) = delete;
-  SignalRoute& operator=(const SignalRoute&) = delete;
 
  private:
   friend class SignalRoutes;

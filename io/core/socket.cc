@@ -1,75 +1,28 @@
 #include "weft/io/core/socket.h"
 
-#include <sys/socket.h>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include <utility>
+#include <cerrno>
 
-#include "weft/fiber/core/running.h"
-#include "weft/fiber/this_fiber.h"
 #include "weft/io/core/error.h"
-#include "weft/io/core/reactor.h"
 
 namespace weft::internal {
 
-Socket::Socket(Socket&& other) noexcept
-    : fd_(std::move(other.fd_)),
-      streak_(other.streak_),
-      readiness_(std::exchange(other.readiness_, nullptr)) {}
-
-Socket& Socket::operator=(Socket&& other) noexcept {
-  if (this == &other) return *this;
-  close();
-  fd_ = std::move(other.fd_);
-  streak_ = other.streak_;
-  readiness_ = std::exchange(other.readiness_, nullptr);
-  return *this;
+Fd::~Fd() {
+  // Linux closes the descriptor whatever close() returns: a second try might close another one.
+  if (fd_ >= 0) close(fd_);
 }
 
-void Socket::close() noexcept {
-  if (!is_open()) return;
-  const Fd fd = std::move(fd_);  // closed last: until then its number is nobody else's
-  if (readiness_) std::exchange(readiness_, nullptr)->release(fd.get());
-}
-
-int Socket::begin_slowly() {
-  if (!is_open()) return unless_cancelled(-EBADF);
-  if (streak_ < kLongestStreak) {
-    let_loop_look();
-  } else {
-    streak_ = 0;
-    yield();
+void fill_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+    // It gets the lowest free number. Not O_CLOEXEC: programs that are started need it, too.
+    int opened = open("/dev/null", O_RDWR);
+    if (opened < 0) opened = open("/", O_PATH);
+    checked(opened, {"open of /dev/null, as descriptor ", decimal(fd), " is closed"});
+    if (opened != fd) close(opened);  // another thread was faster
   }
-  return is_open() ? 0 : unless_cancelled(-ECANCELED);
-}
-
-int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
-  streak_ = 0;
-  const Reactor* const here = current_reactor;
-  if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
-    if (const int error = register_here(direction, what)) return error;
-  }
-  const int error = readiness_->wait(direction, deadline, what);
-  if (error == -ETIMEDOUT) return error;
-  // Closed, now or by another fiber that ran first.
-  return error == 0 && is_open() ? 0 : unless_cancelled(-ECANCELED);
-}
-
-int Socket::prepare(Direction direction) {
-  return register_here(direction, "weft::Socket::prepare");
-}
-
-// Where it is not registered yet, or elsewhere: it was handed over by another scheduler, or has
-// outlived one.
-[[gnu::noinline]] int Socket::register_here(Direction direction, const char* what) {
-  Reactor& reactor = Reactor::require(what);
-  if (!is_open()) return unless_cancelled(-ECANCELED);
-  if (readiness_) std::exchange(readiness_, nullptr)->release(fd());
-  return reactor.add(fd(), direction, readiness_);
-}
-
-Fd new_socket(int family, int type) {
-  if (!current_reactor) fill_standard_descriptors();
-  return Fd(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 }  // namespace weft::internal

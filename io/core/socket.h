@@ -3,17 +3,56 @@
 
 #include <sys/types.h>
 
-#include <cerrno>
 #include <cstddef>
+#include <string>
 #include <utility>
 
-#include "weft/fiber/core/running.h"
-#include "weft/fiber/scheduler.h"
 #include "weft/fiber/time.h"
-#include "weft/io/core/fd.h"
-#include "weft/io/core/readiness.h"
 
 namespace weft::internal {
+
+class Readiness;
+
+// The two kinds of calls on a socket.
+enum class Direction : unsigned { kRead = 0, kWrite = 1 };
+
+// Owns a file descriptor. Movable, not copyable; closed on destruction.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) noexcept : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    const Fd old(std::exchange(fd_, std::exchange(other.fd_, -1)));
+    return *this;
+  }
+  ~Fd();
+
+  // -1 if it owns no descriptor.
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+// The name of an object in messages, e.g. a path. Unlike a std::string it survives being moved to
+// itself.
+class Name {
+ public:
+  Name() = default;
+  Name(std::string text) noexcept : text_(std::move(text)) {}
+  Name(const Name&) = default;
+  Name(Name&&) = default;
+  Name& operator=(Name other) noexcept {
+    text_.swap(other.text_);
+    return *this;
+  }
+
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
 
 // A socket of weft's own, non-blocking: what all kinds have in common is how they wait and end.
 //
@@ -27,7 +66,7 @@ class Socket {
   // Takes over a descriptor, which must be non-blocking.
   explicit Socket(Fd fd) noexcept : fd_(std::move(fd)) {}
   // REQUIRES, here and for the destructor: no call is in progress on the socket that goes.
-  Socket(Socket&& other) noexcept;
+  Socket(Socket&& other) noexcept { *this = std::move(other); }
   Socket& operator=(Socket&& other) noexcept;
   ~Socket() { close(); }
 
@@ -46,31 +85,9 @@ class Socket {
   // REQUIRES: call() returns -1 and sets errno, as system calls do; and the fiber does not wait
   // between the system call that finds EAGAIN and the return of call().
   //
-  // Inlined with all that is frequent in it: the processor mispredicts a return that follows a
-  // system call or a switch.
+  // Defined in attempt.h.
   template <class Call>
-  [[gnu::always_inline]] ssize_t attempt(Direction direction, const char* what, Call call,
-                                         std::size_t full = 0) {
-    if (!is_open() || ++streak_ >= kLongestStreak || count_down()) [[unlikely]] {
-      if (const int error = begin_slowly()) return error;
-    }
-    for (;;) {
-      if (!readiness_ || readiness_->ready(direction)) {
-        const ssize_t result = call();
-        if (result >= 0) [[likely]] {
-          if (static_cast<std::size_t>(result) < full && result > 0 && readiness_ &&
-              !readiness_->ended(direction)) {
-            readiness_->used_up(direction);
-          }
-          return result;
-        }
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) return -errno;
-        if (readiness_) readiness_->used_up(direction);
-      }
-      if (const int error = wait(direction, kForever, what)) return error;
-    }
-  }
+  ssize_t attempt(Direction direction, const char* what, Call call, std::size_t full = 0);
 
   // Waits until a call is worth trying: 0, or an error as above, or -ETIMEDOUT.
   // Throws std::logic_error outside fibers.
@@ -79,13 +96,12 @@ class Socket {
   // Makes the next call let others run, and look for a cancellation.
   void look_next_time() noexcept { streak_ = kLongestStreak; }
 
-  // Registers the socket before the first wait, which so cannot fail: 0 or a negative error.
-  // REQUIRES: the thread runs a reactor, and no fiber has waited yet.
-  int prepare(Direction direction);
+  // Registers the socket with this thread's reactor, so that a wait cannot fail: 0 or a negative
+  // error. Throws std::logic_error, naming `what`, outside runtimes.
+  int prepare(Direction direction, const char* what);
 
  private:
   int begin_slowly();
-  int register_here(Direction direction, const char* what);
 
   // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
   // peer may never make it wait. Each call also counts as a resumption; if calls take long the loop
@@ -100,6 +116,15 @@ class Socket {
 // Returns a new non-blocking socket of this family and type. If it fails, returns an empty Fd and
 // sets errno. Outside runtimes it fills the standard descriptors first.
 Fd new_socket(int family, int type);
+
+// Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
+// would get that number, and the program's output would go into a user's socket or file. If there
+// is no /dev/null, as in some chroots, the root directory takes the number: reading and writing
+// fail.
+//
+// Does not wait. Throws std::system_error, naming /dev/null, if neither can be opened. Three system
+// calls if all are open.
+void fill_standard_descriptors();
 
 }  // namespace weft::internal
 

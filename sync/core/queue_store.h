@@ -70,15 +70,21 @@ class RingStore {
 
   // REQUIRES: not empty.
   T pop() noexcept {
-    T& first = slot(0);
-    T item(std::move(first));
-    first.~T();
+    T item = take(0);
     head_ = (head_ + 1) & (memory_.room - 1);
+    return item;
+  }
+  T pop_last() noexcept { return take(size_ - 1); }
+
+ private:
+  // What is left in the slot is no item.
+  T take(std::size_t i) noexcept {
+    T& place = slot(i);
+    T item(std::move(place));
+    place.~T();
     --size_;
     return item;
   }
-
- private:
   T& slot(std::size_t i) noexcept { return memory_.slots[(head_ + i) & (memory_.room - 1)].item; }
 
   Memory memory_;
@@ -86,11 +92,25 @@ class RingStore {
   std::size_t size_ = 0;
 };
 
-// A vector of entries, for the other two.
-template <class Entry>
-class VectorStore {
+// Last in, first out: the same memory, taken from at its other end.
+template <class T>
+class StackStore : public RingStore<T> {
+ public:
+  T pop() noexcept { return this->pop_last(); }
+};
+
+// The least first, of equal ones the oldest: a heap.
+template <class T, class Less>
+class HeapStore {
+  struct Entry {
+    T item;
+    std::uint64_t number;  // counts the pushes
+  };
+
  public:
   using Memory = std::vector<Entry>;
+
+  explicit HeapStore(Less less) : less_(std::move(less)) {}
 
   static Memory allocate(std::size_t items) {
     Memory memory;
@@ -106,47 +126,14 @@ class VectorStore {
   std::size_t size() const noexcept { return entries_.size(); }
   bool has_memory() const noexcept { return entries_.size() < entries_.capacity(); }
 
- protected:
-  Memory entries_;
-};
-
-template <class T>
-struct StackEntry {  // a vector of bool would be none
-  T item;
-};
-
-// Last in, first out: a stack.
-template <class T>
-class StackStore : public VectorStore<StackEntry<T>> {
- public:
-  void push(T&& item) noexcept { this->entries_.push_back({std::move(item)}); }
-  T pop() noexcept {
-    T item(std::move(this->entries_.back().item));
-    this->entries_.pop_back();
-    return item;
-  }
-};
-
-template <class T>
-struct HeapEntry {
-  T item;
-  std::uint64_t number;  // counts the pushes
-};
-
-// The least first, of equal ones the oldest: a heap.
-template <class T, class Less>
-class HeapStore : public VectorStore<HeapEntry<T>> {
- public:
-  explicit HeapStore(Less less) : less_(std::move(less)) {}
-
   void push(T&& item) noexcept {
-    this->entries_.push_back({std::move(item), pushes_++});
-    std::push_heap(this->entries_.begin(), this->entries_.end(), After{less_});
+    entries_.push_back({std::move(item), pushes_++});
+    std::push_heap(entries_.begin(), entries_.end(), After{less_});
   }
   T pop() noexcept {
-    std::pop_heap(this->entries_.begin(), this->entries_.end(), After{less_});
-    T item(std::move(this->entries_.back().item));
-    this->entries_.pop_back();
+    std::pop_heap(entries_.begin(), entries_.end(), After{less_});
+    T item(std::move(entries_.back().item));
+    entries_.pop_back();
     return item;
   }
 
@@ -154,12 +141,13 @@ class HeapStore : public VectorStore<HeapEntry<T>> {
   // Puts last, which for a heap is on top, what is to be popped first.
   struct After {
     Less& less;
-    bool operator()(const HeapEntry<T>& a, const HeapEntry<T>& b) const {
+    bool operator()(const Entry& a, const Entry& b) const {
       if (less(b.item, a.item)) return true;
       return !less(a.item, b.item) && b.number < a.number;
     }
   };
 
+  Memory entries_;
   Less less_;
   std::uint64_t pushes_ = 0;
 };

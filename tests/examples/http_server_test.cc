@@ -26,7 +26,7 @@
 
 #include "tests/support/check.h"
 #include "tests/support/program.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 BOOST_AUTO_TEST_SUITE(http_server)
 

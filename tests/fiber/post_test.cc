@@ -15,8 +15,8 @@
 #include "tests/support/child_process.h"
 #include "tests/support/fixture.h"
 #include "tests/support/scheduler_thread.h"
-#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/virtual_port.h"
 
 BOOST_AUTO_TEST_SUITE(post)

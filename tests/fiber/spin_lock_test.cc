@@ -1,11 +1,10 @@
-#include "weft/fiber/core/atomic.h"
-
 #include <chrono>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "tests/support/check.h"
+#include "weft/fiber/core/atomic.h"
 
 BOOST_AUTO_TEST_SUITE(spin_lock)
 

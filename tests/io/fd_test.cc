@@ -1,5 +1,3 @@
-#include "weft/io/core/fd.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,6 +5,7 @@
 #include <utility>
 
 #include "tests/support/fixture.h"
+#include "weft/io/core/socket.h"
 
 BOOST_AUTO_TEST_SUITE(fd)
 

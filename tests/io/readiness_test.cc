@@ -17,12 +17,6 @@ using namespace weft::test;
 
 namespace {
 
-struct CloseRegistry {
-  void operator()(Registry* registry) const { registry->close(); }
-};
-
-using RegistryOwner = std::unique_ptr<Registry, CloseRegistry>;
-
 // Two descriptors, registered or not, that tell of nothing by themselves.
 struct Pair {
   std::pair<UnixStream, UnixStream> ends = UnixStream::pair();
@@ -45,7 +39,7 @@ std::uint64_t next_tag(const Registry& registry) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(what_was_found_used_up_is_not_ready_and_the_rest_is_worth_a_try) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   const Pair one, other;
   Readiness& reader = add(*registry, one.fd(), Direction::kRead);
   BOOST_TEST(!reader.ready(Direction::kRead));
@@ -53,12 +47,12 @@ BOOST_AUTO_TEST_CASE(what_was_found_used_up_is_not_ready_and_the_rest_is_worth_a
   Readiness& writer = add(*registry, other.fd(), Direction::kWrite);
   BOOST_TEST(writer.ready(Direction::kRead));
   BOOST_TEST(!writer.ready(Direction::kWrite));
-  reader.release(one.fd());
-  writer.release(other.fd());
+  reader.deregister(one.fd());
+  writer.deregister(other.fd());
 }
 
 BOOST_AUTO_TEST_CASE(what_an_event_told_is_kept_until_it_is_used_up) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   const Pair pair;
   Readiness& slot = add(*registry, pair.fd());
   const std::uint64_t tag = next_tag(*registry);  // it can be written to
@@ -72,11 +66,11 @@ BOOST_AUTO_TEST_CASE(what_an_event_told_is_kept_until_it_is_used_up) {
   registry->note(tag, EPOLLOUT);
   BOOST_TEST(!slot.ready(Direction::kRead));
   BOOST_TEST(slot.ready(Direction::kWrite));
-  slot.release(pair.fd());
+  slot.deregister(pair.fd());
 }
 
 BOOST_AUTO_TEST_CASE(after_an_end_or_urgent_data_a_short_read_proves_nothing) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   for (const std::uint32_t events : {EPOLLRDHUP, EPOLLPRI, EPOLLHUP, EPOLLERR}) {
     const Pair pair;
     Readiness& slot = add(*registry, pair.fd());
@@ -86,16 +80,16 @@ BOOST_AUTO_TEST_CASE(after_an_end_or_urgent_data_a_short_read_proves_nothing) {
     BOOST_TEST(slot.ended(Direction::kWrite) == (events == EPOLLHUP || events == EPOLLERR));
     slot.used_up(Direction::kRead);  // by EAGAIN, which proves something
     BOOST_TEST(!slot.ready(Direction::kRead));
-    slot.release(pair.fd());
+    slot.deregister(pair.fd());
   }
 }
 
 BOOST_AUTO_TEST_CASE(an_event_of_an_earlier_generation_has_no_effect) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   const Pair pair;
   Readiness& first = add(*registry, pair.fd());
   const std::uint64_t stale = next_tag(*registry);
-  first.release(pair.fd());
+  first.deregister(pair.fd());
   registry->note(stale, EPOLLIN);  // nobody has the slot
   for (int i = 0; i < 5; ++i) {
     Readiness& slot = add(*registry, pair.fd());
@@ -106,47 +100,47 @@ BOOST_AUTO_TEST_CASE(an_event_of_an_earlier_generation_has_no_effect) {
     BOOST_TEST(!slot.ready(Direction::kRead));
     registry->note(tag, EPOLLIN);
     BOOST_TEST(slot.ready(Direction::kRead));
-    slot.release(pair.fd());
+    slot.deregister(pair.fd());
   }
 }
 
 BOOST_AUTO_TEST_CASE(it_knows_the_descriptors_that_are_registered) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   const Pair pair;
   BOOST_TEST(!registry->owns(pair.fd()));
   Readiness& slot = add(*registry, pair.fd());
   BOOST_TEST(registry->owns(pair.fd()));
   BOOST_TEST(!registry->owns(registry->epoll()));
-  slot.release(pair.fd());
+  slot.deregister(pair.fd());
   BOOST_TEST(!registry->owns(pair.fd()));
 }
 
 BOOST_AUTO_TEST_CASE(what_the_kernel_does_not_take_is_an_error_and_leaves_nothing) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   Readiness* slot = nullptr;
   BOOST_TEST(registry->add(9999, Direction::kRead, slot) == -EBADF);
   BOOST_TEST(!slot);
   BOOST_TEST(!registry->owns(9999));
 }
 
-BOOST_AUTO_TEST_CASE(a_registry_lasts_until_its_last_socket_is_released) {
+BOOST_AUTO_TEST_CASE(a_registry_lasts_until_its_last_socket_is_deregistered) {
   const auto before = open_descriptors();
   {
     const Pair pair;
     Readiness* slot = nullptr;
     {
-      const RegistryOwner registry(new Registry);
+      const auto registry = std::make_shared<Registry>();
       slot = &add(*registry, pair.fd());
     }
     BOOST_TEST(open_descriptors() == before + 3);
-    slot->release(pair.fd());
+    slot->deregister(pair.fd());
     BOOST_TEST(open_descriptors() == before + 2);
   }
   BOOST_TEST(open_descriptors() == before);
 }
 
 BOOST_AUTO_TEST_CASE(there_are_as_many_slots_as_it_takes) {
-  const RegistryOwner registry(new Registry);
+  const auto registry = std::make_shared<Registry>();
   std::vector<Pair> pairs(200);
   std::vector<Readiness*> slots;
   for (const Pair& pair : pairs) slots.push_back(&add(*registry, pair.fd()));
@@ -157,7 +151,7 @@ BOOST_AUTO_TEST_CASE(there_are_as_many_slots_as_it_takes) {
       BOOST_REQUIRE(slots[j]->ready(Direction::kRead) == (j <= i));
     }
   }
-  for (std::size_t i = 0; i < pairs.size(); ++i) slots[i]->release(pairs[i].fd());
+  for (std::size_t i = 0; i < pairs.size(); ++i) slots[i]->deregister(pairs[i].fd());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

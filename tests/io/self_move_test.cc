@@ -22,7 +22,7 @@
 #include "tests/support/fixture.h"
 #include "tests/support/tcp_pair.h"
 #include "tests/support/temporary_directory.h"
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 BOOST_AUTO_TEST_SUITE(self_move)
 

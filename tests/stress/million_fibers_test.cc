@@ -10,8 +10,8 @@
 #include <string>
 
 #include "tests/support/fixture.h"
-#include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/loop.h"
 
 BOOST_AUTO_TEST_SUITE(million_fibers)
 

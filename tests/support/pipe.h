@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "weft/io/core/fd.h"
+#include "weft/io/core/socket.h"
 
 namespace weft::test {
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "tests/support/fixture.h"
-#include "weft/sync/core/heirs.h"
+#include "weft/sync/core/contended_word.h"
 #include "weft/sync/semaphore.h"
 
 namespace weft::test {

@@ -14,7 +14,7 @@
 #include "tests/support/together.h"
 #include "weft/fiber/core/loop.h"
 #include "weft/sync/condition_variable.h"
-#include "weft/sync/core/heirs.h"
+#include "weft/sync/core/contended_word.h"
 #include "weft/sync/shared_mutex.h"
 
 BOOST_AUTO_TEST_SUITE(mutex)

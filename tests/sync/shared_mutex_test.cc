@@ -16,7 +16,7 @@
 #include "tests/support/fixture.h"
 #include "tests/support/together.h"
 #include "weft/fiber/core/loop.h"
-#include "weft/sync/core/heirs.h"
+#include "weft/sync/core/contended_word.h"
 
 BOOST_AUTO_TEST_SUITE(shared_mutex)
 

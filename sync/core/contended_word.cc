@@ -1,9 +1,17 @@
-#include "weft/sync/core/heirs.h"
+#include "weft/sync/core/contended_word.h"
 
-#include "weft/fiber/core/fiber.h"
-#include "weft/fiber/scheduler.h"
+#include "weft/fiber/core/error.h"
 
 namespace weft::internal {
+
+void LockWord::fail_not_held(const char* call) {
+  throw_logic_error(call, ": the caller does not hold it");
+}
+
+void LockWord::disown() const noexcept {
+  LockOwner& self = caller();
+  if (is_held_by(self)) --self.locks_held;
+}
 
 bool Heir::gives_way() noexcept {
   if (!is_firm()) return true;
