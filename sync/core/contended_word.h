@@ -21,10 +21,10 @@ namespace weft::internal {
 // mark goes when a caller that has something to give finds nobody waiting: give_or_hand_over().
 //
 // Memory: give() and set() release, take() acquires. So what was done before the word was given is
-// seen by those that take it without the lock. Marking acquires, too: those that gave before are
-// then seen by all that come to the queue's lock later, and so by a waiter to whom one of these
-// hands over. All other loads are relaxed: they are guesses that an exchange confirms, or are
-// ordered by the lock.
+// seen by the caller that takes it without the lock. Marking acquires, too: what was done before an
+// earlier give() is then seen by every later holder of the queue's lock, and so by a waiter that
+// one of these hands over to. All other loads are relaxed: they are guesses that an exchange
+// confirms, or are ordered by the lock.
 class ContendedWord {
  public:
   using Word = std::uint64_t;
