@@ -168,11 +168,11 @@ BOOST_AUTO_TEST_CASE(random_programs_do_what_the_model_says_and_the_same_again) 
                   examined.violation->rule.c_str());
       std::fflush(stdout);
       const Watch longer(seed, Watch::kMorePatience);
-      BOOST_FAIL("seed " << seed << ", made smaller:\n"
-                         << to_string(shrink(examined)) << "to repeat: " << command(seed));
+      BOOST_TEST_REQUIRE(false, "seed " << seed << ", made smaller:\n"
+                                        << to_string(shrink(examined))
+                                        << "to repeat: " << command(seed));
     }
-    BOOST_REQUIRE_MESSAGE(open_descriptors() == descriptors,
-                          "a descriptor is left by seed " << seed);
+    BOOST_TEST_REQUIRE(open_descriptors() == descriptors, "a descriptor is left by seed " << seed);
     census.count(examined.record);
   }
   if (last - first + 1 >= kPrograms) check_variety(census);

@@ -306,7 +306,7 @@ class Server : public Program {
     constexpr int kPeriods = 35;
     Held held = held_now();
     for (int same = 0, all = 0; same < kPeriods; ++same, ++all) {
-      BOOST_REQUIRE_MESSAGE(all < 20 * kPeriods, "it does not come to rest: " << held);
+      BOOST_TEST_REQUIRE(all < 20 * kPeriods, "it does not come to rest: " << held);
       std::this_thread::sleep_for(kPeriod);
       const Held next = held_now();
       if (next != held) same = 0;
@@ -325,7 +325,7 @@ class Server : public Program {
     const int numbers =
         std::sscanf(line.c_str(), "now: connections %zu, fibers %zu, bytes in use %zu",
                     &held.connections, &held.fibers, &held.heap);
-    BOOST_REQUIRE_MESSAGE(numbers == 3, line);
+    BOOST_TEST_REQUIRE(numbers == 3, line);
     const std::string process = "/proc/" + std::to_string(pid());
     held.descriptors = std::distance(std::filesystem::directory_iterator(process + "/fd"), {});
     if (!kMemoryTells) {
