@@ -35,6 +35,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/bound.h"
 #include "tests/support/check.h"
 #include "tests/support/program.h"
 #include "weft/fiber/core/sanitizers.h"
@@ -346,7 +347,7 @@ class Server : public Program {
 
 std::chrono::seconds seconds_of_load() {
   const char* const seconds = std::getenv("WEFT_SOAK_SECONDS");
-  return std::chrono::seconds(seconds ? std::atoi(seconds) : 60);
+  return seconds ? std::chrono::seconds(std::atoi(seconds)) : weft::test::bound(60s, 15s);
 }
 
 }  // namespace
