@@ -71,7 +71,8 @@ BOOST_AUTO_TEST_CASE(a_million_fibers_wait_at_once) {
   const bool many_mappings = guards_split_mappings();
   if (many_mappings) count = std::min<std::size_t>(count, 20'000);
   BOOST_REQUIRE(count > 0);
-  if (count < bound(kWanted, kEnough)) std::printf("only %zu fibers: there is no room for more\n", count);
+  if (count < bound(kWanted, kEnough))
+    std::printf("only %zu fibers: there is no room for more\n", count);
 
   std::size_t ended = 0;
   run([&] {
