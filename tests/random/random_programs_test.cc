@@ -1,7 +1,7 @@
 // Thousands of random programs, on virtual time and in shuffled order, against a model.
 //
 //   WEFT_SEED=n      runs the program of this seed alone, and shows what it did
-//   WEFT_PROGRAMS=n  runs so many
+//   WEFT_PROGRAMS=n  runs n, whatever the bound
 //
 // With Bazel: --test_env=WEFT_SEED=n. The seeds are 1, 2, 3 ...
 

@@ -1,5 +1,5 @@
 // examples/echo_server under a minute of load and trouble: what it holds at the end is what it held
-// after the first ten seconds, to the byte.
+// after the first ten seconds, to the byte. (By the smaller bound: ten seconds, and five.)
 //
 // Longer:
 //   ./bazelw test //tests/stress:soak_test --test_env=WEFT_SOAK_SECONDS=3600 --test_timeout=4000

@@ -15,7 +15,6 @@ namespace {
 
 namespace ut = boost::unit_test;
 
-// Boost's macros had other names for these.
 void assert_that(bool holds, bool required, const std::string& text, const char* file, int line) {
   namespace tt = boost::test_tools::tt_detail;
   set_checkpoint(file, line);

@@ -1,5 +1,5 @@
-// The macros of Boost.Test that tests use, over a few functions: its own header takes longer to
-// read than weft's, and its macros instantiate a tree of templates for each case and check. A
+// The macros of Boost.Test that tests use, over a few functions. Boost.Test's own header takes as
+// long to read as all of weft's, and its macros instantiate templates for each case and check. A
 // failed BOOST_TEST shows the expression, both operands and the message.
 #ifndef WEFT_TESTS_SUPPORT_CHECK_H_
 #define WEFT_TESTS_SUPPORT_CHECK_H_
