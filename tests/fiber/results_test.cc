@@ -13,7 +13,6 @@
 BOOST_AUTO_TEST_SUITE(results)
 
 using namespace weft;
-using weft::gather, weft::gather_all;  // not the suites
 using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;

@@ -166,8 +166,8 @@ Checked checked(const T& result) {
 
 // Several of the same name are one.
 #define BOOST_AUTO_TEST_SUITE(name) \
-  namespace name {                  \
-  static const ::weft::test::Suite WEFT_JOIN(weft_suite, __LINE__)(#name, __FILE__, __LINE__);
+  namespace name##_suite {          \
+    static const ::weft::test::Suite WEFT_JOIN(weft_suite, __LINE__)(#name, __FILE__, __LINE__);
 #define BOOST_AUTO_TEST_SUITE_END()                                 \
   static const ::weft::test::Suite WEFT_JOIN(weft_suite, __LINE__); \
   }
