@@ -35,3 +35,18 @@ def weft_test(name, suites = None, srcs = [], deps = [], size = None, support = 
         deps = deps + [support],
         **kwargs
     )
+
+def weft_tests(name, alone):
+    """The suites of a folder.
+
+    Args:
+      name: of the program that has all but those in `alone`.
+      alone: those that have a program each, with what weft_test() is told of it.
+    """
+    for suite, kwargs in alone.items():
+        weft_test(name = suite + "_test", **kwargs)
+    suites = sorted([file[:-len("_test.cc")] for file in native.glob(["*_test.cc"])])
+    weft_test(
+        name = name,
+        suites = [suite for suite in suites if suite not in alone],
+    )
