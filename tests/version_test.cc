@@ -2,10 +2,11 @@
 
 #include "weft/version.h"
 
-#include <boost/test/unit_test.hpp>
 #include <fstream>
 #include <iterator>
 #include <string>
+
+#include "tests/support/check.h"
 
 BOOST_AUTO_TEST_SUITE(version)
 

@@ -77,6 +77,9 @@ class StackPool {
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
 
+  // How many are out. O(slabs).
+  std::size_t in_use() const noexcept { return carved() - free_count_; }
+
   static std::size_t min_size() noexcept;
   static std::size_t round_up(std::size_t stack_size) noexcept;
 

@@ -2,6 +2,7 @@
 // threads.
 
 #include <atomic>
+#include <cassert>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -191,7 +192,7 @@ WEFT_CORES_TEST_CASE(notifications_that_come_when_the_time_of_some_is_over_reach
     const auto wait_until = [&](TimePoint deadline) {
       std::unique_lock lock(mutex);
       ++(changed.wait_until(lock, deadline) == std::cv_status::timeout ? timed_out : notified);
-      BOOST_ASSERT(mutex.is_held());
+      assert(mutex.is_held());
     };
     for (int i = 0; i < 9; ++i) {
       if (i == 3) {

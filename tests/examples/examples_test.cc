@@ -20,7 +20,7 @@ namespace {
 std::string output_of(const std::string& command) {
   const auto start = std::chrono::steady_clock::now();
   FILE* pipe = popen(("examples/" + command + " 2>&1").c_str(), "r");
-  BOOST_REQUIRE_MESSAGE(pipe, "cannot run " << command);
+  BOOST_TEST_REQUIRE(pipe, "cannot run " << command);
   std::string output;
   char buffer[512];
   for (std::size_t size; (size = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {

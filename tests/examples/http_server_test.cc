@@ -53,7 +53,7 @@ class Server {
                   const std::string& threads = "1")
       : program_("examples/http_server", arguments(served, idle, threads)) {
     const std::string line = program_.read_line();
-    BOOST_REQUIRE_MESSAGE(line.starts_with("serving on http://127.0.0.1:"), "it said: " << line);
+    BOOST_TEST_REQUIRE(line.starts_with("serving on http://127.0.0.1:"), "it said: " << line);
     port_ = std::stoi(line.substr(line.rfind(':') + 1));
   }
 
@@ -126,8 +126,7 @@ class Client {
     head_ = text_.substr(0, text_.find(kEnd) + 2);
     text_.erase(0, head_.size() + 2);
     const std::string length = "Content-Length: ";
-    BOOST_REQUIRE_MESSAGE(head_.starts_with("HTTP/1.1 ") && head_.find(length) != head_.npos,
-                          head_);
+    BOOST_TEST_REQUIRE(head_.starts_with("HTTP/1.1 ") && head_.find(length) != head_.npos, head_);
     const auto size = std::stoul(head_.substr(head_.find(length) + length.size()));
     while (text_.size() < size) {
       if (!fill()) return failure_ + " after " + std::to_string(text_.size()) + " bytes";
@@ -175,8 +174,8 @@ std::string output_of(const std::string& command) {
   }
   const int status = pclose(pipe);
   const std::string program = command.substr(0, command.find(' '));
-  BOOST_REQUIRE_MESSAGE(WEXITSTATUS(status) != 127,
-                        program << " is missing: install what .apt-packages lists");
+  BOOST_TEST_REQUIRE(WEXITSTATUS(status) != 127,
+                     program << " is missing: install what .apt-packages lists");
   BOOST_TEST(status == 0, command << " ended with status " << status << ": " << output);
   return output;
 }

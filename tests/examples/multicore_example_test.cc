@@ -27,7 +27,7 @@ struct Server : Program {
   Server() : Program("examples/multicore", {"--threads", "2", "serve", "127.0.0.1:0"}) {
     constexpr std::string_view kFirst = "serving on http://";
     const std::string line = read_line();
-    BOOST_REQUIRE_MESSAGE(line.starts_with(kFirst) && line.ends_with(", on 2 threads"), line);
+    BOOST_TEST_REQUIRE(line.starts_with(kFirst) && line.ends_with(", on 2 threads"), line);
     address = line.substr(kFirst.size(), line.find(',') - kFirst.size());
   }
   std::string address;

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -25,23 +24,6 @@ using weft::test::Program;
 using weft::test::TemporaryDirectory;
 
 namespace {
-
-// Whether the shard of Bazel's that this process is takes the next test case.
-bool is_ours() {
-  static int next = 0;
-  const char* const all = std::getenv("TEST_TOTAL_SHARDS");
-  const char* const own = std::getenv("TEST_SHARD_INDEX");
-  if (const char* const seen = std::getenv("TEST_SHARD_STATUS_FILE")) std::ofstream file(seen);
-  const int number = next++;
-  return !all || !own || number % std::atoi(all) == std::atoi(own);
-}
-
-auto ours() {
-  return boost::unit_test::precondition(
-      [own = is_ours()](boost::unit_test::test_unit_id) -> boost::test_tools::assertion_result {
-        return own;
-      });
-}
 
 void check(const Flow& flow) {
   const std::vector<std::string> all = complaints(flow);
@@ -121,55 +103,53 @@ std::string talk_to_http_server(Program& server, std::string_view path) {
 
 // ---- Those that run by themselves ---------------------------------------------------------------
 
-BOOST_AUTO_TEST_CASE(hello, *ours()) { check({.program = "hello"}); }
+BOOST_AUTO_TEST_CASE(hello) { check({.program = "hello"}); }
 
-BOOST_AUTO_TEST_CASE(hello_on_an_older_kernel, *ours()) {
+BOOST_AUTO_TEST_CASE(hello_on_an_older_kernel) {
   // Guards by mprotect, milliseconds for epoll.
   check({.program = "hello", .given = "madvise:1+:EINVAL,epoll_pwait2:1+:ENOSYS"});
 }
 
-BOOST_AUTO_TEST_CASE(gather, *ours()) { check({.program = "gather", .arguments = {"--quick"}}); }
+BOOST_AUTO_TEST_CASE(gather) { check({.program = "gather", .arguments = {"--quick"}}); }
 
-BOOST_AUTO_TEST_CASE(chain, *ours()) { check({.program = "chain"}); }
+BOOST_AUTO_TEST_CASE(chain) { check({.program = "chain"}); }
 
-BOOST_AUTO_TEST_CASE(callbacks, *ours()) {
+BOOST_AUTO_TEST_CASE(callbacks) {
   check({.program = "callbacks",
          .steady = false,  // 82 ms lie between two of its times: too little on a busy machine
          .own_calls = {"pthread_create"},
          .own_words = "Resource temporarily unavailable"});
 }
 
-BOOST_AUTO_TEST_CASE(timeouts, *ours()) { check({.program = "timeouts"}); }
+BOOST_AUTO_TEST_CASE(timeouts) { check({.program = "timeouts"}); }
 
-BOOST_AUTO_TEST_CASE(count_down, *ours()) {
-  check({.program = "count_down", .arguments = {"--quick"}});
-}
+BOOST_AUTO_TEST_CASE(count_down) { check({.program = "count_down", .arguments = {"--quick"}}); }
 
-BOOST_AUTO_TEST_CASE(dining, *ours()) { check({.program = "dining", .arguments = {"--quick"}}); }
+BOOST_AUTO_TEST_CASE(dining) { check({.program = "dining", .arguments = {"--quick"}}); }
 
-BOOST_AUTO_TEST_CASE(producer_consumer, *ours()) {
+BOOST_AUTO_TEST_CASE(producer_consumer) {
   check({.program = "producer_consumer", .arguments = {"--quick"}});
 }
 
 // It computes.
-BOOST_AUTO_TEST_CASE(executor, *ours()) {
+BOOST_AUTO_TEST_CASE(executor) {
   check({.program = "executor", .arguments = {"--quick"}, .most_turns = 2});
 }
 
-BOOST_AUTO_TEST_CASE(bridge, *ours()) {
+BOOST_AUTO_TEST_CASE(bridge) {
   check({.program = "bridge",
          .steady = false,
          .own_calls = {"pthread_create"},
          .own_words = "Resource temporarily unavailable"});
 }
 
-BOOST_AUTO_TEST_CASE(skynet, *ours()) {
+BOOST_AUTO_TEST_CASE(skynet) {
   check({.program = "skynet", .arguments = {"2", "2"}, .steady = false, .own_calls = {"mmap"}});
 }
 
 // Its rows are processes, which it measures. Their calls fail too, but only what it makes of that
 // is seen.
-BOOST_AUTO_TEST_CASE(sleep_race, *ours()) {
+BOOST_AUTO_TEST_CASE(sleep_race) {
   check({.program = "sleep_race",
          .arguments = {"--quick"},
          .steady = false,
@@ -178,7 +158,7 @@ BOOST_AUTO_TEST_CASE(sleep_race, *ours()) {
 }
 
 // So does this one. To its clients all that fails at the server is the same.
-BOOST_AUTO_TEST_CASE(multicore, *ours()) {
+BOOST_AUTO_TEST_CASE(multicore) {
   check({.program = "multicore",
          .arguments = {"--threads", "2", "--quick"},
          .steady = false,
@@ -187,7 +167,7 @@ BOOST_AUTO_TEST_CASE(multicore, *ours()) {
          .most_turns = 2});
 }
 
-BOOST_AUTO_TEST_CASE(fetch, *ours()) {
+BOOST_AUTO_TEST_CASE(fetch) {
   check({.program = "fetch",
          .arguments = {"--count", "4", "--timeout", "5"},
          .steady = false,
@@ -197,20 +177,20 @@ BOOST_AUTO_TEST_CASE(fetch, *ours()) {
 
 // ---- Files --------------------------------------------------------------------------------------
 
-BOOST_AUTO_TEST_CASE(tail_of_a_file, *ours()) {
+BOOST_AUTO_TEST_CASE(tail_of_a_file) {
   const TemporaryDirectory folder;
   std::ofstream(folder / "file") << "one\ntwo\nthree\n";
   check({.program = "tail", .arguments = {"-n", "2", folder / "file"}});
 }
 
-BOOST_AUTO_TEST_CASE(tail_of_standard_input, *ours()) {
+BOOST_AUTO_TEST_CASE(tail_of_standard_input) {
   check({.program = "tail", .arguments = {"-n", "1"}, .talk = [](Program& tail) {
            tail.write("one\ntwo\n");
            return std::string();
          }});
 }
 
-BOOST_AUTO_TEST_CASE(tail_that_follows, *ours()) {
+BOOST_AUTO_TEST_CASE(tail_that_follows) {
   const TemporaryDirectory folder;
   std::ofstream(folder / "file") << "one\n";
   check({.program = "tail", .arguments = {"-f", folder / "file"}, .talk = [](Program& tail) {
@@ -222,28 +202,28 @@ BOOST_AUTO_TEST_CASE(tail_that_follows, *ours()) {
 
 // ---- Servers ------------------------------------------------------------------------------------
 
-BOOST_AUTO_TEST_CASE(echo_server, *ours()) {
+BOOST_AUTO_TEST_CASE(echo_server) {
   check({.program = "echo_server", .arguments = {"127.0.0.1:0"}, .talk = talk_to_echo_server});
 }
 
-BOOST_AUTO_TEST_CASE(echo_server_on_an_older_kernel, *ours()) {
+BOOST_AUTO_TEST_CASE(echo_server_on_an_older_kernel) {
   check({.program = "echo_server",
          .arguments = {"127.0.0.1:0"},
          .talk = talk_to_echo_server,
          .given = "madvise:1+:EINVAL,epoll_pwait2:1+:ENOSYS"});
 }
 
-BOOST_AUTO_TEST_CASE(chat, *ours()) {
+BOOST_AUTO_TEST_CASE(chat) {
   check({.program = "chat", .arguments = {"127.0.0.1:0"}, .talk = talk_to_chat});
 }
 
-BOOST_AUTO_TEST_CASE(http_server, *ours()) {
+BOOST_AUTO_TEST_CASE(http_server) {
   check({.program = "http_server", .arguments = {"127.0.0.1:0"}, .talk = [](Program& server) {
            return talk_to_http_server(server, "/hello");
          }});
 }
 
-BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file, *ours()) {
+BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file) {
   const TemporaryDirectory folder;
   std::ofstream(folder / "file.txt") << std::string(3000, 'x');
   check({.program = "http_server",
@@ -251,20 +231,20 @@ BOOST_AUTO_TEST_CASE(http_server_that_sends_a_file, *ours()) {
          .talk = [](Program& server) { return talk_to_http_server(server, "/file.txt"); }});
 }
 
-BOOST_AUTO_TEST_CASE(http_server_on_two_threads, *ours()) {
+BOOST_AUTO_TEST_CASE(http_server_on_two_threads) {
   check({.program = "http_server",
          .arguments = {"--threads", "2", "127.0.0.1:0"},
          .talk = [](Program& server) { return talk_to_http_server(server, "/hello"); }});
 }
 
-BOOST_AUTO_TEST_CASE(multicore_that_serves, *ours()) {
+BOOST_AUTO_TEST_CASE(multicore_that_serves) {
   check({.program = "multicore",
          .arguments = {"--threads", "2", "serve", "127.0.0.1:0"},
          .talk = [](Program& server) { return talk_to_http_server(server, "/"); },
          .steady = false});
 }
 
-BOOST_AUTO_TEST_CASE(echo_load, *ours()) {
+BOOST_AUTO_TEST_CASE(echo_load) {
   Program server("tests/faults/echo_server", {"127.0.0.1:0"});  // whose calls succeed
   check({.program = "echo_load",
          .arguments = {"--connections", "2", "--seconds", "0.2",

@@ -43,12 +43,6 @@ constexpr TimePoint kNow{1000h};
 
 std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
-std::size_t ever_taken(const StackPool& pool) {
-  std::size_t stacks = 0;
-  pool.for_each([&](void*) { ++stacks; });
-  return stacks;
-}
-
 int discarded = 0;
 void discard(void*) noexcept { ++discarded; }
 
@@ -160,7 +154,7 @@ BOOST_AUTO_TEST_CASE(too_large_a_stack_is_out_of_memory) {
   StackPool half(SIZE_MAX / 2, discard);
   BOOST_CHECK_THROW(half.take(), std::bad_alloc);
   BOOST_CHECK_THROW(half.take(), std::bad_alloc);
-  BOOST_TEST(ever_taken(half) == 0u);
+  BOOST_TEST(half.in_use() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_usable_part_lies_between_the_guard_and_the_top) {
@@ -225,6 +219,16 @@ BOOST_AUTO_TEST_CASE(a_warm_stack_is_as_it_was_left) {
   pool.put(top);
   BOOST_TEST(pool.take().top == top);
   BOOST_TEST(holds_only(1, pool, top));
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_knows_how_many_are_out) {
+  StackPool pool(kSize, discard);
+  const std::vector<void*> tops = take(pool, 40);
+  BOOST_TEST(pool.in_use() == 40u);
+  put(pool, {tops.begin(), tops.begin() + 30});
+  BOOST_TEST(pool.in_use() == 10u);
+  take(pool, 3);
+  BOOST_TEST(pool.in_use() == 13u);
 }
 
 BOOST_AUTO_TEST_CASE(taking_and_putting_touches_no_further_stack) {
@@ -441,7 +445,7 @@ BOOST_AUTO_TEST_CASE(the_limit_of_mappings_is_an_error_that_names_it) {
           said = error.what();
         }
         if (said.find("vm.max_map_count") == std::string::npos) return 1;
-        if (ever_taken(pool) != tops.size() || tops.size() > limit / 2) return 2;
+        if (pool.in_use() != tops.size() || tops.size() > limit / 2) return 2;
         // What it has, it goes on with.
         for (int i = 0; i < 10; ++i) {
           pool.put(tops.back());
@@ -449,7 +453,7 @@ BOOST_AUTO_TEST_CASE(the_limit_of_mappings_is_an_error_that_names_it) {
           if (stack.top != tops.back() || !stack.warm) return 3;
         }
       }
-      if (ever_taken(pool) != tops.size() || tops.size() < limit / 2 - 2'000) return 4;
+      if (pool.in_use() != tops.size() || tops.size() < limit / 2 - 2'000) return 4;
       for (void* top : tops) write(pool.bottom_of(top));
       std::fprintf(stderr, "%s", said.c_str());
     }
@@ -483,7 +487,7 @@ BOOST_AUTO_TEST_CASE(the_lack_of_address_space_is_bad_alloc_and_leaves_a_pool_th
           for (;;) tops.push_back(pool.take().top);
         } catch (const std::bad_alloc&) {
         }
-        if (ever_taken(pool) != tops.size()) return 1;
+        if (pool.in_use() != tops.size()) return 1;
       }
       for (void* top : tops) write(pool.bottom_of(top));
       put(pool, tops);

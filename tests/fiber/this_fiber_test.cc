@@ -25,7 +25,7 @@ TaskInfo info_of(std::string_view name) {
     BOOST_TEST(!found, "listed twice: " << name);
     found = task;
   }
-  BOOST_REQUIRE_MESSAGE(found, "not listed: " << name);
+  BOOST_TEST_REQUIRE(found, "not listed: " << name);
   return *found;
 }
 

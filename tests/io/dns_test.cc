@@ -149,8 +149,8 @@ BOOST_AUTO_TEST_SUITE_END()
 extern "C" int getaddrinfo(const char* __restrict name, const char* __restrict service,
                            const addrinfo* __restrict hints, addrinfo** __restrict list) {
   if (name && std::string_view(name).ends_with(".invalid"))
-    return dns::answer(name, service, hints, list);
-  return dns::real_getaddrinfo()(name, service, hints, list);
+    return dns_suite::answer(name, service, hints, list);
+  return dns_suite::real_getaddrinfo()(name, service, hints, list);
 }
 
 BOOST_AUTO_TEST_SUITE(dns)

@@ -77,7 +77,9 @@ int stat_and_add(int fd, struct stat* info) {
 BOOST_AUTO_TEST_SUITE_END()
 
 // Comes before libc's.
-extern "C" int fstat(int fd, struct stat* info) noexcept { return file::stat_and_add(fd, info); }
+extern "C" int fstat(int fd, struct stat* info) noexcept {
+  return file_suite::stat_and_add(fd, info);
+}
 
 BOOST_AUTO_TEST_SUITE(file)
 

@@ -97,8 +97,8 @@ BOOST_AUTO_TEST_CASE(ten_thousand_connections_are_served_at_once) {
   constexpr int kConnections = 10'000;
 #endif
   const DescriptorLimit limit(kConnections + 200);
-  BOOST_REQUIRE_MESSAGE(limit.usual.rlim_max >= kConnections + 200,
-                        "the limit of descriptors is too low");
+  BOOST_TEST_REQUIRE(limit.usual.rlim_max >= kConnections + 200,
+                     "the limit of descriptors is too low");
   TcpListener listener("127.0.0.1:0");
   const pid_t child = fork();
   if (child == 0) {

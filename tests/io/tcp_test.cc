@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 // Comes before libc's.
 extern "C" int connect(int fd, const sockaddr* to, socklen_t size) {
-  return tcp::draw_and_connect(fd, to, size);
+  return tcp_suite::draw_and_connect(fd, to, size);
 }
 
 BOOST_AUTO_TEST_SUITE(tcp)

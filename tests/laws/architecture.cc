@@ -1,10 +1,10 @@
 // docs/architecture.md walks through functions that there are.
 
-#include <boost/test/unit_test.hpp>
 #include <regex>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -1,11 +1,11 @@
 // Folders have the lines that bench/line_budgets.txt grants them, and not many fewer.
 
-#include <boost/test/unit_test.hpp>
 #include <map>
 #include <sstream>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -1,10 +1,10 @@
 // No file of the library makes the names of weft::internal visible in another namespace.
 
-#include <boost/test/unit_test.hpp>
 #include <string>
 
 #include "tests/laws/names.h"
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

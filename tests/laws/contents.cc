@@ -1,13 +1,13 @@
 // weft.h is a table of contents: each include stands below a comment with the names that it gives.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "tests/laws/names.h"
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -1,12 +1,12 @@
 // The rooms of fiber/core/ lie on the floors that fiber/README.md names, and include nothing from a
 // higher one.
 
-#include <boost/test/unit_test.hpp>
 #include <map>
 #include <regex>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

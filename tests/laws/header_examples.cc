@@ -1,10 +1,10 @@
 // Each public header shows how to use what it declares, in at least three lines.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -1,7 +1,6 @@
 // Includes, and forward declarations, point one way: fiber <- sync <- io <- weft.h.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <cctype>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include "tests/laws/names.h"
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -1,11 +1,11 @@
 // A program that includes a public header gets few internal ones with it, and never more than
 // today.
 
-#include <boost/test/unit_test.hpp>
 #include <set>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

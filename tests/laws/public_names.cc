@@ -1,13 +1,13 @@
 // tests/public_names.txt has every name of namespace weft that a program may use.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <map>
 #include <set>
 #include <string>
 
 #include "tests/laws/names.h"
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

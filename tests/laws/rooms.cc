@@ -2,7 +2,6 @@
 // only what lies below it.
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <map>
 #include <set>
 #include <string>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {
@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(a_circle_is_seen) {
                           "  fiber/a.h -> fiber/core/a.h", "  fiber/b.h -> fiber/a.h",
                           "  fiber/core/a.cc -> fiber/b.h"};
   const Breaches found = circles(tree);
-  BOOST_TEST(found == expected, boost::test_tools::per_element());
+  BOOST_TEST(found == expected);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

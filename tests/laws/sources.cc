@@ -1,12 +1,13 @@
 #include "tests/laws/sources.h"
 
 #include <algorithm>
-#include <boost/test/unit_test.hpp>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
+
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

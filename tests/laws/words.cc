@@ -1,11 +1,11 @@
 // The subject of a comment is a thing: it is never "who" or "whoever". What stands in backquotes is
 // a name.
 
-#include <boost/test/unit_test.hpp>
 #include <regex>
 #include <string>
 
 #include "tests/laws/sources.h"
+#include "tests/support/check.h"
 
 namespace laws {
 namespace {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/bound.h"
 #include "tests/support/crowd.h"
 #include "tests/support/fixture.h"
 #include "weft/fiber/core/home.h"
@@ -26,7 +27,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint32_t kItems = 1'000'000;
+const std::uint32_t kItems = bound(1'000'000u, 100'000u);
 constexpr unsigned kSchedulers = 4;
 
 using Random = std::minstd_rand;

@@ -1,12 +1,13 @@
-// BOOST_TEST, which compiles in a third of the time: Boost.Test's own instantiates a tree of
-// templates for each expression. A failure still shows the expression, both operands and the
-// message.
+// The macros of Boost.Test that tests use, over a few functions. Boost.Test's own header takes as
+// long to read as all of weft's, and its macros instantiate templates for each case and check. A
+// failed BOOST_TEST shows the expression, both operands and the message.
 #ifndef WEFT_TESTS_SUPPORT_CHECK_H_
 #define WEFT_TESTS_SUPPORT_CHECK_H_
 
-#include <boost/test/unit_test.hpp>
 #include <concepts>
-#include <sstream>
+#include <cstddef>
+#include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -14,8 +15,50 @@
 
 namespace weft::test {
 
+// Begins a suite, or ends it.
+struct Suite {
+  Suite();
+  Suite(const char* name, const char* file, int line);
+};
+
+// Adds a test case to the suite that was begun last.
+struct Case {
+  Case(const char* name, const char* file, int line, void (*body)());
+};
+
+// Text that is put together as in a stream.
+class Text {
+ public:
+  Text();
+  ~Text();
+  Text(const Text&) = delete;
+  Text& operator=(const Text&) = delete;
+  template <class T>
+  Text& operator<<(const T& value) {
+    *out_ << value;
+    return *this;
+  }
+  Text& operator<<(const char* text);
+  std::string string() const;
+
+ private:
+  std::unique_ptr<std::ostream> out_;
+};
+
+// What is printed with a failure while this lives.
+class Context {
+ public:
+  explicit Context(const Text& text);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+ private:
+  const int id_;
+};
+
 template <class T>
-concept Text = std::convertible_to<const T&, const char*> && !std::is_null_pointer_v<T>;
+concept Characters = std::convertible_to<const T&, const char*> && !std::is_null_pointer_v<T>;
 
 template <class T>
 void print(std::ostream& out, const T& value) {
@@ -38,6 +81,17 @@ void print(std::ostream& out, const T& value) {
   }
 }
 
+// A value of any type, to be printed.
+struct Printable {
+  template <class T>
+  explicit Printable(const T& of)
+      : value(&of), print([](std::ostream& out, const void* it) {
+          test::print(out, *static_cast<const T*>(it));
+        }) {}
+  const void* value;
+  void (*print)(std::ostream& out, const void* value);
+};
+
 // What an expression has come to, and what its operands were if that was false.
 struct Checked {
   bool holds;
@@ -45,35 +99,36 @@ struct Checked {
   explicit operator bool() const noexcept { return holds; }
 };
 
-template <class T, class U>
-[[gnu::cold, gnu::noinline]] std::string* show(const T& left, const char* op, const U& right) {
-  std::ostringstream out;
-  print(out, left);
-  out << op;
-  print(out, right);
-  return new std::string(std::move(out).str());
-}
+[[gnu::cold]] Checked failed(Printable left, const char* op, Printable right);
 
 // Counts a check, and logs one that failed; throws what ends the test case if `required`.
 void report(Checked result, bool required, const char* expression, const char* file, int line,
-            const std::string* message = nullptr);
+            const Text* message = nullptr);
+
+// Counts a check that has failed, and logs why.
+void fail(const Text& why, const char* file, int line);
+
+// Notes where the test is, should an exception end it.
+void set_checkpoint(const char* file, int line);
+
+// For the log of level `message`.
+void log(const Text& text);
 
 // Texts are compared by their characters, and numbers may differ in sign, as in Boost.Test.
+// Literals are taken as pointers: their types are many.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-compare"
-#define WEFT_COMPARISON(op, opposite)                            \
-  template <class U>                                             \
-  Checked operator op(const U& right) const {                    \
-    bool holds;                                                  \
-    if constexpr (Text<T> && Text<U>) {                          \
-      holds = std::string_view(left) op std::string_view(right); \
-    } else {                                                     \
-      holds = static_cast<bool>(left op right);                  \
-    }                                                            \
-    if (holds) [[likely]]                                        \
-      return {true};                                             \
-    return {false, show(left, " " #opposite " ", right)};        \
-  }
+#define WEFT_COMPARISON(op, opposite)                                       \
+  template <class U>                                                        \
+  Checked operator op(const U& right) const {                               \
+    if constexpr (Characters<T> && Characters<U>) {                         \
+      if (std::string_view(left) op std::string_view(right)) return {true}; \
+    } else {                                                                \
+      if (static_cast<bool>(left op right)) return {true};                  \
+    }                                                                       \
+    return failed(Printable(left), " " #opposite " ", Printable(right));    \
+  }                                                                         \
+  Checked operator op(const char* right) const { return operator op<const char*>(right); }
 
 // The left operand of a comparison, or all of an expression that is none.
 template <class T>
@@ -106,25 +161,71 @@ Checked checked(const T& result) {
 
 }  // namespace weft::test
 
-#undef BOOST_TEST
-#undef BOOST_TEST_REQUIRE
-#define WEFT_CHECKED(expression) ::weft::test::checked(::weft::test::Expression() <=> expression)
-#define WEFT_TEST_1(required, expression) \
-  ::weft::test::report(WEFT_CHECKED(expression), required, #expression, __FILE__, __LINE__)
-#define WEFT_TEST_2(required, expression, ...)                                                   \
-  do {                                                                                           \
-    const ::weft::test::Checked weft_checked = WEFT_CHECKED(expression);                         \
-    if (weft_checked.holds) {                                                                    \
-      ::weft::test::report(weft_checked, required, #expression, __FILE__, __LINE__);             \
-    } else {                                                                                     \
-      std::ostringstream weft_message;                                                           \
-      weft_message << __VA_ARGS__;                                                               \
-      const std::string weft_text = std::move(weft_message).str();                               \
-      ::weft::test::report(weft_checked, required, #expression, __FILE__, __LINE__, &weft_text); \
-    }                                                                                            \
+#define WEFT_JOIN(a, b) WEFT_JOINED(a, b)
+#define WEFT_JOINED(a, b) a##b
+
+// Several of the same name are one.
+#define BOOST_AUTO_TEST_SUITE(name) \
+  namespace name##_suite {          \
+    static const ::weft::test::Suite WEFT_JOIN(weft_suite, __LINE__)(#name, __FILE__, __LINE__);
+#define BOOST_AUTO_TEST_SUITE_END()                                 \
+  static const ::weft::test::Suite WEFT_JOIN(weft_suite, __LINE__); \
+  }
+
+#define BOOST_AUTO_TEST_CASE(name)                                                            \
+  static void name##_case();                                                                  \
+  static const ::weft::test::Case name##_registered(#name, __FILE__, __LINE__, &name##_case); \
+  static void name##_case()
+
+#define WEFT_CHECK_1(required, expression)                                                         \
+  ::weft::test::report(::weft::test::checked(::weft::test::Expression() <=> expression), required, \
+                       #expression, __FILE__, __LINE__)
+#define WEFT_CHECK_2(required, expression, message)                                             \
+  do {                                                                                          \
+    const auto weft_checked = ::weft::test::checked(::weft::test::Expression() <=> expression); \
+    if (weft_checked.holds) {                                                                   \
+      ::weft::test::report(weft_checked, required, #expression, __FILE__, __LINE__);            \
+    } else {                                                                                    \
+      ::weft::test::Text weft_message;                                                          \
+      weft_message << message;                                                                  \
+      ::weft::test::report(weft_checked, required, #expression, __FILE__, __LINE__,             \
+                           &weft_message);                                                      \
+    }                                                                                           \
   } while (false)
-#define BOOST_TEST(...) BOOST_TEST_INVOKE_IF_N_ARGS(2, WEFT_TEST_1, WEFT_TEST_2, false, __VA_ARGS__)
+#define WEFT_CHECK(_1, _2, kind, ...) kind
+#define BOOST_TEST(...) WEFT_CHECK(__VA_ARGS__, WEFT_CHECK_2, WEFT_CHECK_1, )(false, __VA_ARGS__)
 #define BOOST_TEST_REQUIRE(...) \
-  BOOST_TEST_INVOKE_IF_N_ARGS(2, WEFT_TEST_1, WEFT_TEST_2, true, __VA_ARGS__)
+  WEFT_CHECK(__VA_ARGS__, WEFT_CHECK_2, WEFT_CHECK_1, )(true, __VA_ARGS__)
+#define BOOST_REQUIRE(condition) \
+  ::weft::test::report({static_cast<bool>(condition)}, true, #condition, __FILE__, __LINE__)
+
+#define BOOST_ERROR(message) ::weft::test::fail(::weft::test::Text() << message, __FILE__, __LINE__)
+
+#define WEFT_CHECK_THROWS(statement, type, expected, words)               \
+  do {                                                                    \
+    try {                                                                 \
+      ::weft::test::set_checkpoint(__FILE__, __LINE__);                   \
+      statement;                                                          \
+      BOOST_ERROR("exception " #type " expected but not raised");         \
+    } catch ([[maybe_unused]] const type& weft_caught) {                  \
+      ::weft::test::report({expected}, false, words, __FILE__, __LINE__); \
+    }                                                                     \
+  } while (false)
+#define BOOST_CHECK_THROW(statement, type) WEFT_CHECK_THROWS(statement, type, true, "")
+#define BOOST_CHECK_EXCEPTION(statement, type, predicate) \
+  WEFT_CHECK_THROWS(statement, type, predicate(weft_caught), #predicate " of " #type)
+#define BOOST_CHECK_NO_THROW(statement)                            \
+  do {                                                             \
+    try {                                                          \
+      statement;                                                   \
+      ::weft::test::report({true}, false, "", __FILE__, __LINE__); \
+    } catch (...) {                                                \
+      BOOST_ERROR("exception thrown by " #statement);              \
+    }                                                              \
+  } while (false)
+
+#define BOOST_TEST_MESSAGE(message) ::weft::test::log(::weft::test::Text() << message)
+#define BOOST_TEST_CONTEXT(message) \
+  if (const ::weft::test::Context weft_context(::weft::test::Text() << message); true)
 
 #endif  // WEFT_TESTS_SUPPORT_CHECK_H_

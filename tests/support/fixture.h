@@ -4,10 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <utility>
 
 #include "tests/support/check.h"
@@ -65,50 +62,25 @@ class CountAtEnd {
   Count& count_;
 };
 
-inline std::ptrdiff_t open_descriptors() {
-  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-}
+std::ptrdiff_t open_descriptors();
 
 // Fibers of all schedulers that have not ended.
-inline std::size_t count_fibers() {
-  std::size_t fibers = 0;
-  for (const std::size_t here : spread([] { return all_tasks().size() - 1; })) fibers += here;
-  return fibers;
-}
+std::size_t count_fibers();
 
 // Places a fiber on the i-th scheduler.
 inline SpawnOptions on(std::size_t i) { return {.on = Runtime::current().schedulers()[i]}; }
 
 // Runs the body as a fiber; no other fiber and no descriptor may be left.
-inline void run_and_check(const std::function<void()>& body, const RunOptions& options) {
-  const auto before = open_descriptors();
-  weft::run(
-      [&] {
-        body();
-        BOOST_TEST(count_fibers() == 1u, "a fiber is left");
-      },
-      options);
-  BOOST_TEST(open_descriptors() == before, "a descriptor is left");
-}
+void run_and_check(const std::function<void()>& body, const RunOptions& options);
 
 // The same on virtual time.
-inline void run_case(const std::function<void()>& body, RunOptions options = {}) {
-  options.virtual_time = true;
-  run_and_check(body, options);
-}
+void run_case(const std::function<void()>& body, RunOptions options = {});
 
 // The same on the machine's time, for what waits for the kernel or for other processes.
-inline void run_real_time_case(const std::function<void()>& body, RunOptions options = {}) {
-  options.virtual_time = false;
-  run_and_check(body, options);
-}
+void run_real_time_case(const std::function<void()>& body, RunOptions options = {});
 
 // The same, under several orders of the ready fibers. A failure names its seed.
-inline void run_shuffled(const std::function<void()>& body) {
-  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
-    BOOST_TEST_CONTEXT("shuffle_seed " << seed) { run_case(body, {.shuffle_seed = seed}); }
-  }
-}
+void run_shuffled(const std::function<void()>& body);
 
 }  // namespace weft::test
 

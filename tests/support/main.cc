@@ -1,10 +1,7 @@
 #define BOOST_TEST_MODULE weft
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
-#include <memory>
 #include <string>
-
-#include "tests/support/check.h"
 
 namespace {
 
@@ -21,23 +18,3 @@ const bool asked_by_bazel = [] {
 }();
 
 }  // namespace
-
-namespace weft::test {
-
-void report(Checked result, bool required, const char* expression, const char* file, int line,
-            const std::string* message) {
-  namespace tt = boost::test_tools::tt_detail;
-  const std::unique_ptr<std::string> operands(result.operands);
-  std::string text;
-  if (!result.holds) {
-    text = std::string("check ") + expression + " has failed";
-    if (operands) text += " [" + *operands + "]";
-    if (message) text += ". " + *message;
-  }
-  boost::unit_test::unit_test_log.set_checkpoint(file, static_cast<std::size_t>(line));
-  tt::report_assertion(result.holds, boost::unit_test::lazy_ostream::instance() << text, file,
-                       static_cast<std::size_t>(line), required ? tt::REQUIRE : tt::CHECK,
-                       tt::CHECK_MSG, 0);
-}
-
-}  // namespace weft::test

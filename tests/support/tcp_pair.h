@@ -69,7 +69,7 @@ void wait_until_blocked(const Task<T>& task, std::string_view call) {
     }
     return false;
   });
-  BOOST_REQUIRE_MESSAGE(blocked, "no task waits in " << call);
+  BOOST_TEST_REQUIRE(blocked, "no task waits in " << call);
 }
 
 }  // namespace weft::test

@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/bound.h"
 #include "tests/support/child_process.h"
 #include "tests/support/crowd.h"
 #include "tests/support/fixture.h"
@@ -207,8 +208,8 @@ BOOST_AUTO_TEST_CASE(an_unlock_at_the_instant_when_the_time_is_over_loses_nothin
     group.join();
     BOOST_TEST(is_free(mutex));
   });
-  BOOST_TEST(got > 20);
-  BOOST_TEST(missed > 20);
+  BOOST_TEST(got > bound(20, 3));
+  BOOST_TEST(missed > bound(20, 3));
 }
 
 // ---- Cancellation -------------------------------------------------------------------------------
