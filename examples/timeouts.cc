@@ -50,7 +50,7 @@ void shielded() {
 }
 
 void cancelled() {
-  std::puts("A task that is cancelled unwinds, and whoever joins it is told:");
+  std::puts("A task that is cancelled unwinds, and get() throws:");
   auto task = weft::spawn([] { Step("the task").wait(10s); });
   weft::sleep_for(50ms);
   task.cancel();

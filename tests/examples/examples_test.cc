@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(timeouts_unwind_what_they_end) {
              "  the report begins\n"
              "  the report is given up\n"
              "  caught TimeoutError: weft: the time is over\n"
-             "A task that is cancelled unwinds, and whoever joins it is told:\n"
+             "A task that is cancelled unwinds, and get() throws:\n"
              "  the task begins\n"
              "  the task is given up\n"
              "  caught TaskCancelled: weft: the task was cancelled\n"
