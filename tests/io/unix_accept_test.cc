@@ -232,9 +232,8 @@ BOOST_AUTO_TEST_CASE(out_of_descriptors_a_virtual_clock_goes_on_to_what_comes_ne
   run(
       [] {
         Shortage shortage;
-        auto server =
-            spawn([&] { return with_timeout(2h, [&] { return shortage.listener.accept(); }); },
-                  {.eager = true});
+        // Without a time limit: on a busy machine the clock might not wait for the next try.
+        auto server = spawn([&] { return shortage.listener.accept(); }, {.eager = true});
         const TimePoint start = now();
         sleep_for(1h);
         shortage.end();
@@ -393,7 +392,7 @@ WEFT_REAL_TIME_TEST_CASE(room_that_comes_while_a_thread_sends_is_noticed) {
   for (int i = 0; i < 100; ++i) yield();
   stop = true;
   busy.join();
-  BOOST_CHECK_NO_THROW(with_timeout(2s, [&] { BOOST_TEST(sender.get() == 1000u); }));
+  BOOST_CHECK_NO_THROW(with_timeout(30s, [&] { BOOST_TEST(sender.get() == 1000u); }));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
