@@ -20,9 +20,12 @@ struct Running {
   std::int64_t budget = kNoTurn;
 };
 
-// Of the calling thread. The model of its storage is named because -fPIC would else make a call of
-// each access.
-[[gnu::tls_model("initial-exec")]] inline constinit thread_local Running running;
+// Of the calling thread. For -fPIC, which would make a call of each access, the model of its
+// storage is named. Otherwise the compiler knows a better one, which takes no register.
+#if defined(__PIC__) && !defined(__PIE__)
+[[gnu::tls_model("initial-exec")]]
+#endif
+inline constinit thread_local Running running;
 
 inline Fiber* current_fiber() noexcept { return running.fiber; }
 
