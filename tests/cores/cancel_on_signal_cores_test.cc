@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "tests/support/child_process.h"
+#include "tests/support/end_signals.h"
 #include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(cancel_on_signal_cores)
@@ -20,36 +20,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void send(int signal) { kill(getpid(), signal); }
-
-// In a child process, where both signals do what they usually do, whoever started this.
+// On three schedulers.
 template <class F>
-ChildEnd in_child(F f) {
-  return run_in_child([&] {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
-    for (const int number : {SIGINT, SIGTERM}) signal(number, SIG_DFL);
-    return f();
-  });
-}
-
-// Whether run(main) on three schedulers ends by cancellation.
-template <class F>
-bool is_cancelled(F main, bool virtual_time = false) {
-  try {
-    run(main, {.threads = 3, .virtual_time = virtual_time});
-  } catch (const TaskCancelled&) {
-    return true;
-  }
-  return false;
-}
-
-void wait_for_ever() { Event().wait(); }
-
-std::string described(const ChildEnd& end) {
-  return "exit code " + std::to_string(end.exit_code) + ", signal " + std::to_string(end.signal) +
-         " " + end.said;
+bool is_cancelled_on_three(F main, bool virtual_time = false) {
+  return is_cancelled(main, {.threads = 3, .virtual_time = virtual_time});
 }
 
 }  // namespace
@@ -59,7 +33,7 @@ BOOST_AUTO_TEST_CASE(a_signal_cancels_main_and_what_it_owns_on_all_schedulers) {
     for (const bool virtual_time : {false, true}) {
       const ChildEnd end = in_child([&] {
         std::atomic<int> cleaned{0};
-        const bool cancelled = is_cancelled(
+        const bool cancelled = is_cancelled_on_three(
             [&] {
               std::atomic<int> begun{0};
               TaskGroup group;
@@ -92,7 +66,7 @@ BOOST_AUTO_TEST_CASE(a_signal_cancels_main_and_what_it_owns_on_all_schedulers) {
 BOOST_AUTO_TEST_CASE(it_cancels_a_spread) {
   const ChildEnd end = in_child([] {
     std::atomic<int> begun{0}, ended{0};
-    const bool cancelled = is_cancelled([&] {
+    const bool cancelled = is_cancelled_on_three([&] {
       spread([&] {
         const CountAtEnd ends(ended);
         if (++begun == 3) send(SIGTERM);
@@ -107,7 +81,7 @@ BOOST_AUTO_TEST_CASE(it_cancels_a_spread) {
 BOOST_AUTO_TEST_CASE(it_wakes_a_process_whose_threads_all_sleep) {
   const ChildEnd end = in_child([] {
     for (int i = 0; i < 20; ++i) {
-      const bool cancelled = is_cancelled([&] {
+      const bool cancelled = is_cancelled_on_three([&] {
         const pid_t parent = getpid();
         auto sender = spawn(
             [&] {
@@ -144,7 +118,7 @@ BOOST_AUTO_TEST_CASE(the_threads_of_the_runtime_leave_signals_to_those_of_the_pr
 BOOST_AUTO_TEST_CASE(fibers_of_other_schedulers_that_let_nobody_run_do_not_keep_it) {
   const ChildEnd end = in_child([] {
     std::atomic<bool> over{false};
-    const bool cancelled = is_cancelled([&] {
+    const bool cancelled = is_cancelled_on_three([&] {
       std::atomic<int> begun{0};
       for (std::size_t i = 1; i < 3; ++i) {
         spawn(
@@ -170,7 +144,7 @@ BOOST_AUTO_TEST_CASE(fibers_of_other_schedulers_that_let_nobody_run_do_not_keep_
 
 BOOST_AUTO_TEST_CASE(a_second_one_ends_the_program_whatever_the_schedulers_do) {
   const ChildEnd end = in_child([] {
-    is_cancelled([] {
+    is_cancelled_on_three([] {
       spawn([] { shield([] { sleep_for(1h); }); }, on(1)).detach();
       struct Cleanup {
         ~Cleanup() {
@@ -217,7 +191,7 @@ BOOST_AUTO_TEST_CASE(each_run_of_a_runtime_can_be_cancelled) {
 BOOST_AUTO_TEST_CASE(a_signal_set_of_the_first_scheduler_comes_first_whoever_sends) {
   const ChildEnd end = in_child([] {
     int got = 0;
-    const bool cancelled = is_cancelled([&] {
+    const bool cancelled = is_cancelled_on_three([&] {
       {
         SignalSet signals({SIGINT});
         for (std::size_t i = 0; i < 6; ++i) {

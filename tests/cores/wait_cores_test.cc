@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/fixture.h"
+#include "tests/support/sleepers.h"
 #include "weft/fiber/gather.h"
 #include "weft/fiber/wait.h"
 
@@ -17,32 +18,6 @@ BOOST_AUTO_TEST_SUITE(wait_cores)
 using namespace weft;
 using namespace weft::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-using Indices = std::vector<std::size_t>;
-
-// Sleepers that return their index, the i-th on the i-th scheduler, and fail where asked for.
-std::vector<Task<int>> sleepers(std::vector<Duration> times, int failing = -1) {
-  std::vector<Task<int>> tasks;
-  for (int i = 0; i < static_cast<int>(times.size()); ++i) {
-    tasks.push_back(spawn(
-        [i, failing, time = times[i]] {
-          sleep_for(time);
-          if (i == failing) throw std::runtime_error("failed");
-          return i;
-        },
-        on(static_cast<std::size_t>(i) % 3)));
-  }
-  return tasks;
-}
-
-void check(const WaitResult& result, const Indices& done, const Indices& pending) {
-  BOOST_TEST(result.done == done);
-  BOOST_TEST(result.pending == pending);
-}
-
-}  // namespace
 
 // ---- wait ---------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 
 #include "tests/support/fixture.h"
 #include "tests/support/scheduler_thread.h"
+#include "tests/support/sleepers.h"
 #include "weft/fiber/core/context.h"
 
 BOOST_AUTO_TEST_SUITE(wait)
@@ -19,30 +20,6 @@ using namespace weft;
 using namespace weft::internal;
 using namespace weft::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-using Indices = std::vector<std::size_t>;
-
-// Sleepers that return their index, and fail or are cancelled where asked for.
-std::vector<Task<int>> sleepers(std::vector<Duration> times, int failing = -1) {
-  std::vector<Task<int>> tasks;
-  for (int i = 0; i < static_cast<int>(times.size()); ++i) {
-    tasks.push_back(spawn([i, failing, time = times[i]] {
-      sleep_for(time);
-      if (i == failing) throw std::runtime_error("failed");
-      return i;
-    }));
-  }
-  return tasks;
-}
-
-void check(const WaitResult& result, const Indices& done, const Indices& pending) {
-  BOOST_TEST(result.done == done);
-  BOOST_TEST(result.pending == pending);
-}
-
-}  // namespace
 
 // ---- wait ---------------------------------------------------------------------------------------
 

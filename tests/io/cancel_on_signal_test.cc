@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "tests/support/child_process.h"
+#include "tests/support/end_signals.h"
 #include "tests/support/fixture.h"
 #include "weft/fiber/core/context.h"
 
@@ -24,8 +24,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void send(int signal) { kill(getpid(), signal); }
-
 using Handler = void (*)(int);
 
 Handler handler_of(int number) {
@@ -34,38 +32,8 @@ Handler handler_of(int number) {
   return action.sa_handler;
 }
 
-// In a child process, where both signals do what they usually do, whoever started this.
-template <class F>
-ChildEnd in_child(F f) {
-  return run_in_child([&] {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
-    for (const int number : {SIGINT, SIGTERM}) signal(number, SIG_DFL);
-    return f();
-  });
-}
-
-// Whether run(main) ends by cancellation.
-template <class F>
-bool is_cancelled(F main, RunOptions options = {}) {
-  try {
-    run(main, options);
-  } catch (const TaskCancelled&) {
-    return true;
-  }
-  return false;
-}
-
-void wait_for_ever() { Event().wait(); }
-
 std::atomic<int> handled{0};
 void count(int) { ++handled; }
-
-std::string described(const ChildEnd& end) {
-  return "exit code " + std::to_string(end.exit_code) + ", signal " + std::to_string(end.signal) +
-         " " + end.said;
-}
 
 }  // namespace
 
