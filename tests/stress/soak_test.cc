@@ -51,7 +51,7 @@ using weft::test::run_program;
 namespace {
 
 constexpr std::uint64_t kSeed = 1;
-const weft::Duration kWarmUp = weft::test::bound(10s, 5s);
+const weft::Duration kWarmUp = weft::test::bound(10s, 3s);
 
 // At once in the beginning. Later there are the clients, 50 connections of echo_load, and those of
 // them that the server has not done with yet: far fewer.
@@ -347,7 +347,7 @@ class Server : public Program {
 
 std::chrono::seconds seconds_of_load() {
   const char* const seconds = std::getenv("WEFT_SOAK_SECONDS");
-  return seconds ? std::chrono::seconds(std::atoi(seconds)) : weft::test::bound(60s, 10s);
+  return seconds ? std::chrono::seconds(std::atoi(seconds)) : weft::test::bound(60s, 6s);
 }
 
 }  // namespace
