@@ -63,12 +63,18 @@ Duration processor_time() {
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
+// Waits on the machine's clock.
+void let_others_work(Duration time) {
+  run_in_executor([time] { std::this_thread::sleep_for(time); });
+}
+
 // A listener with a client that waits, in a process that may open no descriptor until end().
 struct Shortage {
   Shortage() {
     // UBSan needs descriptors to look at a type for the first time.
     BOOST_CHECK_THROW(UnixStream::connect(directory / "missing"), std::system_error);
     BackOff(1us).wait();
+    let_others_work(0s);
     getrlimit(RLIMIT_NOFILE, &usual);
     const rlimit none{1, usual.rlim_max};  // poll(2) takes no more descriptors than this
     setrlimit(RLIMIT_NOFILE, &none);
@@ -217,7 +223,7 @@ BOOST_AUTO_TEST_CASE(out_of_descriptors_a_virtual_clock_stands_still_and_nothing
         auto server = spawn([&] { return shortage.listener.accept(); }, {.eager = true});
         const TimePoint start = now();
         const Duration used = processor_time();
-        run_in_executor([] { std::this_thread::sleep_for(300ms); });
+        let_others_work(300ms);
         BOOST_TEST((now() == start));
         BOOST_TEST((processor_time() - used < 150ms));
         shortage.end();
@@ -255,7 +261,7 @@ BOOST_AUTO_TEST_CASE(a_full_backlog_is_waited_for_on_virtual_time_and_nothing_sp
             spawn([&] { return UnixStream::connect(directory / "socket"); }, {.eager = true});
         const TimePoint start = now();
         const Duration used = processor_time();
-        run_in_executor([] { std::this_thread::sleep_for(300ms); });
+        let_others_work(300ms);
         BOOST_TEST((now() == start));
         BOOST_TEST((processor_time() - used < 150ms));
         sleep_for(1h);
