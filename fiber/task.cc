@@ -4,6 +4,8 @@
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/group.h"
 #include "weft/fiber/core/loop.h"
+#include "weft/fiber/core/unwind.h"
+#include "weft/fiber/stack_trace.h"
 
 namespace weft::internal {
 
@@ -31,7 +33,7 @@ inline bool TaskBase::wait_until_end(Fiber& target, TimePoint deadline) {
   if (target.home.load(std::memory_order_relaxed) != Loop::here()) [[unlikely]] {
     check_elsewhere(target);
   }
-  return target.completion.wait(deadline, "Task::wait");
+  return target.completion.wait(deadline, Fiber::kJoin);
 }
 
 // The scheduler that it is for the calling plain thread to run, or else the target may not end: its
@@ -77,7 +79,25 @@ void TaskBase::cancel_and_join() noexcept {
     }
   }
   const ShieldScope unwatched;
-  fiber_->completion.wait(kForever, "~Task");
+  fiber_->completion.wait(kForever, Fiber::kJoinByDestructor);
+}
+
+void TaskBase::set_name(std::string_view name) {
+  Fiber& target = fiber();
+  // Relaxed: on the home thread it does not change.
+  if (!Loop::here() || target.home.load(std::memory_order_relaxed) != Loop::here()) {
+    throw_logic_error("weft::Task::set_name: the task belongs to another scheduler");
+  }
+  target.set_name(name);
+}
+
+StackTrace TaskBase::stack() const {
+  const Fiber& target = fiber();
+  // Relaxed: as above.
+  if (target.done() || target.home.load(std::memory_order_relaxed) != Loop::here()) return {};
+  if (&target == current_fiber()) return StackTrace::current();
+  void* frames[StackTrace::kMaxFrames];
+  return StackTrace({frames, walk_parked(target.context, frames)});
 }
 
 void TaskBase::fail_no_task() {

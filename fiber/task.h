@@ -15,6 +15,8 @@
 
 namespace weft {
 
+class StackTrace;
+
 namespace internal {
 
 class Loop;
@@ -55,9 +57,16 @@ class TaskBase {
   // not begun never does. No effect on one that has ended, or twice. Does not wait.
   void cancel() { fiber().cancel(); }
 
-  // As given to spawn. Valid while this handle refers to the task.
+  // As given to spawn, or set since. Valid while this handle refers to the task, until it is set.
   std::string_view name() const { return fiber().name_view(); }
+  // Renames the task: cut to 31 bytes. On the thread of the task's scheduler; elsewhere, and for a
+  // task of another scheduler, throws std::logic_error. See set_task_name().
+  void set_name(std::string_view name);
   std::uint64_t id() const { return fiber().id; }
+
+  // Where the task is: asyncio's get_stack(). Empty if it has ended, and if the caller is not on the
+  // thread of the task's scheduler: there its stack may change. See print_tasks().
+  StackTrace stack() const;
 
   // Lets the task go on alone. Does not wait. What it throws goes to the scheduler's exception
   // handler.

@@ -11,7 +11,7 @@ namespace weft {
 
 using internal::BodyScope, internal::cancellation_due, internal::CancelScope, internal::Claimed;
 using internal::current_fiber, internal::Ending, internal::Fiber, internal::ShieldScope;
-using internal::throw_logic_error, internal::WaitQueue;
+using internal::OwnedWait, internal::throw_logic_error, internal::WaitQueue;
 
 // The body of a group while it runs, for the children to interrupt.
 class TaskGroup::Body {
@@ -123,6 +123,13 @@ void TaskGroup::join_or_cancel(std::exception_ptr unwinding) {
 
 // Returns the failure that is to be thrown, or null.
 std::exception_ptr TaskGroup::wait_for_children() {
+  // Reports name the first child: all have to end.
+  static constinit const OwnedWait join("TaskGroup::join", [](WaitQueue& queue) noexcept {
+    const TaskGroup& group = internal::object_with(queue, &TaskGroup::joiners_);
+    const WaitQueue::Lock lock(queue, std::try_to_lock);
+    const Fiber* const child = lock.owns_lock() ? group.children_.front() : nullptr;
+    return child ? OwnedWait::Owner{child, child->id} : OwnedWait::Owner();
+  });
   for (;;) {
     WaitQueue::Lock lock(joiners_);
     if (children_.empty()) {
@@ -134,7 +141,7 @@ std::exception_ptr TaskGroup::wait_for_children() {
       lock.unlock();
       throw_logic_error("weft::TaskGroup: its children were started before fork()");
     }
-    joiners_.wait(lock, kForever, "TaskGroup::join");
+    joiners_.wait(lock, kForever, join);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/shutdown.h"
+#include "weft/fiber/core/survey.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/core/virtual_port.h"
 #include "weft/io/core/cancel_on_signal.h"
@@ -52,6 +53,7 @@ struct Runtime::Core {
                    .spin = options.virtual_time ? Duration() : spin_of(options),
                    .trim = !options.virtual_time}) {
     scheduler.set_exception_handler(options.exception_handler);
+    scheduler.set_number(n);
   }
 
   internal::Reactor reactor;
@@ -112,6 +114,7 @@ Runtime::Runtime(RunOptions options)
     for (unsigned n = 1; n < threads; ++n) {
       impl_->threads.push_back(internal::start_thread("weft-" + internal::decimal(n), [this, n] {
         const std::optional<internal::Pinned> pinned = impl_->pin(n);
+        internal::unblock_interrupt();
         impl_->loops[n]->run();
         impl_->loops[n]->shutdown(*impl_->shutdown);
       }));

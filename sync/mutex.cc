@@ -7,8 +7,19 @@ namespace weft {
 using internal::Heir;
 using internal::LockOwner;
 using internal::LockWord;
+using internal::OwnedWait;
+using internal::WaitQueue;
 
 static_assert(alignof(Heir) >= 8);  // the word has three marks beside its address
+
+constinit const OwnedWait Mutex::kLock("Mutex::lock", &Mutex::owner_of);
+
+// Not known while it is offered to an heir, which will have it in a moment.
+OwnedWait::Owner Mutex::owner_of(WaitQueue& queue) noexcept {
+  const Word word = internal::object_with(queue, &Mutex::queue_).word_.look();
+  if (word & kOffered) return {};
+  return {reinterpret_cast<const LockOwner*>(word & ~kContended)};
+}
 
 // Each call that takes the mutex counts it in the owner: lock_slowly(), take_offer(), and
 // lock_free() of the word.
@@ -22,7 +33,7 @@ bool Mutex::lock_slowly(TimePoint deadline) {
     return word_.lock_free(word);
   });
   if (taken) return true;
-  Heir heir("Mutex::lock", 0);
+  Heir heir(kLock, 0);
   if (!queue_.wait(lock, heir, deadline)) return false;
   Word offered = offer_to(heir, false);
   if (!word_.take(offered, LockWord::name_of(owner) | kContended)) [[unlikely]] {
@@ -37,7 +48,7 @@ bool Mutex::lock_passed_over(Lock& lock, const Heir& first, TimePoint deadline) 
   lock.lock();
   if (accept(lock, first)) return true;
   for (int passed_over = 1;; ++passed_over) {
-    Heir heir("Mutex::lock", passed_over);
+    Heir heir(kLock, passed_over);
     // To the front: no other waiter was claimed since this one was.
     if (!queue_.wait_before(lock, queue_.first(lock), heir, deadline)) return false;
     lock.lock();

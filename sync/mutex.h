@@ -80,6 +80,9 @@ class Mutex {
     return reinterpret_cast<Word>(&heir) | kOffered | kContended | (firm ? kFirm : 0);
   }
 
+  static internal::OwnedWait::Owner owner_of(internal::WaitQueue& queue) noexcept;
+  static const internal::OwnedWait kLock;
+
   bool lock_slowly(TimePoint deadline);
   bool lock_passed_over(Lock& lock, const internal::Heir& first, TimePoint deadline);
   bool accept(const Lock& lock, const internal::Heir& heir) noexcept;

@@ -39,12 +39,16 @@ class Once {
   template <class F, class... Arguments>
   friend void call_once(Once& once, F&& f, Arguments&&... arguments);
 
+  static internal::OwnedWait::Owner owner_of(internal::WaitQueue& queue) noexcept;
+  static const internal::OwnedWait kWait;
+
   bool begin();
   void end(bool done) noexcept;
 
   internal::Atomic<bool> done_{false};
-  internal::WaitQueue queue_;  // whose lock guards:
-  const internal::LockOwner* runner_ = nullptr;
+  internal::WaitQueue queue_;
+  // Changes under the queue's lock; only reports read it without.
+  internal::Atomic<const internal::LockOwner*> runner_{nullptr};
 };
 
 // Calls f(arguments...), unless a function called for `once` has returned before. If another one is

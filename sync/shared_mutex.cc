@@ -8,6 +8,20 @@ namespace weft {
 using internal::Heirs;
 using internal::LockOwner;
 using internal::LockWord;
+using internal::OwnedWait;
+using internal::WaitQueue;
+
+constinit const OwnedWait SharedMutex::kLock("SharedMutex::lock", &SharedMutex::owner_of);
+constinit const OwnedWait SharedMutex::kLockShared("SharedMutex::lock_shared",
+                                                   &SharedMutex::owner_of);
+
+// The exclusive holder, or the heir that it is offered to. The shared holders are not known.
+OwnedWait::Owner SharedMutex::owner_of(WaitQueue& queue) noexcept {
+  const SharedMutex& mutex = internal::object_with(Heirs::of(queue), &SharedMutex::heirs_);
+  const Word word = mutex.word_.look();
+  if (word & kShared) return {};
+  return {reinterpret_cast<const LockOwner*>(word & ~kContended)};
+}
 
 // Each call that takes the mutex exclusively counts it in the owner: lock_slowly(), take_offer(),
 // and lock_free() of the word. The shared holders are not known.
@@ -29,8 +43,7 @@ bool SharedMutex::lock_slowly(TimePoint deadline, bool shared) {
   if (taken) return true;
   bool accepted = false;
   try {
-    accepted = heirs_.wait(lock, deadline,
-                           shared ? "SharedMutex::lock_shared" : "SharedMutex::lock", shared);
+    accepted = heirs_.wait(lock, deadline, shared ? kLockShared : kLock, shared);
   } catch (...) {
     admit_waiters();
     throw;

@@ -97,6 +97,10 @@ class SharedMutex {
     }
     return false;
   }
+  static internal::OwnedWait::Owner owner_of(internal::WaitQueue& queue) noexcept;
+  static const internal::OwnedWait kLock;
+  static const internal::OwnedWait kLockShared;
+
   bool lock_slowly(TimePoint deadline, bool shared);
   bool take_offer(bool shared) noexcept;
   bool may_be_taken(const Lock& lock) noexcept;

@@ -147,6 +147,8 @@ class SpinLock {
     while (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] wait();
   }
 
+  bool try_lock() noexcept { return !held_.exchange(true, std::memory_order_acquire); }
+
   void unlock() noexcept {
     // Release: what was written under the lock is seen by the next holder.
     held_.store(false, std::memory_order_release);

@@ -33,6 +33,7 @@ class Calls : public Lives {
 
   // Lives::started(), but for a fiber that is to run calls and has none yet.
   std::vector<Fiber*> started();
+  bool is_idle_runner(const Fiber& fiber) const noexcept { return &fiber == runner_; }
 
  protected:
   using Lives::Lives;

@@ -33,6 +33,9 @@ class Completion {
   void reset() noexcept { done_.store(false, std::memory_order_relaxed); }
 
   WaitQueue& queue() noexcept { return queue_; }
+  static Completion& of(WaitQueue& queue) noexcept {
+    return object_with(queue, &Completion::queue_);
+  }
 
  private:
   Atomic<bool> done_{false};

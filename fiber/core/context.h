@@ -56,6 +56,9 @@ class Context {
     __builtin_prefetch(static_cast<const char*>(handle_) + 64);
   }
 
+  // While not running: where its registers are; null while it runs, and before create().
+  const void* parked_at() const noexcept { return handle_; }
+
   // While not running: how many exceptions are in flight, as std::uncaught_exceptions() says it;
   // not zero if a destructor that one of them called waits.
   unsigned uncaught_exceptions() const noexcept { return exceptions_.uncaught; }

@@ -34,8 +34,15 @@ std::string decimal(std::int64_t number);
 // "7 bytes".
 std::string in_bytes(std::uint64_t size);
 
-// Prints "weft: ", what the format of printf says, and a new line, on stderr. By one write(), as
-// the stack may be too small for stdio. Cut to 250 bytes.
+// Gives a text, without the end of its last line, to the handler that set_report_handler() has set;
+// else writes it to stderr, by one write() if the kernel takes it so. May not be called in a
+// handler for signals.
+void report(std::string_view text) noexcept;
+
+// The same, to stderr. Safe in a handler for signals.
+void write_report(std::string_view text) noexcept;
+
+// Reports "weft: " and what the format of printf says. Takes little of the stack. Cut to 250 bytes.
 [[gnu::format(printf, 1, 2)]] void print_line(const char* format, ...) noexcept;
 
 // Prints a sentence and ends the program: for misuse after which it would hang or corrupt memory.

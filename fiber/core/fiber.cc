@@ -9,6 +9,14 @@
 
 namespace weft::internal {
 
+constinit const OwnedWait Fiber::kJoin("Task::wait", &Fiber::owner_of);
+constinit const OwnedWait Fiber::kJoinByDestructor("~Task", &Fiber::owner_of);
+
+OwnedWait::Owner Fiber::owner_of(WaitQueue& queue) noexcept {
+  const Fiber& fiber = object_with(Completion::of(queue), &Fiber::completion);
+  return {&fiber, fiber.id};
+}
+
 void Fiber::copy_name(std::string_view text) noexcept {
   name_size = static_cast<std::uint8_t>(std::min(text.size(), kNameSize - 1));
   std::memcpy(name, text.data(), name_size);

@@ -48,8 +48,9 @@ enum class Ownership : std::uint8_t {
 
 // A fiber as messages name it: fiber 3 "name", or fiber 3.
 struct FiberLabel {
+  FiberLabel() = default;
   explicit FiberLabel(const Fiber& fiber) noexcept;
-  char text[80];
+  char text[80] = {};
 };
 
 // How cancellation reaches a fiber now: see cancel.h. Both bytes are looked at by one instruction.
@@ -123,6 +124,10 @@ class alignas(64) Fiber : public FiberHot,
     for (int line = 0; line < 3; ++line) __builtin_prefetch(block + line * 64, 1);
   }
 
+  // A wait for the end of a fiber, for reports; pass it to `completion`.
+  static const OwnedWait kJoin;
+  static const OwnedWait kJoinByDestructor;
+
   // From any thread that has a handle: makes its current or next wait throw, and all later ones.
   void cancel() noexcept;
 
@@ -177,6 +182,7 @@ class alignas(64) Fiber : public FiberHot,
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
 
  private:
+  static OwnedWait::Owner owner_of(WaitQueue& queue) noexcept;
   void copy_name(std::string_view text) noexcept;
 };
 

@@ -50,8 +50,9 @@ StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
     if (pool->stack_size() == rounded) return *pool;
   }
   const auto discard = [](void* top) noexcept { unmake(fiber_at(top)); };
-  pools.push_back(std::make_unique<StackPool>(stack_size, discard, guards_));
-  return *pools.back();
+  auto pool = std::make_unique<StackPool>(stack_size, discard, guards_);
+  const NotSteady changing(changing_);
+  return *pools.emplace_back(std::move(pool));
 }
 
 std::vector<Fiber*> FiberPool::started() {

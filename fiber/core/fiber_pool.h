@@ -52,6 +52,16 @@ class FiberPool {
   // Every fiber that was started and not taken back, in no particular order.
   std::vector<Fiber*> started();
 
+  // Calls visit(fiber) for each of them. For a handler for signals on the home thread: allocates
+  // nothing, does not wait for a lock, and returns false if what it reads was being changed; then
+  // some may be missing.
+  template <class Visit>
+  bool visit_started(Visit visit) noexcept {
+    const std::unique_lock lock(visitors_lock_, std::try_to_lock);
+    return !changing_ && visit_started_of(own_, visit) && lock.owns_lock() &&
+           visit_started_of(visitors_, visit);
+  }
+
   // Makes the fibers that are not taken back independent of their scheduler, which is about to be
   // destroyed: all have ended, but handles are left. Drains the inbox of what these request.
   void orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox);
@@ -64,6 +74,17 @@ class FiberPool {
 
   static Fiber& fiber_at(void* top) noexcept { return static_cast<Fiber*>(top)[-1]; }
   static void* top_of(Fiber& fiber) noexcept { return &fiber + 1; }
+
+  template <class Visit>
+  static bool visit_started_of(const Pools& pools, Visit& visit) noexcept {
+    for (const auto& pool : pools) {
+      if (pool->is_changing()) return false;
+      pool->for_each([&](void* top) {
+        if (fiber_at(top).live) visit(fiber_at(top));
+      });
+    }
+    return true;
+  }
 
   Fiber& take_from(StackPool& pool) {
     const StackPool::Stack stack = pool.take();
@@ -80,6 +101,7 @@ class FiberPool {
   void (*const entry_)(void*);
   const GuardKind guards_;
   Pools own_;
+  bool changing_ = false;     // own_, just now
   StackPool* const default_;  // one of own_
 
   ThreadMutex visitors_lock_;

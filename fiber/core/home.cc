@@ -1,5 +1,8 @@
 #include "weft/fiber/core/home.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "weft/fiber/core/error.h"
 
 namespace weft {
@@ -34,6 +37,18 @@ void Home::require_this_process() const {
   if (!is_of_this_process()) {
     throw_logic_error("weft: the runtime was made before fork(); make one in the child");
   }
+}
+
+void Home::attach_thread() noexcept {
+  running = {.scheduler = this};
+  expect_caller();
+  // Relaxed: only the number matters.
+  outside_.thread_id.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+}
+
+void Home::detach_thread() noexcept {
+  outside_.thread_id.store(0, std::memory_order_relaxed);
+  running = {};
 }
 
 void Home::set_handler(ExceptionHandler handler) {

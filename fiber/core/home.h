@@ -1,6 +1,9 @@
 #ifndef WEFT_FIBER_CORE_HOME_H_
 #define WEFT_FIBER_CORE_HOME_H_
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -15,6 +18,7 @@
 namespace weft::internal {
 
 class Group;
+class Look;
 
 // A scheduler as what runs on it, and other threads, see it: its clock and timers, its inbox, its
 // exception handler, and where it belongs.
@@ -49,6 +53,20 @@ class Home : public RunQueue {
   // The calling thread is the one to run this.
   void expect_caller() noexcept { outside_.thread.store(&running, std::memory_order_relaxed); }
 
+  // The thread that runs it, as the kernel numbers threads; 0: none does now. From any thread.
+  pid_t thread_id() const noexcept {
+    // Relaxed: the number alone matters.
+    return outside_.thread_id.load(std::memory_order_relaxed);
+  }
+  // What a handler for signals on its thread is to do, instead of what was there.
+  // Release: the handler sees what came before. Acquire: the asker sees that it was taken.
+  Look* exchange_look(Look* look) noexcept {
+    return outside_.look.exchange(look, std::memory_order_acq_rel);
+  }
+  // Its place among the schedulers of its runtime. Set before it runs.
+  unsigned number() const noexcept { return number_; }
+  void set_number(unsigned number) noexcept { number_ = number; }
+
   // False in a child of the process that made this: no thread runs it there, and none may.
   bool is_of_this_process() const noexcept { return process_.is_this(); }
   // Throws std::logic_error if that is false.
@@ -79,18 +97,28 @@ class Home : public RunQueue {
 
   Inbox& inbox() noexcept { return outside_.inbox; }
 
+  // The calling thread begins, or ends, to run this.
+  void attach_thread() noexcept;
+  void detach_thread() noexcept;
+
   Port& port_;
   TimerQueue timers_;
   std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
 
  private:
+  friend class Roster;
+
   Group* group_ = nullptr;
+  unsigned number_ = 0;
+  Home* next_in_roster_ = nullptr;
   const HomeProcess process_;
 
   // What other threads touch, on a cache line of its own.
   struct alignas(64) {
     Inbox inbox;
     Atomic<const Running*> thread{nullptr};  // see waits_for_caller()
+    std::atomic<pid_t> thread_id{0};
+    std::atomic<Look*> look{nullptr};  // see interrupt()
   } outside_;
 };
 

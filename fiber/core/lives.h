@@ -21,6 +21,12 @@ class Lives : public Home {
   // Every fiber that has begun, and not ended or still has a handle, in no particular order.
   std::vector<Fiber*> started() { return fibers_.started(); }
 
+  // See FiberPool::visit_started().
+  template <class Visit>
+  bool visit_started(Visit visit) noexcept {
+    return fibers_.visit_started(visit);
+  }
+
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
 
   // Does on the home thread what requests ask for.

@@ -5,6 +5,7 @@
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/completion.h"
 #include "weft/fiber/core/error.h"
+#include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/wait_queue.h"
 
 namespace weft::internal {
@@ -29,9 +30,11 @@ Loop::Loop(Port& port, Options options)
                    .guards = options.guards}),
       options_(options) {
   explain_terminate();
+  Roster::add(*this);
 }
 
 Loop::~Loop() {
+  Roster::remove(*this);
   inbox().drain();
   free_spare();
   fibers_.orphan(handler_, inbox());
@@ -69,8 +72,7 @@ void Loop::attach() {
     throw_logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
   require_this_process();
-  running = {.scheduler = this};
-  expect_caller();
+  attach_thread();
   turn_.forget_clock();
   loop_.context.adopt_thread();
   switch_.bind();
@@ -81,7 +83,7 @@ void Loop::attach() {
 void Loop::detach() noexcept {
   port_.detach();
   loop_.context.disown_thread();
-  running = {};
+  detach_thread();
 }
 
 void Loop::stop() noexcept {

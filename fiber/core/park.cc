@@ -23,7 +23,7 @@ inline bool Waiter::adopt_caller() noexcept {
 
 void Waiter::adopt_thread() noexcept {
   if (RunQueue::here()) {
-    print_line("%s in the scheduler's loop, e.g. in a destructor of what it drops", what_);
+    print_line("%s in the scheduler's loop, e.g. in a destructor of what it drops", what());
     std::terminate();  // the loop would wait for itself
   }
   thread_ = &this_thread_parker();
@@ -86,6 +86,7 @@ bool Waiter::claim_to_abort(State reason) noexcept {
 // Returns true if it was woken, false if the time is over.
 [[gnu::always_inline]] inline bool Waiter::park_here(TimePoint deadline) {
   if (!fiber_) return park_thread(deadline);
+  since_ = running.turn_began.time_since_epoch().count();
   fiber_->waiter = this;
   if (deadline != kForever) return park_until(deadline);
   RunQueue::of(*fiber_).suspend();

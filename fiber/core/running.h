@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "weft/fiber/time.h"
+
 namespace weft::internal {
 
 class Fiber;
@@ -18,6 +20,9 @@ struct Running {
   Fiber* fiber = nullptr;         // null on a plain thread and in a scheduler's loop
   // Resumptions until the turn may be over: see Turn.
   std::int64_t budget = kNoTurn;
+  // When the loop looked last, to a few milliseconds, and how often it has; for reports.
+  TimePoint turn_began{};
+  std::uint64_t turns = 0;
 };
 
 // Of the calling thread. For -fPIC, which would make a call of each access, the model of its

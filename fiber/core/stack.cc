@@ -167,7 +167,10 @@ void StackPool::add_slab() {
   count = std::clamp<std::size_t>(count, 1, std::max<std::size_t>(kMaxSlabBytes / stride_, 1));
   std::size_t all = count;
   for (const Slab& slab : slabs_) all += slab.count;
-  slabs_.reserve(slabs_.size() + 1);
+  {
+    const NotSteady changing(changing_);
+    slabs_.reserve(slabs_.size() + 1);
+  }
   if (free_.size() < all) free_.resize(all);
 
   void* memory = MAP_FAILED;

@@ -1,6 +1,7 @@
 #ifndef WEFT_FIBER_CORE_STACK_H_
 #define WEFT_FIBER_CORE_STACK_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -8,6 +9,25 @@
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
+
+// While it lives, a handler for signals on this thread finds a flag set, and keeps away from what
+// is being changed.
+class NotSteady {
+ public:
+  explicit NotSteady(bool& changing) noexcept : changing_(changing) { set(true); }
+  ~NotSteady() { set(false); }
+  NotSteady(const NotSteady&) = delete;
+  NotSteady& operator=(const NotSteady&) = delete;
+
+ private:
+  void set(bool changing) noexcept {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    changing_ = changing;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+
+  bool& changing_;
+};
 
 // How the lowest page of a stack is made to fault.
 enum class GuardKind {
@@ -74,6 +94,9 @@ class StackPool {
     }
   }
 
+  // Whether a handler for signals, on the thread that uses the pool, may not call for_each() now.
+  bool is_changing() const noexcept { return changing_; }
+
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
 
@@ -111,6 +134,7 @@ class StackPool {
   const std::size_t stride_;  // from a stack to the next of its slab
   const Discard discard_;
   GuardKind guards_;
+  bool changing_ = false;  // slabs_, just now
   std::vector<Slab> slabs_;
 
   // Last in, first out. Beside the stacks, not in them: a free list must not touch cold memory.

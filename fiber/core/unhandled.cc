@@ -3,11 +3,13 @@
 
 #include "weft/fiber/core/unhandled.h"
 
-#include <cstdio>
 #include <exception>
+#include <new>
+#include <string>
 #include <utility>
 
 #include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/home.h"
 
@@ -17,8 +19,13 @@ namespace {
 // "weft: nobody took the exception of fiber 3 "name": what it says". `fiber` may be null.
 void print(const char* sentence, std::exception_ptr exception, const Fiber* fiber) noexcept {
   const auto say = [&](const char* what) {
-    std::fprintf(stderr, "weft: %s%s%s: %s\n", sentence, fiber ? " of " : "",
-                 fiber ? FiberLabel(*fiber).text : "", what);
+    const FiberLabel label = fiber ? FiberLabel(*fiber) : FiberLabel();
+    const char* const of = fiber ? " of " : "";
+    try {
+      report(std::string("weft: ") + sentence + of + label.text + ": " + what);
+    } catch (const std::bad_alloc&) {
+      print_line("%s%s%s: %s", sentence, of, label.text, what);  // cut
+    }
   };
   try {
     std::rethrow_exception(std::move(exception));

@@ -1,7 +1,10 @@
 #ifndef WEFT_FIBER_CORE_WAIT_QUEUE_H_
 #define WEFT_FIBER_CORE_WAIT_QUEUE_H_
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/intrusive_list.h"
@@ -14,13 +17,56 @@ class Parker;
 class WaitQueue;
 struct LockOwner;
 
+// Names a call that waits until a certain fiber or thread acts. It is passed as a string, which is
+// empty; behind it lies what reports want to know.
+//
+//   constinit const OwnedWait kLock("Mutex::lock", [](WaitQueue& queue) noexcept { ... });
+//   queue.wait(lock, kForever, kLock);
+class OwnedWait {
+ public:
+  // The one that has to act. If its id is given, it is a fiber that cannot be gone while the wait
+  // lasts. Otherwise the address may only be compared.
+  struct Owner {
+    const LockOwner* address = nullptr;  // null: not known
+    std::uint64_t id = 0;
+  };
+  // `queue` is the one that the waiter is parked in. Called on the waiter's thread, in a handler
+  // for signals, too: may not wait for a lock.
+  using Find = Owner (*)(WaitQueue& queue) noexcept;
+
+  constexpr OwnedWait(const char* name, Find find) noexcept : name_(name), find_(find) {}
+  OwnedWait(const OwnedWait&) = delete;
+  OwnedWait& operator=(const OwnedWait&) = delete;
+
+  operator const char*() const noexcept { return &empty_; }
+
+  // What a wait was given as its name, which is as long as the program; null if it is a string.
+  static const OwnedWait* of(const char* what) noexcept {
+    return *what ? nullptr : reinterpret_cast<const OwnedWait*>(what);
+  }
+  const char* name() const noexcept { return name_; }
+  Owner owner(WaitQueue& queue) const noexcept { return find_(queue); }
+
+ private:
+  const char empty_ = '\0';  // comes first
+  const char* const name_;
+  const Find find_;
+};
+
+// The object that a member lies in. (A pointer to a member is an offset: Itanium C++ ABI, 2.3.)
+template <class T, class M>
+T& object_with(M& member, M T::*place) noexcept {
+  return *reinterpret_cast<T*>(reinterpret_cast<char*>(&member) -
+                               std::bit_cast<std::ptrdiff_t>(place));
+}
+
 // One that waits, on its own stack: a fiber, or a plain thread. Derive from it to add what is to be
 // handed over, or what the waker has to know.
 // Or one that watches: a function to be called instead of somebody to be woken.
 class Waiter : public ListNode<> {
  public:
   // For the caller of enqueue(): a fiber of this thread's scheduler, or the thread itself.
-  // `what` names the call, for diagnostics; it must live as long as the program.
+  // `what` names the call, for reports; it must live as long as the program. See OwnedWait.
   explicit Waiter(const char* what) noexcept : what_(what) {}
 
   // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
@@ -43,7 +89,18 @@ class Waiter : public ListNode<> {
   // waits. REQUIRES: it was enqueued.
   bool is_local() const noexcept;
 
-  const char* what() const noexcept { return what_; }
+  // For reports. REQUIRES: it is no watcher.
+  const char* what() const noexcept {
+    const OwnedWait* const owned = OwnedWait::of(what_);
+    return owned ? owned->name() : what_;
+  }
+  // When the fiber was parked, to a few milliseconds; exact on virtual time.
+  TimePoint since() const noexcept { return TimePoint(Duration(since_)); }
+  // On the waiter's own thread; safe in a handler for signals.
+  OwnedWait::Owner waits_for() const noexcept {
+    const OwnedWait* const owned = OwnedWait::of(what_);
+    return owned && queue_ ? owned->owner(*queue_) : OwnedWait::Owner();
+  }
 
  private:
   friend class CancelScope;
@@ -74,6 +131,7 @@ class Waiter : public ListNode<> {
   Parker* thread_ = nullptr;
   Waiter* next_claimed_ = nullptr;
   const char* what_ = nullptr;
+  Duration::rep since_;  // set when a fiber is parked
   void (*notify_)(Waiter&) noexcept = nullptr;
 };
 
@@ -113,6 +171,8 @@ class WaitQueue {
   class Lock {
    public:
     explicit Lock(WaitQueue& queue) noexcept : queue_(queue) { lock(); }
+    Lock(WaitQueue& queue, std::try_to_lock_t) noexcept
+        : queue_(queue), held_(queue.lock_.try_lock()) {}
     ~Lock() {
       if (held_) unlock();
     }

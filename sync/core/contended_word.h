@@ -202,6 +202,7 @@ class Heirs {
 
   // Its lock guards everything here, and what is waited for.
   WaitQueue& queue() noexcept { return queue_; }
+  static Heirs& of(WaitQueue& queue) noexcept { return object_with(queue, &Heirs::queue_); }
 
   // Waits until the caller has accepted an offer: true, and the lock is held again; or until
   // `deadline`: false. Releases the lock. Throws Cancelled, and then nothing was accepted.

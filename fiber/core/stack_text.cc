@@ -1,0 +1,61 @@
+#include "weft/fiber/core/stack_text.h"
+
+#include <algorithm>
+#include <new>
+
+#include "weft/fiber/core/symbols.h"
+#include "weft/fiber/stack_trace.h"
+
+namespace weft::internal {
+namespace {
+
+constexpr std::size_t kPlaceColumn = 48;
+
+// The functions of a stack. They are looked up by the address of the call, one less than the
+// return address, which may belong to the next function already.
+class Places {
+ public:
+  explicit Places(std::span<void* const> frames) noexcept
+      : count_(std::min(frames.size(), StackTrace::kMaxFrames)) {
+    for (std::size_t i = 0; i < count_; ++i) {
+      places_[i] = find_code(static_cast<const char*>(frames[i]) - 1);
+    }
+  }
+
+  // Less weft's own at both ends.
+  std::span<const CodePlace> of_program() const noexcept {
+    std::span<const CodePlace> places(places_, count_);
+    while (!places.empty() && is_weft(places.front().symbol)) places = places.subspan(1);
+    while (!places.empty() && is_plumbing(places.back().symbol)) {
+      places = places.first(places.size() - 1);
+    }
+    return places;
+  }
+
+ private:
+  std::size_t count_;
+  CodePlace places_[StackTrace::kMaxFrames];
+};
+
+void write_name(Text& text, const char* symbol) noexcept try {
+  text << demangled(symbol);
+} catch (const std::bad_alloc&) {
+  text << symbol;
+}
+
+}  // namespace
+
+void write_stack(Text& text, std::span<void* const> frames) noexcept {
+  std::uint64_t number = 0;
+  for (const CodePlace& place : Places(frames).of_program()) {
+    text << "    #" << number++ << " ";
+    if (place.symbol) {
+      write_name(text, place.symbol);
+      text.tab(kPlaceColumn);
+    }
+    if (!place.module.empty()) text << place.module << "+";
+    text << Hex(place.offset) << "\n";
+  }
+}
+
+}  // namespace weft::internal

@@ -1,0 +1,258 @@
+#include "weft/fiber/core/survey.h"
+
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <new>
+
+#include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/roster.h"
+#include "weft/fiber/core/unwind.h"
+#include "weft/fiber/stack_trace.h"
+
+namespace weft::internal {
+namespace {
+
+// libc does not use it, debuggers pass it on, and it does nothing where there is no handler (the Go
+// runtime has chosen it for these reasons, too: runtime/signal_unix.go).
+constexpr int kInterrupt = SIGURG;
+
+// TSan runs a handler only when the thread calls into TSan, and not where it was interrupted.
+#if defined(WEFT_TSAN)
+constexpr bool kCanInterrupt = false;
+#else
+constexpr bool kCanInterrupt = true;
+#endif
+
+// A fiber that is just switching, or throwing, is interrupted again after a while.
+constexpr int kInterrupts = 10;
+constexpr Duration kBetweenInterrupts = std::chrono::milliseconds(10);
+
+// Where a handler for signals has interrupted its thread.
+struct Interrupted {
+  explicit Interrupted(void* context) noexcept {
+    const mcontext_t& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+    at = reinterpret_cast<const void*>(registers.gregs[REG_RIP]);
+    stack = reinterpret_cast<const char*>(registers.gregs[REG_RSP]);
+#elif defined(__aarch64__)
+    at = reinterpret_cast<const void*>(registers.pc);
+    stack = reinterpret_cast<const char*>(registers.sp);
+#endif
+  }
+  const void* at = nullptr;
+  const char* stack = nullptr;
+};
+
+// False in the middle of a switch: then what the thread has noted as running does not run yet.
+bool runs_on_own_stack(const Fiber& fiber, const char* stack) noexcept {
+  const char* const top = reinterpret_cast<const char*>(&fiber);
+  return stack < top &&
+         stack >= static_cast<const char*>(fiber.pool->bottom_of(const_cast<Fiber*>(&fiber + 1)));
+}
+
+}  // namespace
+
+// A scheduler is asked for a snapshot by its inbox, and again by a signal. The first that comes to
+// it takes the snapshot. Two refer to a look: the survey, and the inbox.
+class Look : public InboxNode {
+ public:
+  enum class State : std::uint8_t { kAsked, kTaking, kTaken, kGivenUp };
+
+  explicit Look(std::size_t tasks) noexcept
+      : InboxNode([](InboxNode& node, Calls* scheduler) noexcept {
+          auto& self = static_cast<Look&>(node);
+          if (scheduler) self.answer(*scheduler, {});
+          self.unref();
+        }),
+        snapshot(tasks) {}
+
+  bool answer(Calls& scheduler, std::span<void* const> running_stack) noexcept {
+    State asked = State::kAsked;
+    // Acquire, release: the snapshot's memory goes from the asker to this thread.
+    if (!state_.compare_exchange_strong(asked, State::kTaking, std::memory_order_acq_rel)) {
+      return true;
+    }
+    const bool whole = snapshot.take(scheduler, running_stack);
+    // Release: what was taken is seen with it.
+    state_.store(State::kTaken, std::memory_order_release);
+    answered.post();
+    return whole;
+  }
+
+  // In a handler for signals. A stack is not walked while an exception is on its way: the unwinder
+  // may be about to change it.
+  void answer_interrupted(Calls& scheduler, const Interrupted& interrupted) noexcept {
+    const bool throwing = RunQueue::uncaught_exceptions() != 0;
+    if (!runs_on_own_stack(*running.fiber, interrupted.stack) || (throwing && !last_try)) {
+      return answered.post();
+    }
+    void* frames[StackTrace::kMaxFrames];
+    const std::size_t count = throwing ? 0 : walk_interrupted(frames, interrupted.at);
+    by_signal = true;
+    answer(scheduler, {frames, count});
+  }
+
+  // Waits until it is answered, or the time is over.
+  bool wait(TimePoint deadline) noexcept {
+    while (!taken() && answered.wait(deadline)) continue;
+    return taken();
+  }
+
+  // Nobody is to answer any more. Returns false if it has been, or is being answered.
+  bool give_up() noexcept {
+    State asked = State::kAsked;
+    return state_.compare_exchange_strong(asked, State::kGivenUp, std::memory_order_relaxed);
+  }
+
+  bool taken() const noexcept {
+    return state_.load(std::memory_order_acquire) == State::kTaken;  // acquire: see answer()
+  }
+
+  void ref() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }  // it is held
+  void unref() noexcept {
+    // Release, acquire: what either did comes before the end.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  Snapshot snapshot;
+  Parker answered;
+  bool by_signal = false;
+  bool last_try = false;  // written while no signal is on its way
+
+ private:
+  std::atomic<State> state_{State::kAsked};
+  std::atomic<int> references_{2};
+};
+
+namespace {
+
+struct sigaction previous;
+
+void pass_on(int signal, siginfo_t* info, void* context) noexcept {
+  if (previous.sa_flags & SA_SIGINFO) {
+    previous.sa_sigaction(signal, info, context);
+  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    previous.sa_handler(signal);
+  }
+}
+
+void on_interrupt(int signal, siginfo_t* info, void* context) noexcept {
+  const int error = errno;
+  Home* const home = Home::here();
+  if (Look* const look = home ? home->exchange_look(nullptr) : nullptr) {
+    if (running.fiber) {
+      look->answer_interrupted(static_cast<Calls&>(*home), Interrupted(context));
+    } else {
+      look->answered.post();  // the loop runs, and will answer
+    }
+  } else {
+    pass_on(signal, info, context);
+  }
+  errno = error;
+}
+
+// Sends the signal, and waits until the handler has run. REQUIRES: the home lives.
+void interrupt(Home& home, Look& look) noexcept {
+  const pid_t thread = home.thread_id();
+  if (thread == 0) return;
+  look.ref();
+  Look* const other = home.exchange_look(&look);
+  const bool sent = syscall(SYS_tgkill, getpid(), thread, kInterrupt) == 0;
+  if (sent && look.answered.wait(Clock::now() + Survey::kPatience)) return look.unref();
+  if (other) other->answered.post();  // another survey's: it tries again
+  // The handler may have begun, and then keeps its reference, which is lost if it takes too long.
+  if (home.exchange_look(nullptr) == &look || look.wait(Clock::now() + 10 * Survey::kPatience)) {
+    look.unref();
+  }
+}
+
+}  // namespace
+
+const Snapshot& Survey::Entry::snapshot() const noexcept { return look->snapshot; }
+
+Survey::Survey(std::size_t tasks) {
+  {
+    const Roster roster;
+    std::size_t count = 0;
+    for (Home* home = roster.first(); home; home = roster.next(*home)) ++count;
+    entries_.reserve(count);
+    for (Home* home = roster.first(); home; home = roster.next(*home)) {
+      if (home->is_of_this_process()) ask(*home, tasks / count);
+    }
+  }
+  const TimePoint deadline = Clock::now() + kPatience;
+  for (Entry& entry : entries_) {
+    if (!entry.look) continue;
+    if (entry.look->wait(deadline)) {
+      entry.answer = Answer::kTaken;
+    } else {
+      insist(entry);
+    }
+  }
+}
+
+Survey::~Survey() {
+  for (const Entry& entry : entries_) {
+    if (entry.look) entry.look->unref();
+  }
+}
+
+// REQUIRES: the roster is held, and there is room for an entry.
+void Survey::ask(Home& home, std::size_t tasks) noexcept {
+  const bool own = &home == Home::here() || home.waits_for_caller();
+  Entry& entry = entries_.emplace_back(Entry{&home, home.number(), home.thread_id()});
+  if (!own && entry.thread == 0) return;
+  entry.answer = Answer::kNone;
+  entry.look = new (std::nothrow) Look(tasks);
+  if (!entry.look) return;
+  if (own) {
+    void* frames[StackTrace::kMaxFrames];
+    entry.look->answer(static_cast<Calls&>(home), {frames, walk_here(frames)});
+    entry.look->unref();
+  } else {
+    home.deliver(*entry.look);
+  }
+}
+
+// The scheduler has not answered.
+void Survey::insist(Entry& entry) noexcept {
+  install_interrupt();
+  for (int i = 1; kCanInterrupt && i <= kInterrupts && !entry.look->taken(); ++i) {
+    entry.look->last_try = i == kInterrupts;
+    {
+      const Roster roster;
+      if (!roster.has(*entry.home)) break;
+      interrupt(*entry.home, *entry.look);
+    }
+    if (!entry.look->taken()) entry.look->wait(Clock::now() + kBetweenInterrupts);
+  }
+  if (entry.look->give_up()) return;
+  entry.look->wait(Clock::now() + kPatience);
+  if (entry.look->taken()) entry.answer = entry.look->by_signal ? Answer::kStuck : Answer::kTaken;
+}
+
+void unblock_interrupt() noexcept {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, kInterrupt);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+void install_interrupt() noexcept {
+  [[maybe_unused]] static const bool installed = [] {
+    warm_unwinder();
+    struct sigaction action {};
+    action.sa_sigaction = on_interrupt;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    return sigaction(kInterrupt, &action, &previous) == 0;
+  }();
+}
+
+}  // namespace weft::internal
