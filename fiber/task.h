@@ -64,8 +64,8 @@ class TaskBase {
   void set_name(std::string_view name);
   std::uint64_t id() const { return fiber().id; }
 
-  // Where the task is: asyncio's get_stack(). Empty if it has ended, and if the caller is not on the
-  // thread of the task's scheduler: there its stack may change. See print_tasks().
+  // Where the task is: asyncio's get_stack(). Empty if it has ended, and if the caller is not on
+  // the thread of the task's scheduler: there its stack may change. See print_tasks().
   StackTrace stack() const;
 
   // Lets the task go on alone. Does not wait. What it throws goes to the scheduler's exception

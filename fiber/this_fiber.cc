@@ -1,7 +1,7 @@
 #include "weft/fiber/this_fiber.h"
 
 #include "weft/fiber/core/fiber.h"
-"weft/fiber/core/wait_queue.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft {
 
