@@ -25,6 +25,20 @@ using ReportHandler = std::function<void(std::string_view text)>;
 // Threads: any. A report that is under way may still go to the handler before.
 void set_report_handler(ReportHandler handler);
 
+// What happens at a deadlock: tasks wait, and nothing is left that could wake one. No task is
+// ready, no time to come, no descriptor is waited for, no job runs, the process has no thread that
+// is not weft's, and no handler for signals but weft's own. Otherwise there is no verdict: none is
+// false.
+enum class OnDeadlock {
+  kAutomatic,  // kFail on virtual time, else kReport
+  kIgnore,
+  // On virtual time at once, otherwise after a second: a report says what each task waits for, and
+  // names the cycle, if there is one. Once, until a task has run again.
+  kReport,
+  // And run() throws std::logic_error. At the end of a runtime the program is terminated instead.
+  kFail
+};
+
 }  // namespace weft
 
 #endif  // WEFT_FIBER_REPORT_H_

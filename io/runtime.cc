@@ -32,6 +32,11 @@ Duration spin_of(const RunOptions& options) {
   return std::max<Duration>(options.spin, Duration::zero());
 }
 
+OnDeadlock on_deadlock(const RunOptions& options) {
+  if (options.on_deadlock != OnDeadlock::kAutomatic) return options.on_deadlock;
+  return options.virtual_time ? OnDeadlock::kFail : OnDeadlock::kReport;
+}
+
 // The pool of run_in_executor().
 ThreadPoolOptions pool_options(const RunOptions& options) {
   const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
@@ -51,7 +56,8 @@ struct Runtime::Core {
                    .shuffle_seed = seed_of(options, n),
                    // On a clock that stands still spinning would not end.
                    .spin = options.virtual_time ? Duration() : spin_of(options),
-                   .trim = !options.virtual_time}) {
+                   .trim = !options.virtual_time,
+                   .on_deadlock = on_deadlock(options)}) {
     scheduler.set_exception_handler(options.exception_handler);
     scheduler.set_number(n);
   }
@@ -174,6 +180,7 @@ void Runtime::run_until_end(internal::TaskBase& task) {
 void Runtime::run_forever() {
   const std::optional<internal::Pinned> pinned = impl_->pin(0);
   impl_->loops.front()->run();
+  impl_->loops.front()->throw_if_deadlocked();
 }
 
 void Runtime::stop() noexcept { impl_->loops.front()->stop(); }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "weft/fiber/core/callable.h"
+#include "weft/fiber/report.h"
 #include "weft/fiber/scheduler.h"
 #include "weft/fiber/task.h"
 #include "weft/fiber/time.h"
@@ -17,6 +18,8 @@
 namespace weft {
 
 struct RunOptions {
+  using OnDeadlock = weft::OnDeadlock;
+
   // The number of schedulers, one per thread: the first on the thread that calls run(), the others
   // on threads of the runtime. Each has its own fibers, timers and sockets; see spread(),
   // round_robin() and SpawnOptions::on. One costs nothing extra.
@@ -51,6 +54,10 @@ struct RunOptions {
   // harm if other programs want the same cores. Threads that fibers start inherit it; threads that
   // weft starts for a fiber do not. No effect if the system does not allow it.
   bool pin_threads = false;
+
+  // What happens if no task can ever go on: see OnDeadlock. A program that waits for Ctrl-C alone,
+  // with tasks that wait, gets a report of it.
+  OnDeadlock on_deadlock = OnDeadlock::kAutomatic;
 
   // The exception handler of every scheduler, from the beginning: see
   // Scheduler::set_exception_handler(). Several threads may call it at once. Null: the default,

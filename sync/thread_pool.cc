@@ -12,6 +12,7 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/core/deadlock.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/home.h"
 #include "weft/fiber/core/local_table.h"
@@ -160,6 +161,7 @@ class Crew {
     if (searching_ > 0) return {};
     if (idle_) {
       ++searching_;
+      rest(-1);
       return {.sleeper = std::exchange(idle_, idle_->next_idle)};
     }
     const unsigned takers = started_ - (standby_state_ != Standby::kNone);
@@ -173,11 +175,20 @@ class Crew {
       standby_state_ = Standby::kWatching;
       return {.start = true, .as_standby = true};
     }
-    if (standby_state_ == Standby::kAsleep) {
-      standby_state_ = Standby::kWatching;
-      standby_->parker.post();  // under the lock, as nothing else keeps it from being gone
-    }
+    if (standby_state_ == Standby::kAsleep) wake_standby();
     return {};
+  }
+
+  // Under the lock, as nothing else keeps it from being gone. REQUIRES: there is one.
+  void wake_standby() noexcept {
+    if (std::exchange(standby_state_, Standby::kWatching) == Standby::kAsleep) rest(-1);
+    standby_->parker.post();
+  }
+
+  // So many threads begin to wait for jobs, or end it. See resting_threads.
+  static void rest(int threads) noexcept {
+    // Release: pairs with the acquire of the verdict, which sees what woke or stopped before.
+    resting_threads.fetch_add(threads, std::memory_order_release);
   }
 
   void follow(Helper helper) noexcept {
@@ -271,6 +282,7 @@ class Crew {
       } else {
         if (searching) --searching_;
         self.next_idle = std::exchange(idle_, &self);
+        rest(1);
         lock.unlock();
         self.parker.wait();
         lock.lock();
@@ -278,7 +290,7 @@ class Crew {
       }
     }
     if (searching) --searching_;
-    if (standby_) standby_->parker.post();
+    if (standby_) wake_standby();
     const bool last = ++ended_ == started_;
     lock.unlock();
     if (last) all_ended_.set();
@@ -303,13 +315,13 @@ class Crew {
     standby_ = &self;
     while (!closed_ || !jobs_.empty()) {
       if (jobs_.empty()) {
-        standby_state_ = Standby::kAsleep;
+        if (std::exchange(standby_state_, Standby::kAsleep) != Standby::kAsleep) rest(1);
         lock.unlock();
         self.parker.wait();
         lock.lock();
         continue;
       }
-      standby_state_ = Standby::kWatching;
+      if (std::exchange(standby_state_, Standby::kWatching) == Standby::kAsleep) rest(-1);
       const std::uint64_t begun = begun_;
       lock.unlock();
       count_computing();
@@ -318,7 +330,7 @@ class Crew {
       lock.lock();
       if (blocked && !disturbed && begun_ == begun && !jobs_.empty()) break;
     }
-    standby_state_ = Standby::kNone;
+    if (std::exchange(standby_state_, Standby::kNone) == Standby::kAsleep) rest(-1);
     standby_ = nullptr;
   }
 
@@ -336,8 +348,8 @@ class Crew {
     closed_ = true;
     update_hint();
     Worker* sleeper = std::exchange(idle_, nullptr);
-    for (Worker* worker = sleeper; worker; worker = worker->next_idle) ++searching_;
-    if (standby_) standby_->parker.post();
+    for (Worker* worker = sleeper; worker; worker = worker->next_idle) ++searching_, rest(-1);
+    if (standby_) wake_standby();
     const bool none = started_ == ended_;
     lock.unlock();
     for (; sleeper; sleeper = sleeper->next_idle) sleeper->parker.post();

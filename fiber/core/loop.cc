@@ -1,6 +1,7 @@
 #include "weft/fiber/core/loop.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/completion.h"
@@ -62,9 +63,13 @@ void Loop::run_until(Completion& completion) {
     if (completion.done()) return;
     completion.queue().watch(lock, at_the_end);
   }
-  while (!completion.done()) run();  // somebody else's stop() does not count
   // Takes the lock: another thread that completed it may still be about to call the watcher.
-  completion.queue().unwatch(at_the_end);
+  const auto unwatch = [&](Waiter* watcher) noexcept { completion.queue().unwatch(*watcher); };
+  const std::unique_ptr<Waiter, decltype(unwatch)> watched(&at_the_end, unwatch);
+  while (!completion.done()) {  // somebody else's stop() does not count
+    run();
+    throw_if_deadlocked();
+  }
 }
 
 void Loop::attach() {
@@ -132,6 +137,7 @@ void Loop::turn() {
     turn_.begin();
   }
   shuffle();
+  if (!ready_.empty()) has_run_.store(true, std::memory_order_relaxed);  // see is_news()
   if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
   run_fibers();
 }
@@ -158,6 +164,7 @@ void Loop::sleep() {
   }
   // Relaxed: stop() wakes the port afterwards, and that ends this wait or the next.
   if (stop_.load(std::memory_order_relaxed) || !inbox().try_sleep()) return;
+  if (is_quiet(deadline)) return sleep_quietly();
   port_.wait(deadline);
 }
 

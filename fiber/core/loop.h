@@ -1,6 +1,7 @@
 #ifndef WEFT_FIBER_CORE_LOOP_H_
 #define WEFT_FIBER_CORE_LOOP_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,6 +11,7 @@
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/calls.h"
 #include "weft/fiber/core/stack.h"
+#include "weft/fiber/report.h"
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -34,7 +36,8 @@ class Loop final : public Calls {
     Duration spin = {};                              // look for work this long before sleeping
     bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
-    const std::uint64_t* time_stamp = nullptr;  // read for the processor's, by tests
+    const std::uint64_t* time_stamp = nullptr;     // read for the processor's, by tests
+    OnDeadlock on_deadlock = OnDeadlock::kIgnore;  // kAutomatic is kIgnore here
   };
 
   static Loop* here() noexcept { return static_cast<Loop*>(running.scheduler); }
@@ -48,8 +51,11 @@ class Loop final : public Calls {
   // Throws std::logic_error if a scheduler runs on this thread already.
   void run();
 
-  // The same until this is done, which must not be destroyed meanwhile.
+  // The same until this is done, which must not be destroyed meanwhile. Throws std::logic_error at
+  // a deadlock, if the options say so.
   void run_until(Completion& completion);
+  // For a run() that has returned: throws that.
+  void throw_if_deadlocked();
 
   // Makes run() return once the running fiber waits. From any thread.
   void stop() noexcept;
@@ -68,6 +74,18 @@ class Loop final : public Calls {
   void detach() noexcept;
   void turn();
   void sleep();
+
+  // In deadlock.cc.
+  struct Standstill;
+  std::optional<Standstill> standstill() const noexcept;
+  bool is_quiet(TimePoint deadline) const noexcept;
+  void sleep_quietly();
+  bool wait_for_verdict();
+  bool wait_for_verdict_at_once();
+  bool is_news() noexcept;
+  void end_deadlocked();
+  void report_deadlock() noexcept;
+
   void start_cleanup(std::string_view name, const std::function<void()>& f);
   void report_stragglers() noexcept;
   void settle() noexcept;
@@ -81,6 +99,11 @@ class Loop final : public Calls {
   // What other threads touch.
   alignas(64) Atomic<bool> stop_{false};
   Atomic<int> stopping_{0};  // threads that are in stop()
+  // For verdicts of deadlock. Not Atomic: an explorer of orders need not try those of these.
+  std::atomic<std::uint64_t> quiet_sleeps_{0};  // begun and ended, with nothing to wait for
+  std::atomic<std::size_t> quiet_fibers_{0};    // when the last of them began
+  std::atomic<bool> has_run_{false};            // a fiber, since the last verdict
+  std::atomic<bool> deadlocked_{false};         // run_until() is to throw
 };
 
 }  // namespace weft::internal

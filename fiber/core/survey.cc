@@ -197,6 +197,15 @@ Survey::Survey(std::size_t tasks) {
   }
 }
 
+std::size_t Survey::count_tasks() const noexcept {
+  std::size_t tasks = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.has_snapshot())
+      tasks += entry.snapshot().tasks().size() + entry.snapshot().left_out();
+  }
+  return tasks;
+}
+
 Survey::~Survey() {
   for (const Entry& entry : entries_) {
     if (entry.look) entry.look->unref();

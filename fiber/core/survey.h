@@ -52,6 +52,7 @@ class Survey {
   Survey& operator=(const Survey&) = delete;
 
   const std::vector<Entry>& entries() const noexcept { return entries_; }
+  std::size_t count_tasks() const noexcept;
 
   static constexpr Duration kPatience = std::chrono::milliseconds(100);
 

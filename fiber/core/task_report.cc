@@ -248,12 +248,7 @@ class Report {
 };
 
 void write_heading(Text& text, const Survey& survey) noexcept {
-  std::size_t tasks = 0;
-  for (const Survey::Entry& entry : survey.entries()) {
-    if (entry.has_snapshot())
-      tasks += entry.snapshot().tasks().size() + entry.snapshot().left_out();
-  }
-  const std::size_t schedulers = survey.entries().size();
+  const std::size_t tasks = survey.count_tasks(), schedulers = survey.entries().size();
   text << "weft: " << Count(tasks) << (tasks == 1 ? " task" : " tasks") << " on "
        << Count(schedulers) << (schedulers == 1 ? " scheduler" : " schedulers") << ", pid "
        << static_cast<std::uint64_t>(getpid());
@@ -267,14 +262,15 @@ void write_heading(Text& text, const Survey& survey) noexcept {
 }  // namespace
 
 void write_tasks(Text& text, const Survey& survey) noexcept try {
-  write_heading(text, survey);
   Report(text, survey).write();
 } catch (const std::bad_alloc&) {
   text << "weft: there is no memory for a list of the tasks\n";
 }
 
 void write_tasks(Text& text) noexcept try {
-  write_tasks(text, Survey(kMostListed));
+  const Survey survey(kMostListed);
+  write_heading(text, survey);
+  write_tasks(text, survey);
 } catch (const std::bad_alloc&) {
   text << "weft: there is no memory for a list of the tasks\n";
 }

@@ -11,7 +11,8 @@ namespace weft::internal {
 // A report lists at most this many fibers, with their stacks, and counts the rest.
 inline constexpr std::size_t kMostListed = 10'000;
 
-// Writes what print_tasks() shows. If memory runs out, less of it.
+// Writes what print_tasks() shows; or what a survey has found, without the heading. If memory runs
+// out, less of it.
 void write_tasks(Text& text) noexcept;
 void write_tasks(Text& text, const Survey& survey) noexcept;
 

@@ -54,6 +54,7 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
   port.idle_.store(true, std::memory_order_relaxed);
   busy_.fetch_sub(1, std::memory_order_relaxed);
   TimePoint grace = kForever;  // its end; pending() may return early
+  TimePoint stuck = kForever;  // when this returns though nothing has come
   while (port.idle_.load(std::memory_order_acquire)) {
     TimePoint until = kForever;
     if (busy_.load(std::memory_order_relaxed) == 0 && !anything_pending()) {
@@ -62,6 +63,10 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
       } else {
         grace = kForever;
         if (jump(port)) return false;
+        // A port that was woken by the jump is busy now. If none was there is nothing to jump to.
+        if (busy_.load(std::memory_order_relaxed) == 0) {
+          until = stuck = std::min(stuck, port.outside_.now() + port.patience_);
+        }
       }
     }
     lock.unlock();
@@ -69,7 +74,12 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
     lock.lock();
     if (came && port.idle_.load(std::memory_order_relaxed)) {
       patient_.store(true, std::memory_order_relaxed);
+      port.patience_ = Duration::zero();
       port.set_busy();
+    } else if (port.outside_.now() >= stuck && busy_.load(std::memory_order_relaxed) == 0) {
+      port.patience_ = std::max(2 * port.patience_, kGrace);
+      port.set_busy();
+      return false;
     } else if (port.outside_.now() >= until && busy_.load(std::memory_order_relaxed) == 0) {
       patient_.store(false, std::memory_order_relaxed);
     }

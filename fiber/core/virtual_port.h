@@ -46,7 +46,9 @@ class VirtualClock {
 // with one scheduler, that is.
 //
 // Outside events still come through `outside`, and come first: the clock jumps only after a look
-// there found none. With no deadline to jump to, the thread sleeps in `outside`.
+// there found none. With no deadline to jump to, wait() returns, for once, though nothing has come:
+// the scheduler may know that nothing ever will. The next time it sleeps in `outside` first, for
+// longer and longer.
 // What other threads do in the meantime takes no virtual time. Where something is expected from
 // them, the next jump waits for it first, but for no longer than 100 ms of the machine's time: what
 // blocks until the clock has moved must not keep it.
@@ -75,6 +77,7 @@ class VirtualPort final : public Port {
   VirtualPort* const next_;   // of the clock's
   Atomic<bool> idle_{false};  // waits for an event, or for its deadline:
   TimePoint deadline_ = kForever;
+  Duration patience_{};  // how long to look for something if there is no time to jump to
 };
 
 }  // namespace weft::internal

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "weft/fiber/core/atomic.h"
+#include "weft/fiber/core/deadlock.h"
 #include "weft/fiber/core/fiber.h"
 
 namespace weft::internal {
@@ -54,6 +55,7 @@ CancelOnSignal::CancelOnSignal(Fiber& fiber) noexcept {
   const pid_t self = getpid();
   if (self != gettid() || !target.compare_exchange_strong(nobody, &fiber)) return;
   active_ = true;
+  add_harmless_handler(&on_signal);
   owner.store(self);
   armed.store(true);
   replace_handlers(SIG_DFL, &on_signal);
