@@ -34,6 +34,9 @@ class Calls : public Lives {
   // Lives::started(), but for a fiber that is to run calls and has none yet.
   std::vector<Fiber*> started();
 
+  // Fibers that have begun and not ended, but for that one.
+  std::size_t tasks() const noexcept { return fibers() - (runner_ != nullptr); }
+
  protected:
   using Lives::Lives;
 

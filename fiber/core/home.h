@@ -78,6 +78,7 @@ class Home : public RunQueue {
       : RunQueue(port, counted, seed, time_stamp), port_(port) {}
 
   Inbox& inbox() noexcept { return outside_.inbox; }
+  const Inbox& inbox() const noexcept { return outside_.inbox; }
 
   Port& port_;
   TimerQueue timers_;
