@@ -23,6 +23,8 @@
 #include "weft/fiber/outcome.h"
 // ExceptionHandler, Handle, Scheduler, SpawnOptions
 #include "weft/fiber/scheduler.h"
+// SchedulerStats
+#include "weft/fiber/stats.h"
 // Task, spawn
 #include "weft/fiber/task.h"
 // TaskGroup, with_task_group
@@ -44,7 +46,7 @@
 #include "weft/sync/condition_variable.h"
 // Event
 #include "weft/sync/event.h"
-// run_in_executor
+// executor_stats, run_in_executor
 #include "weft/sync/executor.h"
 // Mutex
 #include "weft/sync/mutex.h"
@@ -56,7 +58,7 @@
 #include "weft/sync/semaphore.h"
 // SharedMutex
 #include "weft/sync/shared_mutex.h"
-// ThreadPool, ThreadPoolOptions
+// ThreadPool, ThreadPoolOptions, ThreadPoolStats
 #include "weft/sync/thread_pool.h"
 
 // ---- io/: the world outside ---------------------------------------------------------------------

@@ -4,7 +4,8 @@
 // Then: curl -v http://127.0.0.1:8080/hello
 //
 // It keeps connections alive and accepts pipelined requests: those that came together are answered
-// by one write. With several threads the kernel distributes the connections among them. SIGINT or
+// by one write. With several threads the kernel distributes the connections among them. /metrics
+// has the numbers of the server, of weft's schedulers and of its pool, for Prometheus. SIGINT or
 // SIGTERM ends it in order: it completes the answers that it has begun. A second signal ends it at
 // once.
 
@@ -29,11 +30,14 @@
 #include <vector>
 
 #include "examples/http.h"
+#include "examples/metrics.h"
 #include "weft/weft.h"
 
 using namespace std::chrono_literals;
 
 namespace {
+
+using metrics::Counts;
 
 constexpr std::size_t kMaxHead = 16 * 1024;   // of a request
 constexpr std::size_t kMaxBody = 64 * 1024;   // of a request; it is read and dropped
@@ -46,12 +50,6 @@ struct Settings {
   weft::Duration idle = 15s;
   std::filesystem::path folder;  // files in it are served; empty: no files
   std::string only;              // the only file that is served, unless empty
-};
-
-// The counts of one thread, in a cache line of their own.
-struct alignas(64) Counts {
-  long connections = 0;
-  long requests = 0;
 };
 
 struct Page {
@@ -67,8 +65,10 @@ constexpr Page kPages[] = {
 
 class Connection {
  public:
-  Connection(weft::TcpStream stream, const Settings& settings, Counts& counts)
-      : settings_(settings), counts_(counts), stream_(std::move(stream)) {}
+  // `all`: the counts of all threads; `counts`: those of this one.
+  Connection(weft::TcpStream stream, const Settings& settings, const std::vector<Counts>& all,
+             Counts& counts)
+      : settings_(settings), all_(all), counts_(counts), stream_(std::move(stream)) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -128,6 +128,9 @@ class Connection {
     for (const Page& page : kPages) {
       if (request.path == page.path) return answer_text(request, 200, page.body);
     }
+    if (request.path == "/metrics") {
+      return weft::shield([&] { answer_text(request, 200, metrics::page(all_), metrics::kType); });
+    }
     const auto name = http::file_name(request.path);
     const bool served =
         !settings_.folder.empty() && name && (settings_.only.empty() || settings_.only == *name);
@@ -170,8 +173,9 @@ class Connection {
     answer_text(request, status, text += '\n');
   }
 
-  void answer_text(const http::Request& request, int status, std::string_view text) {
-    http::add_head(answers_, request, status, "text/plain", text.size());
+  void answer_text(const http::Request& request, int status, std::string_view text,
+                   std::string_view type = "text/plain") {
+    http::add_head(answers_, request, status, type, text.size());
     if (request.method != "HEAD") answers_ += text;
   }
 
@@ -205,14 +209,17 @@ class Connection {
   }
 
   const Settings& settings_;
+  const std::vector<Counts>& all_;
   Counts& counts_;
   weft::TcpStream stream_;
   weft::BufferedReader reader_{*this, kMaxHead};
   std::string answers_;  // not written yet
 };
 
-// Serves on the calling fiber's scheduler until it is cancelled.
-void serve(weft::TcpListener&& bound, const Settings& settings, Counts& counts) {
+// Serves on the calling fiber's scheduler, the i-th, until it is cancelled.
+void serve(weft::TcpListener&& bound, const Settings& settings, std::vector<Counts>& all,
+           std::size_t i) {
+  Counts& counts = all[i];
   // At its end it cancels the connections and waits for their shielded parts.
   weft::with_task_group([&](weft::TaskGroup& connections) {
     // Closed before that, so no more connections come, and on the scheduler that used it.
@@ -222,7 +229,7 @@ void serve(weft::TcpListener&& bound, const Settings& settings, Counts& counts) 
       ++counts.connections;
       try {
         connections.spawn([&, stream = std::move(stream)]() mutable {
-          Connection(std::move(stream), settings, counts).serve();
+          Connection(std::move(stream), settings, all, counts).serve();
         });
       } catch (const std::exception& e) {
         std::fprintf(stderr, "no fiber for a connection: %s\n", e.what());
@@ -235,7 +242,7 @@ void serve_on_all(const Settings& settings, std::vector<Counts>& counts) {
   auto listeners = weft::TcpListener::one_per_scheduler(settings.address);
   std::printf("serving on http://%s\n", listeners.front().local_address().to_string().c_str());
   std::fflush(stdout);
-  weft::spread([&](std::size_t i) { serve(std::move(listeners[i]), settings, counts[i]); });
+  weft::spread([&](std::size_t i) { serve(std::move(listeners[i]), settings, counts, i); });
 }
 
 Settings settings_from(int argc, char** argv) {

@@ -11,6 +11,7 @@
 
 #include "weft/fiber/core/call.h"
 #include "weft/fiber/core/callable.h"
+#include "weft/fiber/stats.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
@@ -123,6 +124,11 @@ class Scheduler {
   // it, and the program goes on. Of several failures one is kept, and the handler gets the others
   // at once.
   void set_exception_handler(ExceptionHandler handler);
+
+  // What this scheduler has done and what it has now: see SchedulerStats. For those of all
+  // schedulers, spread(). O(stats().ready + stacks / 16); does not wait. Throws std::logic_error
+  // anywhere but in this scheduler's fibers.
+  SchedulerStats stats() const;
 
  protected:
   Scheduler() = default;

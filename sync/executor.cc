@@ -64,3 +64,13 @@ ThreadPool& default_thread_pool() {
 }
 
 }  // namespace weft::internal
+
+namespace weft {
+
+ThreadPoolStats executor_stats() {
+  return internal::PooledGroup::current(
+             "weft::executor_stats: no runtime here; call it inside weft::run")
+      .pool.stats();
+}
+
+}  // namespace weft

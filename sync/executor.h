@@ -36,6 +36,12 @@ auto run_in_executor(ThreadPool& pool, F&& f) -> std::invoke_result_t<F&>;
 template <class F>
 auto run_in_executor(F&& f) -> std::invoke_result_t<F&>;
 
+// What the pool of the fiber's runtime has at the moment. Throws std::logic_error outside of a
+// runtime.
+//
+//   std::printf("%zu jobs wait for a thread\n", weft::executor_stats().queued);
+ThreadPoolStats executor_stats();
+
 }  // namespace weft
 
 // ---- Implementation -----------------------------------------------------------------------------

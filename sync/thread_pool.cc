@@ -75,6 +75,7 @@ class Crew {
       throw_logic_error("weft::ThreadPool: it is closed and takes no more jobs");
     }
     jobs_.push_back(job);
+    ++queued_;
     update_hint();
     const Helper helper = call_for_help();
     lock.unlock();
@@ -85,14 +86,15 @@ class Crew {
     const std::lock_guard lock(lock_);
     if (!job.linked()) return false;
     jobs_.erase(job);
+    --queued_;
     update_hint();
     return true;
   }
 
-  std::size_t size() const noexcept {
-    if (!process_.is_this()) return 0;
+  ThreadPoolStats stats() const noexcept {
+    if (!process_.is_this()) return {};
     const std::lock_guard lock(lock_);
-    return started_ - ended_;
+    return {.threads = started_ - ended_, .queued = queued_, .running = running_};
   }
 
   void close() noexcept {
@@ -258,6 +260,8 @@ class Crew {
     for (;;) {
       if (Job* job = jobs_.pop_front()) {
         ++begun_;
+        --queued_;
+        ++running_;
         if (std::exchange(searching, false)) --searching_;
         update_hint();
         Helper helper;
@@ -271,6 +275,7 @@ class Crew {
               "unlock");
         }
         lock.lock();
+        --running_;
       } else if (closed_) {
         break;
       } else if (searching_ == 0 && options_.spin > Duration::zero()) {  // one of them is enough
@@ -368,7 +373,9 @@ class Crew {
   unsigned started_ = 0;         // threads, the standby included
   unsigned ended_ = 0;
   unsigned searching_ = 0;   // of them, those on their way to a job
+  unsigned running_ = 0;     // of them, those that do a job
   std::uint64_t begun_ = 0;  // jobs
+  std::size_t queued_ = 0;   // jobs
   IntrusiveList<Job> jobs_;
   Worker* idle_ = nullptr;  // the one that worked last comes first: it is warm
   Worker* standby_ = nullptr;
@@ -389,7 +396,9 @@ ThreadPool::~ThreadPool() { close(); }
 
 void ThreadPool::close() noexcept { crew_->close(); }
 
-std::size_t ThreadPool::size() const noexcept { return crew_->size(); }
+std::size_t ThreadPool::size() const noexcept { return stats().threads; }
+
+ThreadPoolStats ThreadPool::stats() const noexcept { return crew_->stats(); }
 
 void ThreadPool::submit(internal::Job& job) { crew_->submit(job); }
 

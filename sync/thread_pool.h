@@ -37,6 +37,16 @@ struct ThreadPoolOptions {
   AnyDuration spin = std::chrono::microseconds(2);
 };
 
+// What a pool has at the moment. All of these are gauges.
+//
+//   const weft::ThreadPoolStats now = pool.stats();
+//   if (now.queued > 100 * now.threads) weft::sleep_for(10ms);  // it is behind
+struct ThreadPoolStats {
+  std::size_t threads = 0;  // as ThreadPool::size()
+  std::size_t queued = 0;   // jobs that wait for a thread
+  std::size_t running = 0;  // jobs that have begun; for a moment also one whose caller goes on
+};
+
 // Threads for what blocks or computes, so that fibers' threads need not.
 //
 //   weft::ThreadPool pool(4);
@@ -78,6 +88,9 @@ class ThreadPool {
 
   // The threads that there are now: zero before the first job. One that watches counts, too.
   std::size_t size() const noexcept;
+
+  // The same and its jobs, all at one moment. Does not wait.
+  ThreadPoolStats stats() const noexcept;
 
  private:
   friend internal::AwaitedJob;

@@ -35,6 +35,9 @@ class Calls : public Lives {
   std::vector<Fiber*> started();
   bool is_idle_runner(const Fiber& fiber) const noexcept { return &fiber == runner_; }
 
+  // Fibers that have begun and not ended, but for that one.
+  std::size_t tasks() const noexcept { return fibers() - (runner_ != nullptr); }
+
  protected:
   using Lives::Lives;
 

@@ -55,6 +55,20 @@ StackPool& FiberPool::pool_for(Pools& pools, std::size_t stack_size) {
   return *pools.emplace_back(std::move(pool));
 }
 
+FiberPool::Stacks FiberPool::stacks() const {
+  Stacks all;
+  const auto add = [&](const Pools& pools) {
+    for (const auto& pool : pools) {
+      all.carved += pool->carved();
+      all.free += pool->free();
+    }
+  };
+  add(own_);
+  const std::lock_guard lock(visitors_lock_);
+  add(visitors_);
+  return all;
+}
+
 std::vector<Fiber*> FiberPool::started() {
   std::vector<Fiber*> fibers;
   const auto add = [&](const Pools& pools) {

@@ -49,6 +49,13 @@ class FiberPool {
   // See StackPool::trim().
   TimePoint trim(const Port& port) noexcept;
 
+  // Stacks of all sizes that were ever taken, and those of them that are free. O(slabs).
+  struct Stacks {
+    std::size_t carved = 0;
+    std::size_t free = 0;
+  };
+  Stacks stacks() const;
+
   // Every fiber that was started and not taken back, in no particular order.
   std::vector<Fiber*> started();
 
@@ -104,7 +111,7 @@ class FiberPool {
   bool changing_ = false;     // own_, just now
   StackPool* const default_;  // one of own_
 
-  ThreadMutex visitors_lock_;
+  mutable ThreadMutex visitors_lock_;
   Pools visitors_;  // for fibers spawned by other threads
 };
 

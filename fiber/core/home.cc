@@ -40,7 +40,7 @@ void Home::require_this_process() const {
 }
 
 void Home::attach_thread() noexcept {
-  running = {.scheduler = this};
+  running = {.scheduler = this, .budget = 0};
   expect_caller();
   // Relaxed: only the number matters.
   outside_.thread_id.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);

@@ -96,6 +96,7 @@ class Home : public RunQueue {
       : RunQueue(port, counted, seed, time_stamp), port_(port) {}
 
   Inbox& inbox() noexcept { return outside_.inbox; }
+  const Inbox& inbox() const noexcept { return outside_.inbox; }
 
   // The calling thread begins, or ends, to run this.
   void attach_thread() noexcept;

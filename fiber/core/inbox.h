@@ -88,6 +88,9 @@ class Inbox {
     return sleeping_;
   }
 
+  // How many of its sleeps a push has ended. Only the owner calls this.
+  std::uint64_t wakes() const noexcept { return owed_; }
+
   // Waits until all wake-ups that push() asked for have been made. The owner may have been woken
   // by something else and be at its end, while a waker still is on its way to the port.
   // REQUIRES: the inbox was drained. Only the owner calls this.

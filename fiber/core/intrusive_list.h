@@ -1,6 +1,8 @@
 #ifndef WEFT_FIBER_CORE_INTRUSIVE_LIST_H_
 #define WEFT_FIBER_CORE_INTRUSIVE_LIST_H_
 
+#include <cstddef>
+
 namespace weft::internal {
 
 // The links of an object that is on at most one list of its `Tag`: derive from it.
@@ -92,6 +94,13 @@ class IntrusiveQueue {
  public:
   bool empty() const noexcept { return head_ == nullptr; }
   T* front() const noexcept { return head_; }
+
+  // O(size).
+  std::size_t size() const noexcept {
+    std::size_t items = 0;
+    for (const T* item = head_; item; item = item->*Next) ++items;
+    return items;
+  }
 
   // REQUIRES: `item` is on no queue.
   void push_back(T& item) noexcept {

@@ -82,11 +82,13 @@ void Loop::attach() {
   loop_.context.adopt_thread();
   switch_.bind();
   port_.attach();
+  looked_ = port_.now();
   turn_.begin();
 }
 
 void Loop::detach() noexcept {
   port_.detach();
+  turn_.end();  // takes back what is left of the budget
   loop_.context.disown_thread();
   detach_thread();
 }
@@ -115,12 +117,13 @@ void Loop::settle() noexcept {
 
 // Looks at everything but fibers once, and then lets fibers run.
 void Loop::turn() {
+  ++counted_.turns;
   inbox().drain(this);
   const bool spent = turn_.spent();
   TimePoint now = kPast;
   if (spent || !timers_.empty()) {
     now = spent ? turn_.read_clock() : port_.now();
-    while (Timer* timer = timers_.pop_expired(now)) timer->expire();
+    expire_timers(now);
   }
   look_at_calls(spent);
   if (ready_.empty()) {
@@ -140,6 +143,16 @@ void Loop::turn() {
   if (!ready_.empty()) has_run_.store(true, std::memory_order_relaxed);  // see is_news()
   if (closing_ && !reported_ && port_.now() >= report_at_) report_stragglers();
   run_fibers();
+}
+
+// The first is the latest. A deadline that was over when it was set counts from the last look.
+void Loop::expire_timers(TimePoint now) noexcept {
+  if (Timer* timer = timers_.pop_expired(now)) {
+    counted_.max_lag = std::max(counted_.max_lag, now - std::max(timer->deadline(), looked_));
+    do timer->expire();
+    while ((timer = timers_.pop_expired(now)));
+  }
+  looked_ = now;
 }
 
 void Loop::sleep() {
@@ -164,8 +177,50 @@ void Loop::sleep() {
   }
   // Relaxed: stop() wakes the port afterwards, and that ends this wait or the next.
   if (stop_.load(std::memory_order_relaxed) || !inbox().try_sleep()) return;
-  if (is_quiet(deadline)) return sleep_quietly();
-  port_.wait(deadline);
+  sleep_in_port(deadline);
+}
+
+void Loop::sleep_in_port(TimePoint deadline) {
+  // If there are timers, the clock has been read just now.
+  const bool fresh = !timers_.empty() && options_.spin <= Duration::zero();
+  const TimePoint began = fresh ? looked_ : port_.now();
+  ++counted_.sleeps;
+  if (is_quiet(deadline)) {
+    sleep_quietly();
+  } else {
+    port_.wait(deadline);
+  }
+  const TimePoint woke = port_.now();
+  counted_.idle += woke - began;
+  // What waited meanwhile was due at `deadline` or later; what is set from now on may be over.
+  looked_ = std::clamp(deadline, began, woke);
+}
+
+SchedulerStats Loop::stats() const {
+  const FiberPool::Stacks stacks = fibers_.stacks();
+  SchedulerStats all = counted_;
+  all.tasks = tasks();
+  all.ready = ready_.size();
+  all.timers = timers_.size();
+  all.stacks = stacks.carved;
+  all.free_stacks = stacks.free;
+  all.awaited_descriptors = port_.awaited();
+  all.switches = turn_.resumptions();
+  all.wake_ups = inbox().wakes();
+  return all;
 }
 
 }  // namespace weft::internal
+
+namespace weft {
+
+SchedulerStats Scheduler::stats() const {
+  const auto* const self = static_cast<const internal::Loop*>(this);
+  if (internal::Loop::here() != self || !internal::running.fiber) {
+    internal::throw_logic_error(
+        "weft::Scheduler::stats is for fibers of that scheduler; use spread for all of them");
+  }
+  return self->stats();
+}
+
+}  // namespace weft

@@ -12,6 +12,7 @@
 #include "weft/fiber/core/calls.h"
 #include "weft/fiber/core/stack.h"
 #include "weft/fiber/report.h"
+#include "weft/fiber/stats.h"
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -66,6 +67,9 @@ class Loop final : public Calls {
   void shutdown(Shutdown& end);
   void shutdown();  // of this one alone
 
+  // For a fiber of this scheduler: see SchedulerStats.
+  SchedulerStats stats() const;
+
   // Sleeps in the port until other threads ask for something, or wake it. May return early.
   void wait_for_post();
 
@@ -73,7 +77,9 @@ class Loop final : public Calls {
   void attach();
   void detach() noexcept;
   void turn();
+  void expire_timers(TimePoint now) noexcept;
   void sleep();
+  void sleep_in_port(TimePoint deadline);
 
   // In deadlock.cc.
   struct Standstill;
@@ -93,7 +99,9 @@ class Loop final : public Calls {
   const Options options_;
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;
-  bool reported_ = false;  // by report_stragglers()
+  SchedulerStats counted_;    // what stats() cannot find elsewhere
+  TimePoint looked_ = kPast;  // at the timers: those that expire are not later than since then
+  bool reported_ = false;     // by report_stragglers()
   TimePoint report_at_ = kForever;
 
   // What other threads touch.

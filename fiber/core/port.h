@@ -1,6 +1,8 @@
 #ifndef WEFT_FIBER_CORE_PORT_H_
 #define WEFT_FIBER_CORE_PORT_H_
 
+#include <cstddef>
+
 #include "weft/fiber/time.h"
 
 namespace weft::internal {
@@ -32,6 +34,9 @@ class Port {
 
   // True if the clock is virtual: then no decision may depend on how fast the machine runs.
   virtual bool is_virtual() const noexcept { return false; }
+
+  // How many fibers wait for descriptors. From the scheduler's thread.
+  virtual std::size_t awaited() const noexcept { return 0; }
 
   // Changes how many outside events are expected, e.g. running jobs. A virtual clock waits briefly
   // for them before it jumps.

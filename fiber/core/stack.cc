@@ -116,7 +116,6 @@ StackPool::Stack StackPool::carve() {
   return {top, false};
 }
 
-// How many there have been.
 std::size_t StackPool::carved() const noexcept {
   std::size_t stacks = 0;
   for (const Slab& slab : slabs_) stacks += slab.used;

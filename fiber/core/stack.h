@@ -100,6 +100,10 @@ class StackPool {
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
 
+  // How many were ever taken, and how many of them are free. O(slabs), and O(1).
+  std::size_t carved() const noexcept;
+  std::size_t free() const noexcept { return free_count_; }
+
   // How many are out. O(slabs).
   std::size_t in_use() const noexcept { return carved() - free_count_; }
 
@@ -115,7 +119,6 @@ class StackPool {
   };
 
   Stack carve();
-  std::size_t carved() const noexcept;
   void add_slab();
   void install_guard(char* page);
   void install_guards(Slab& slab);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <string_view>
 
 #include "weft/fiber/core/symbols.h"
 #include "weft/fiber/stack_trace.h"
@@ -10,6 +11,16 @@ namespace weft::internal {
 namespace {
 
 constexpr std::size_t kPlaceColumn = 48;
+
+// An instance of what runs the callable of a task, a post or a call: its name has that of the
+// callable in it.
+bool calls_callable(const CodePlace& place) noexcept {
+  if (!place.symbol) return false;
+  const std::string_view symbol(place.symbol);
+  return symbol.starts_with("_ZN4weft8internal9TaskStateI") ||
+         symbol.starts_with("_ZN4weft8internal6CallOfI") ||
+         symbol.starts_with("_ZN4weft8internal6PostOfI");
+}
 
 // The functions of a stack. They are looked up by the address of the call, one less than the
 // return address, which may belong to the next function already.
@@ -22,14 +33,18 @@ class Places {
     }
   }
 
-  // Less weft's own at both ends.
+  // Less weft's own at both ends. If the callable of the fiber was inlined into what calls it, and
+  // nothing else is left, that.
   std::span<const CodePlace> of_program() const noexcept {
     std::span<const CodePlace> places(places_, count_);
+    const std::span<const CodePlace> all = places;
     while (!places.empty() && is_weft(places.front().symbol)) places = places.subspan(1);
     while (!places.empty() && is_plumbing(places.back().symbol)) {
       places = places.first(places.size() - 1);
     }
-    return places;
+    if (!places.empty()) return places;
+    const auto caller = std::ranges::find_if(all, &calls_callable);
+    return {caller, caller == all.end() ? caller : caller + 1};
   }
 
  private:

@@ -42,13 +42,13 @@ void Turn::begin() noexcept {
   ++running.turns;
   running.turn_began = port_.is_virtual() ? port_.now() : coarse_now();
   if (counted_) {
-    running.budget = kCounted - 1;
+    allow(kCounted - 1);
     return;
   }
   if (length_ == 0) [[unlikely]]
     began_clock_ = read_clock();
   began_ = stamped_ = stamp();
-  running.budget = stride_ - 1;
+  allow(stride_ - 1);
 }
 
 // How many resumptions the next look may be away, where this many ticks went by since the last one.
@@ -67,14 +67,14 @@ bool Turn::is_over() noexcept {
     // The rate is not known yet, or the time stamp stands still.
     const TimePoint now = read_clock();
     if (now == began_clock_ || now - began_clock_ >= kLength) return true;
-    running.budget = 0;
+    allow(0);
     return false;
   }
   const std::uint64_t now = stamp();
   stride_ = next_stride(now - stamped_);
   stamped_ = now;
   if (now - began_ >= length_) return true;
-  running.budget = stride_ - 1;
+  allow(stride_ - 1);
   return false;
 }
 

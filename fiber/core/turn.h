@@ -48,10 +48,16 @@ class Turn {
 
   // Ends the turn after this many resumptions, or at once. REQUIRES: for a number, turns are
   // counted.
-  void end_after(std::int64_t resumptions) noexcept { running.budget = resumptions; }
+  void end_after(std::int64_t resumptions) noexcept { allow(resumptions); }
   void end() noexcept {
-    running.budget = 0;
+    allow(0);
     cut_short_ = true;
+  }
+
+  // How many resumptions were counted, in all turns. Counting them costs nothing: it is what was
+  // allowed less what is left.
+  std::uint64_t resumptions() const noexcept {
+    return allowed_ - static_cast<std::uint64_t>(running.budget);
   }
 
   // Reads the port's clock, and learns from it how fast the time stamp counts.
@@ -61,12 +67,19 @@ class Turn {
   void forget_clock() noexcept { clock_read_ = kPast; }
 
  private:
+  // Each change of the budget but the counting itself. REQUIRES: the thread's budget is this
+  // turn's, which begins as 0.
+  void allow(std::int64_t resumptions) noexcept {
+    allowed_ += static_cast<std::uint64_t>(resumptions - running.budget);
+    running.budget = resumptions;
+  }
   std::uint64_t stamp() const noexcept;
   std::int64_t next_stride(std::uint64_t ticks) const noexcept;
 
   const Port& port_;
   const bool counted_;
-  bool cut_short_ = false;  // at the next switch
+  bool cut_short_ = false;     // at the next switch
+  std::uint64_t allowed_ = 0;  // resumptions, in all turns
   const std::uint64_t* const time_stamp_;
   // Ticks are the time stamp's.
   std::int64_t stride_ = 1;          // resumptions between two looks at the time stamp

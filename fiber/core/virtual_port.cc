@@ -62,7 +62,10 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
         until = grace = std::min(grace, port.outside_.now() + kGrace);
       } else {
         grace = kForever;
-        if (jump(port)) return false;
+        if (jump(port)) {
+          port.patience_ = Duration::zero();
+          return false;
+        }
         // A port that was woken by the jump is busy now. If none was there is nothing to jump to.
         if (busy_.load(std::memory_order_relaxed) == 0) {
           until = stuck = std::min(stuck, port.outside_.now() + port.patience_);
@@ -74,7 +77,6 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
     lock.lock();
     if (came && port.idle_.load(std::memory_order_relaxed)) {
       patient_.store(true, std::memory_order_relaxed);
-      port.patience_ = Duration::zero();
       port.set_busy();
     } else if (port.outside_.now() >= stuck && busy_.load(std::memory_order_relaxed) == 0) {
       port.patience_ = std::max(2 * port.patience_, kGrace);
@@ -84,6 +86,7 @@ bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
       patient_.store(false, std::memory_order_relaxed);
     }
   }
+  port.patience_ = Duration::zero();
   lock.unlock();
   return port.outside_.wait(kPast);
 }

@@ -62,6 +62,7 @@ class VirtualPort final : public Port {
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override { return outside_.pending(deadline); }
   bool is_virtual() const noexcept override { return true; }
+  std::size_t awaited() const noexcept override { return outside_.awaited(); }
   void expect(int events) noexcept override;
   void attach() noexcept override { outside_.attach(); }
   void detach() noexcept override { outside_.detach(); }

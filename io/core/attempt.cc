@@ -41,7 +41,11 @@ int Socket::wait(Direction direction, TimePoint deadline, const char* what) {
   if (!readiness_ || !here || &readiness_->registry() != &here->registry()) [[unlikely]] {
     if (const int error = prepare(direction, what)) return error;
   }
-  const int error = readiness_->wait(direction, deadline, what);
+  int error = 0;
+  {
+    const Reactor::Awaiting awaiting(*current_reactor);
+    error = readiness_->wait(direction, deadline, what);
+  }
   if (error == -ETIMEDOUT) return error;
   // Closed, now or by another fiber that ran first.
   return error == 0 && is_open() ? 0 : unless_cancelled(-ECANCELED);

@@ -153,6 +153,7 @@ std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char
     fail(error, {what, " of descriptor ", decimal(fd)});
   }
   ForeignWaiter waiter(events, what);
+  const Awaiting awaiting(*this);
   WaitQueue::Lock lock(foreign.queue);
   foreign.queue.wait(lock, waiter, kForever);
   return waiter.came;

@@ -1,6 +1,7 @@
 #ifndef WEFT_IO_CORE_REACTOR_H_
 #define WEFT_IO_CORE_REACTOR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
@@ -40,6 +41,8 @@ class Reactor final : public Port {
   bool wait(TimePoint deadline) override;
   bool pending(TimePoint deadline) override;
 
+  std::size_t awaited() const noexcept override { return awaited_; }
+
   void attach() noexcept override { current_reactor = this; }
   void detach() noexcept override { current_reactor = nullptr; }
   void wake() noexcept override;
@@ -47,6 +50,18 @@ class Reactor final : public Port {
   // In a child of the process that made this: closes its descriptors, and leaves what they refer to
   // as it is. Afterwards only wake() may be called, which has no effect there.
   void close_in_child() noexcept;
+
+  // While it lives, a fiber of this reactor's may wait for a descriptor: it counts in awaited().
+  class Awaiting {
+   public:
+    explicit Awaiting(Reactor& reactor) noexcept : reactor_(reactor) { ++reactor_.awaited_; }
+    ~Awaiting() { --reactor_.awaited_; }
+    Awaiting(const Awaiting&) = delete;
+    Awaiting& operator=(const Awaiting&) = delete;
+
+   private:
+    Reactor& reactor_;
+  };
 
   const Registry& registry() const noexcept { return *registry_; }
 
@@ -85,6 +100,7 @@ class Reactor final : public Port {
   Fd wakeup_;  // registered edge-triggered: each write is one event, and nobody has to read it
   std::unordered_map<int, Foreign> foreign_;
   std::uint32_t serial_ = 0;
+  std::size_t awaited_ = 0;
 };
 
 }  // namespace weft::internal

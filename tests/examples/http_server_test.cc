@@ -20,6 +20,9 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -217,6 +220,59 @@ std::string content_of(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// A page in Prometheus' text format 0.0.4: the type of each metric, and its samples by metric and
+// labels. Each metric is one block, which begins with its HELP and TYPE.
+struct Metrics {
+  explicit Metrics(const std::string& page) {
+    static const std::string kName = "([a-zA-Z_:][a-zA-Z0-9_:]*)";
+    static const std::string kLabel = R"re([a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\[\\"n])*")re";
+    static const std::regex kHelp("# HELP " + kName + " (.+)");
+    static const std::regex kType("# TYPE " + kName + " (counter|gauge)");
+    static const std::regex kSample(kName + "(\\{" + kLabel + "\\})? ([0-9]+(\\.[0-9]+)?)");
+    BOOST_TEST(page.ends_with('\n'));
+    std::istringstream lines(page);
+    std::smatch match;
+    std::string helped, now;
+    for (std::string line; std::getline(lines, line);) {
+      if (std::regex_match(line, match, kHelp)) {
+        helped = match[1];
+        BOOST_TEST(types.count(helped) == 0u, line);
+      } else if (std::regex_match(line, match, kType)) {
+        now = match[1];
+        BOOST_TEST(helped == now, line);
+        types[now] = match[2];
+      } else if (std::regex_match(line, match, kSample)) {
+        BOOST_TEST(match[1].str() == now, line);
+        const bool is_new =
+            samples.emplace(match[1].str() + match[2].str(), std::stod(match[match.size() - 2]))
+                .second;
+        BOOST_TEST(is_new, line);
+      } else {
+        BOOST_ERROR("it is no line of the format: " << line);
+      }
+    }
+  }
+
+  double at(const std::string& sample) const {
+    const auto found = samples.find(sample);
+    BOOST_TEST_REQUIRE((found != samples.end()), sample);
+    return found->second;
+  }
+
+  std::map<std::string, std::string> types;
+  std::map<std::string, double> samples;
+};
+
+// Asks on a connection of its own.
+Metrics metrics_of(const Server& server) {
+  Client client(server);
+  client.send("GET /metrics HTTP/1.1\r\nHost: a" + kEnd);
+  const std::string answer = client.answer();
+  BOOST_TEST_REQUIRE(answer.starts_with("200 "), answer);
+  BOOST_TEST(client.has_field("Content-Type: text/plain; version=0.0.4"));
+  return Metrics(answer.substr(4));
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(curl_asks_twice_over_one_connection) {
@@ -406,6 +462,80 @@ BOOST_AUTO_TEST_CASE(a_client_that_does_not_read_is_left) {
   BOOST_REQUIRE(server.await_descriptors(std::greater(), before));
   BOOST_REQUIRE(server.await_descriptors(std::equal_to(), before));
   BOOST_TEST(!client.answer().starts_with("200 "));
+}
+
+BOOST_AUTO_TEST_CASE(metrics_have_their_types_and_a_sample_for_each_scheduler) {
+  const std::map<std::string, std::string> types{
+      {"http_connections_total", "counter"},
+      {"http_requests_total", "counter"},
+      {"weft_awaited_descriptors", "gauge"},
+      {"weft_free_stacks", "gauge"},
+      {"weft_idle_seconds_total", "counter"},
+      {"weft_max_lag_seconds", "gauge"},
+      {"weft_pool_queued_jobs", "gauge"},
+      {"weft_pool_running_jobs", "gauge"},
+      {"weft_pool_threads", "gauge"},
+      {"weft_ready_tasks", "gauge"},
+      {"weft_sleeps_total", "counter"},
+      {"weft_stacks", "gauge"},
+      {"weft_switches_total", "counter"},
+      {"weft_tasks", "gauge"},
+      {"weft_timers", "gauge"},
+      {"weft_turns_total", "counter"},
+      {"weft_wake_ups_total", "counter"},
+  };
+  for (const std::size_t threads : {1, 2}) {
+    Server server({}, "15", std::to_string(threads));
+    const Metrics metrics = metrics_of(server);
+    BOOST_TEST((metrics.types == types));
+    std::size_t samples = 0;
+    for (const auto& [name, type] : types) {
+      if (name.starts_with("weft_pool_")) {
+        metrics.at(name), ++samples;
+        continue;
+      }
+      for (std::size_t i = 0; i < threads; ++i, ++samples) {
+        metrics.at(name + "{scheduler=\"" + std::to_string(i) + "\"}");
+      }
+    }
+    BOOST_TEST(metrics.samples.size() == samples);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(metrics_tell_what_the_server_does) {
+  Server server;
+  Client idle(server);
+  idle.send(kGet + kGet);
+  BOOST_TEST(idle.answer() == "200 " + kHello);
+  BOOST_TEST(idle.answer() == "200 " + kHello);
+  const Metrics first = metrics_of(server);
+  const Metrics second = metrics_of(server);
+  const std::string on0 = "{scheduler=\"0\"}";
+  BOOST_TEST(first.at("http_connections_total" + on0) == 2);
+  BOOST_TEST(second.at("http_connections_total" + on0) == 3);
+  BOOST_TEST(first.at("http_requests_total" + on0) == 3);
+  BOOST_TEST(second.at("http_requests_total" + on0) == 4);
+  for (const char* name : {"weft_turns_total", "weft_switches_total"}) {
+    BOOST_TEST(second.at(name + on0) > first.at(name + on0), name);
+  }
+  BOOST_TEST(first.at("weft_awaited_descriptors" + on0) >= 2);  // the listener, and `idle`
+  BOOST_TEST(first.at("weft_timers" + on0) >= 1);               // of `idle`
+}
+
+BOOST_AUTO_TEST_CASE(metrics_tell_that_the_server_sleeps) {
+  Server server;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const std::string on0 = "{scheduler=\"0\"}";
+  const Metrics first = metrics_of(server);
+  double sleeps = 0, idle = 0;
+  do {
+    usleep(10'000);  // unless the machine is busy, the server sleeps meanwhile
+    const Metrics now = metrics_of(server);
+    sleeps = now.at("weft_sleeps_total" + on0) - first.at("weft_sleeps_total" + on0);
+    idle = now.at("weft_idle_seconds_total" + on0) - first.at("weft_idle_seconds_total" + on0);
+  } while (sleeps == 0 && std::chrono::steady_clock::now() < deadline);
+  BOOST_TEST(sleeps > 0);
+  BOOST_TEST(idle > 0);
 }
 
 BOOST_AUTO_TEST_CASE(wrk_finds_no_errors) {
