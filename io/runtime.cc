@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "weft/fiber/core/survey.h"
 #include "weft/fiber/core/thread.h"
 #include "weft/fiber/core/virtual_port.h"
+#include "weft/fiber/core/watch.h"
 #include "weft/io/core/cancel_on_signal.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
@@ -104,6 +106,7 @@ struct Runtime::Impl {
   std::optional<Group> group;
   ThreadPool pool;                   // ends before the schedulers, to which its jobs may post
   std::vector<std::thread> threads;  // of the schedulers but the first
+  std::optional<internal::Watch> watch;
   std::optional<internal::Shutdown> shutdown;  // set before these are stopped
   const Impl* next_left = nullptr;             // see abandon()
 };
@@ -125,10 +128,18 @@ Runtime::Runtime(RunOptions options)
         impl_->loops[n]->shutdown(*impl_->shutdown);
       }));
     }
+    start_watch();
   } catch (...) {
     shut_down();
     throw;
   }
+}
+
+void Runtime::start_watch() {
+  internal::WatchOptions options{.stall_after = impl_->options.stall_after,
+                                 .report_signal = impl_->options.report_signal};
+  if (const char* const words = std::getenv("WEFT_WATCH")) internal::parse_watch(words, options);
+  if (options.any()) impl_->watch.emplace(options, impl_->loops);
 }
 
 Runtime::~Runtime() {

@@ -55,6 +55,21 @@ struct RunOptions {
   // weft starts for a fiber do not. No effect if the system does not allow it.
   bool pin_threads = false;
 
+  // Watches for stalls: if a fiber has held up its scheduler for so long, because it computes or
+  // blocks the thread, a report says which one, with its stack and the system call that it is in.
+  // Again after 2, 4, ... times as long, and when the scheduler goes on. Zero or less: no watch.
+  // Costs a thread, and so what locks cost where there are several threads (some 10 ns rather than
+  // 2). The fiber is interrupted by SIGURG for it, upon which a system call such as poll() may
+  // return EINTR. Without a build, too: WEFT_WATCH=stall=100ms,report=QUIT in the environment goes
+  // before these options.
+  AnyDuration stall_after = {};
+
+  // A signal, such as SIGQUIT, that makes the same thread report all tasks, as print_tasks() prints
+  // them. The program goes on. A signal that comes during a report asks for one more. Only the
+  // first runtime of a process that has this option gets the signal, which is ignored when it ends.
+  // Zero: none.
+  int report_signal = 0;
+
   // What happens if no task can ever go on: see OnDeadlock. A program that waits for Ctrl-C alone,
   // with tasks that wait, gets a report of it.
   OnDeadlock on_deadlock = OnDeadlock::kAutomatic;
@@ -136,6 +151,7 @@ class Runtime {
   Scheduler* next_in_turn();
   static void check_not_nested();
   void check_may_run() const;
+  void start_watch();
   void abandon() noexcept;
   void run_until_end(internal::TaskBase& task);
   void shut_down() noexcept;

@@ -188,16 +188,12 @@ void Loop::throw_if_deadlocked() {
 
 void Loop::report_deadlock() noexcept try {
   const Survey survey(kMostListed);
-  std::string all;
-  {
-    Text text(to_string, &all);
+  report_text([&](Text& text) {
     const std::size_t tasks = survey.count_tasks();
     text << "weft: deadlock: " << Count(tasks) << (tasks == 1 ? " task waits" : " tasks wait")
          << ", and nothing is left that could wake " << (tasks == 1 ? "it\n" : "them\n");
     write_tasks(text, survey);
-  }
-  if (all.ends_with('\n')) all.pop_back();
-  internal::report(all);
+  });
 } catch (const std::bad_alloc&) {
   print_line("deadlock: nothing is left that could wake the tasks that wait");
 }

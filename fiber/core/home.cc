@@ -47,8 +47,28 @@ void Home::attach_thread() noexcept {
 }
 
 void Home::detach_thread() noexcept {
-  outside_.thread_id.store(0, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(outside_.thread_lock);
+    outside_.thread_id.store(0, std::memory_order_relaxed);
+  }
   running = {};
+}
+
+// What the thread writes all the time is read without an order, word by word, and only compared: to
+// make these words atomic would cost the switch an instruction or two.
+#if defined(WEFT_TSAN)
+[[gnu::no_sanitize("thread"), gnu::noinline]]
+#endif
+static Home::Heartbeat
+peek(const Running& thread) noexcept {
+  const volatile Running& now = thread;
+  return {.turns = now.turns, .budget = now.budget, .fiber = now.fiber};
+}
+
+Home::Heartbeat Home::heartbeat() const noexcept {
+  const std::lock_guard lock(outside_.thread_lock);
+  if (thread_id() == 0) return {};
+  return peek(*outside_.thread.load(std::memory_order_relaxed));
 }
 
 void Home::set_handler(ExceptionHandler handler) {

@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/inbox.h"
@@ -58,6 +59,16 @@ class Home : public RunQueue {
     // Relaxed: the number alone matters.
     return outside_.thread_id.load(std::memory_order_relaxed);
   }
+  // What shows whether its thread goes on: the same twice, with a fiber, if that fiber holds it up.
+  struct Heartbeat {
+    std::uint64_t turns = 0;
+    std::int64_t budget = 0;
+    const Fiber* fiber = nullptr;  // to be compared only
+    bool operator==(const Heartbeat&) const = default;
+  };
+  // From any thread. Without a fiber if no thread runs it.
+  Heartbeat heartbeat() const noexcept;
+
   // What a handler for signals on its thread is to do, instead of what was there.
   // Release: the handler sees what came before. Acquire: the asker sees that it was taken.
   Look* exchange_look(Look* look) noexcept {
@@ -120,6 +131,7 @@ class Home : public RunQueue {
     Atomic<const Running*> thread{nullptr};  // see waits_for_caller()
     std::atomic<pid_t> thread_id{0};
     std::atomic<Look*> look{nullptr};  // see interrupt()
+    mutable std::mutex thread_lock;    // held while the thread is looked at, or leaves
   } outside_;
 };
 

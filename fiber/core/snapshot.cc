@@ -14,7 +14,8 @@ namespace weft::internal {
 Snapshot::Snapshot(std::size_t tasks) noexcept {
   for (; tasks > 0; tasks /= 4) {
     tasks_.reset(new (std::nothrow) TaskRecord[tasks]);
-    frames_.reset(new (std::nothrow) void*[tasks * kFramesOfTask]);
+    room_ = std::max(tasks * kFramesOfTask, StackTrace::kMaxFrames);
+    frames_.reset(new (std::nothrow) void*[room_]);
     if (tasks_ && frames_) break;
   }
   capacity_ = tasks;
@@ -34,6 +35,13 @@ bool Snapshot::take(Calls& scheduler, std::span<void* const> running_stack) noex
   });
 }
 
+bool Snapshot::take_running(Calls& scheduler, std::span<void* const> stack) noexcept {
+  count_ = frames_used_ = left_out_ = ready_ = 0;
+  now_ = scheduler.now();
+  if (running.fiber && capacity_ > 0) add(*running.fiber, stack);
+  return true;
+}
+
 void Snapshot::add(const Fiber& fiber, std::span<void* const> running_stack) noexcept {
   TaskRecord& task = tasks_[count_++];
   task.id = fiber.id;
@@ -51,7 +59,7 @@ void Snapshot::add(const Fiber& fiber, std::span<void* const> running_stack) noe
 
 void Snapshot::add_stack(TaskRecord& task, const Fiber& fiber,
                          std::span<void* const> running_stack) noexcept {
-  const std::size_t room = capacity_ * kFramesOfTask - frames_used_;
+  const std::size_t room = room_ - frames_used_;
   const std::span<void*> frames(frames_.get() + frames_used_,
                                 std::min(room, StackTrace::kMaxFrames));
   std::size_t count = 0;

@@ -51,6 +51,9 @@ class Snapshot {
   // at this moment; then fibers may be missing.
   bool take(Calls& scheduler, std::span<void* const> running_stack) noexcept;
 
+  // The running fiber alone.
+  bool take_running(Calls& scheduler, std::span<void* const> stack) noexcept;
+
   std::span<const TaskRecord> tasks() const noexcept { return {tasks_.get(), count_}; }
   std::span<void* const> stack_of(const TaskRecord& task) const noexcept {
     return {frames_.get() + task.first_frame, task.frames};
@@ -68,6 +71,7 @@ class Snapshot {
   std::unique_ptr<TaskRecord[]> tasks_;
   std::unique_ptr<void*[]> frames_;
   std::size_t capacity_ = 0;
+  std::size_t room_ = 0;  // for frames
   std::size_t count_ = 0;
   std::size_t frames_used_ = 0;
   std::size_t left_out_ = 0;

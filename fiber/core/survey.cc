@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <new>
+#include <optional>
 
 #include "weft/fiber/core/calls.h"
 #include "weft/fiber/core/parker.h"
@@ -64,13 +65,15 @@ class Look : public InboxNode {
  public:
   enum class State : std::uint8_t { kAsked, kTaking, kTaken, kGivenUp };
 
-  explicit Look(std::size_t tasks) noexcept
+  // Without a number of tasks: only the running fiber is looked at.
+  explicit Look(std::optional<std::size_t> tasks) noexcept
       : InboxNode([](InboxNode& node, Calls* scheduler) noexcept {
           auto& self = static_cast<Look&>(node);
           if (scheduler) self.answer(*scheduler, {});
           self.unref();
         }),
-        snapshot(tasks) {}
+        snapshot(tasks.value_or(1)),
+        only_running_(!tasks) {}
 
   bool answer(Calls& scheduler, std::span<void* const> running_stack) noexcept {
     State asked = State::kAsked;
@@ -78,7 +81,8 @@ class Look : public InboxNode {
     if (!state_.compare_exchange_strong(asked, State::kTaking, std::memory_order_acq_rel)) {
       return true;
     }
-    const bool whole = snapshot.take(scheduler, running_stack);
+    const bool whole = only_running_ ? snapshot.take_running(scheduler, running_stack)
+                                     : snapshot.take(scheduler, running_stack);
     // Release: what was taken is seen with it.
     state_.store(State::kTaken, std::memory_order_release);
     answered.post();
@@ -126,6 +130,7 @@ class Look : public InboxNode {
   bool last_try = false;  // written while no signal is on its way
 
  private:
+  const bool only_running_;
   std::atomic<State> state_{State::kAsked};
   std::atomic<int> references_{2};
 };
@@ -195,6 +200,15 @@ Survey::Survey(std::size_t tasks) {
       insist(entry);
     }
   }
+}
+
+Survey::Survey(Home& stuck) {
+  entries_.push_back({&stuck, stuck.number(), stuck.thread_id(), Answer::kNone,
+                      new (std::nothrow) Look(std::nullopt)});
+  Entry& entry = entries_.back();
+  if (!entry.look) return;
+  entry.look->unref();  // it is in no inbox
+  insist(entry);
 }
 
 std::size_t Survey::count_tasks() const noexcept {

@@ -47,6 +47,9 @@ class Survey {
   // are interrupted: some milliseconds each. The calling thread waits, not the fiber. Throws
   // std::bad_alloc if there is no memory for a list of the schedulers.
   explicit Survey(std::size_t tasks);
+  // Looks at one scheduler, which is known to be stuck, and of its fibers at the running one alone.
+  // REQUIRES: the scheduler lives.
+  explicit Survey(Home& stuck);
   ~Survey();
   Survey(const Survey&) = delete;
   Survey& operator=(const Survey&) = delete;

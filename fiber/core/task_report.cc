@@ -164,7 +164,7 @@ class Report {
 
   void write_group(std::span<const Line* const> group) noexcept {
     if (group.size() == 1) {
-      write_task(*group.front()->task);
+      write_task(text_, *group.front()->task);
     } else {
       text_ << Count(group.size()) << " tasks";
       write_names(group);
@@ -174,11 +174,6 @@ class Report {
     write_stack(text_, group.front()->stack());
   }
 
-  void write_task(const TaskRecord& task) noexcept {
-    text_ << "task " << task.id;
-    if (task.name_size > 0) text_ << " \"" << task.name_view() << "\"";
-  }
-
   // The name, if it is one, and the ids of the first and the last.
   void write_names(std::span<const Line* const> group) noexcept {
     const TaskRecord &first = *group.front()->task, &last = *group.back()->task;
@@ -186,9 +181,9 @@ class Report {
         group, [&](const Line* line) { return line->task->name_view() == first.name_view(); });
     if (!same) {
       text_ << ", ";
-      write_task(first);
+      write_task(text_, first);
       text_ << " ... ";
-      return write_task(last);
+      return write_task(text_, last);
     }
     if (first.name_size > 0) text_ << " \"" << first.name_view() << "\"";
     text_ << " (" << first.id << " ... " << last.id << ")";
@@ -215,7 +210,7 @@ class Report {
     if (!owner.address) return;
     text_ << ", for ";
     if (line.waits_for) {
-      write_task(*line.waits_for->task);
+      write_task(text_, *line.waits_for->task);
     } else if (owner.id != 0) {
       text_ << "task " << owner.id;
     } else {
@@ -260,6 +255,11 @@ void write_heading(Text& text, const Survey& survey) noexcept {
 }
 
 }  // namespace
+
+void write_task(Text& text, const TaskRecord& task) noexcept {
+  text << "task " << task.id;
+  if (task.name_size > 0) text << " \"" << task.name_view() << "\"";
+}
 
 void write_tasks(Text& text, const Survey& survey) noexcept try {
   Report(text, survey).write();
