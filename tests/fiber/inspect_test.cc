@@ -259,6 +259,21 @@ WEFT_TEST_CASE(a_waiter_for_a_task_waits_for_that) {
   for (auto* each : {&task, &waiter, &timed}) each->wait();
 }
 
+WEFT_TEST_CASE(a_wait_for_all_of_several_tasks_is_for_the_first_that_has_not_ended) {
+  Event events[2];
+  std::vector<Task<void>> tasks;
+  for (Event& event : events) tasks.push_back(spawn([&] { event.wait(); }));
+  auto waiter = spawn([&] { wait(tasks); });
+  run_until_blocked();
+  BOOST_TEST(info_of(waiter.id()).waiting_for == "wait");
+  BOOST_TEST(waits_for(waiter) == tasks[0].id());
+  events[0].set();
+  run_until_blocked();
+  BOOST_TEST(waits_for(waiter) == tasks[1].id());
+  events[1].set();
+  waiter.get();
+}
+
 WEFT_TEST_CASE(a_destructor_of_a_handle_waits_for_the_task) {
   Event event;
   std::uint64_t id = 0;

@@ -50,7 +50,7 @@ WEFT_REAL_TIME_TEST_CASE(a_wait_in_a_tcp_stream_ends_in_its_call) {
   TcpPair pair;
   char bytes[8];
   check_wait("read_some", [&] { pair.client.read_some(bytes); });
-  check_wait("read_line", [&] { BufferedReader(pair.client).read_line(); });
+  check_wait("read_some", [&] { BufferedReader(pair.client).read_line(); });
   const std::string much(64 << 20, 'x');
   check_wait("write_some", [&] { pair.client.write_all(much); });
 }

@@ -27,7 +27,6 @@
 
 BOOST_AUTO_TEST_SUITE(random_programs)
 
-using namespace weft;
 using namespace weft::test;
 
 namespace {
@@ -194,8 +193,9 @@ BOOST_AUTO_TEST_CASE(programs_do_the_same_if_their_tasks_are_printed_before_each
     const Program program = make_program(seed);
     const Record record = run_program(program);
     Recorder::before_step = [] {
-      print_tasks(nowhere);
-      for (const TaskInfo& task : all_tasks({.stacks = true})) stacks += !task.stack.empty();
+      weft::print_tasks(nowhere);
+      for (const weft::TaskInfo& task : weft::all_tasks({.stacks = true}))
+        stacks += !task.stack.empty();
     };
     const Record again = run_program(program);
     Recorder::before_step = nullptr;
