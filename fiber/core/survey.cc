@@ -14,7 +14,6 @@
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/unwind.h"
-#include "weft/fiber/stack_trace.h"
 
 namespace weft::internal {
 namespace {
@@ -96,7 +95,7 @@ class Look : public InboxNode {
     if (!runs_on_own_stack(*running.fiber, interrupted.stack) || (throwing && !last_try)) {
       return answered.post();
     }
-    void* frames[StackTrace::kMaxFrames];
+    void* frames[kMaxFrames];
     const std::size_t count = throwing ? 0 : walk_interrupted(frames, interrupted.at);
     by_signal = true;
     answer(scheduler, {frames, count});
@@ -235,7 +234,7 @@ void Survey::ask(Home& home, std::size_t tasks) noexcept {
   entry.look = new (std::nothrow) Look(tasks);
   if (!entry.look) return;
   if (own) {
-    void* frames[StackTrace::kMaxFrames];
+    void* frames[kMaxFrames];
     entry.look->answer(static_cast<Calls&>(home), {frames, walk_here(frames)});
     entry.look->unref();
   } else {
