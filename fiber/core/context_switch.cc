@@ -7,6 +7,7 @@
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/preallocated.hpp>
+#include <boost/version.hpp>
 #include <cerrno>
 #include <new>
 
