@@ -19,17 +19,23 @@
 #include "weft/fiber/future.h"
 // gather, gather_all
 #include "weft/fiber/gather.h"
+// TaskInfo, TaskListOptions, all_tasks, current_task, print_tasks
+#include "weft/fiber/inspect.h"
 // Outcome
 #include "weft/fiber/outcome.h"
+// OnDeadlock, ReportHandler, set_report_handler
+#include "weft/fiber/report.h"
 // ExceptionHandler, Handle, Scheduler, SpawnOptions
 #include "weft/fiber/scheduler.h"
+// StackTrace
+#include "weft/fiber/stack_trace.h"
 // SchedulerStats
 #include "weft/fiber/stats.h"
 // Task, spawn
 #include "weft/fiber/task.h"
 // TaskGroup, with_task_group
 #include "weft/fiber/task_group.h"
-// TaskInfo, all_tasks, current_task, sleep_for, sleep_until, yield
+// set_task_name, sleep_for, sleep_until, yield
 #include "weft/fiber/this_fiber.h"
 // AnyDuration, AnyTimePoint, Clock, Duration, TimePoint, kForever, kPast, now
 #include "weft/fiber/time.h"

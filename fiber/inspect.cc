@@ -8,7 +8,6 @@
 #include "weft/fiber/core/text.h"
 #include "weft/fiber/core/unwind.h"
 #include "weft/fiber/core/wait_queue.h"
-#include "weft/fiber/this_fiber.h"
 
 namespace weft {
 namespace {

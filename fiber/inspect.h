@@ -38,12 +38,16 @@ struct TaskListOptions {
 
 // The fibers that there are, where they wait and for what.
 //
+//   log(weft::current_task().name);
 //   for (const weft::TaskInfo& task : weft::all_tasks()) log(task.name, task.waiting_for);
-//   weft::print_tasks();  // all of them, with stacks, on stderr
+//   weft::print_tasks();  // of all schedulers, with stacks, on stderr
+
+// The running fiber. Throws std::logic_error outside fibers.
+TaskInfo current_task();
 
 // All fibers of the calling fiber's scheduler that have not ended, in no particular order; for
-// those of the others, spread(all_tasks). O(stacks ever used). Throws std::logic_error outside
-// fibers.
+// those of the others, spread([] { return all_tasks(); }). O(stacks ever used). Throws
+// std::logic_error outside fibers.
 std::vector<TaskInfo> all_tasks(TaskListOptions options = {});
 
 // Prints the fibers of all schedulers of the process, with their stacks. Those that wait for the

@@ -14,8 +14,9 @@ using ReportHandler = std::function<void(std::string_view text)>;
 // deadlock, a scheduler that is held up, a failure that ends the program. Null: to stderr, as
 // before the first call.
 //
-//   weft::set_report_handler([](std::string_view text) { syslog(LOG_WARNING, "%.*s",
-//                                                               int(text.size()), text.data()); });
+//   weft::set_report_handler([](std::string_view text) {
+//     syslog(LOG_WARNING, "%.*s", static_cast<int>(text.size()), text.data());
+//   });
 //
 // The handler may run on any thread and fiber, on several at once, and in the scheduler's loop, so
 // it may not wait; its stack may be small. What it throws is dropped. What weft would say while it

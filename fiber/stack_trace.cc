@@ -6,6 +6,8 @@
 
 namespace weft {
 
+static_assert(StackTrace::kMaxFrames == internal::kMaxFrames);
+
 [[gnu::noinline]] StackTrace StackTrace::current() {
   void* frames[kMaxFrames];
   const std::size_t count = internal::walk_here(frames, __builtin_return_address(0));

@@ -25,9 +25,6 @@ void yield();
 void sleep_for(AnyDuration wait);
 void sleep_until(AnyTimePoint time);
 
-// The running fiber. Throws std::logic_error outside fibers.
-TaskInfo current_task();
-
 // Renames the running fiber, as reports and lists of tasks show it: for one that works on one
 // request after another. Cut to 31 bytes. Throws std::logic_error outside fibers.
 void set_task_name(std::string_view name);

@@ -5,6 +5,8 @@
 
 namespace weft::internal {
 
+constinit const OwnedWait kWaitForTask("wait", &Fiber::owner_of);
+
 CompletionSet::~CompletionSet() {
   // Also for those that were notified: under its lock, the notifier has left.
   for (Watcher& watcher : watchers_) {

@@ -102,6 +102,17 @@ class CompletionSet {
   IntrusiveQueue<Watcher, &Watcher::next_done> done_;
 };
 
+// The name of a wait() for a task, which reports can name, or for a future.
+extern const OwnedWait kWaitForTask;
+template <class Handle>
+const char* name_of_wait(const Handle&) noexcept {
+  if constexpr (requires(const Handle& handle) { handle.fiber(); }) {
+    return kWaitForTask;
+  } else {
+    return "wait";
+  }
+}
+
 // Returns its argument; throws std::logic_error if that is the end of the calling fiber itself.
 Completion& another(Completion& completion);
 
@@ -178,7 +189,8 @@ WaitResult wait(Range&& tasks, When when = When::all_completed,
   internal::Elements<std::remove_reference_t<Range>> all(tasks);
   if (when == When::all_completed) {
     for (std::size_t i = 0; i < all.size(); ++i) {
-      if (!internal::another(all[i].completion()).wait(deadline, "wait")) break;
+      const char* const what = internal::name_of_wait(all[i]);
+      if (!internal::another(all[i].completion()).wait(deadline, what)) break;
     }
   } else {
     internal::CompletionSet set(all.size());

@@ -56,8 +56,9 @@ class Context {
     __builtin_prefetch(static_cast<const char*>(handle_) + 64);
   }
 
-  // While not running: where its registers are; null while it runs, and before create().
-  const void* parked_at() const noexcept { return handle_; }
+  // While not running: where its registers lie, for unwind.cc; null while it runs, and before
+  // create(). Safe in a handler for signals.
+  const void* parked_at() const noexcept;
 
   // While not running: how many exceptions are in flight, as std::uncaught_exceptions() says it;
   // not zero if a destructor that one of them called waits.

@@ -7,6 +7,7 @@
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/preallocated.hpp>
+#include <boost/version.hpp>
 #include <cerrno>
 #include <new>
 
@@ -126,6 +127,18 @@ void Context::destroy() noexcept {
   VALGRIND_STACK_DEREGISTER(valgrind_id_);
 #endif
   handle_ = nullptr;
+}
+
+// What jump_fcontext() and ontop_fcontext() leave on the stack that they park has been laid out
+// like this since 1.81. It is not part of Boost's interface: a test unwinds a known chain of calls.
+static_assert(BOOST_VERSION >= 108100);
+
+const void* Context::parked_at() const noexcept {
+#if BOOST_CONTEXT_SHADOW_STACK
+  // One word more precedes them.
+  if (handle_) return static_cast<const char*>(handle_) + sizeof(void*);
+#endif
+  return handle_;
 }
 
 void SwitchState::bind() noexcept {

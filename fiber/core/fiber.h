@@ -124,7 +124,8 @@ class alignas(64) Fiber : public FiberHot,
     for (int line = 0; line < 3; ++line) __builtin_prefetch(block + line * 64, 1);
   }
 
-  // A wait for the end of a fiber, for reports; pass it to `completion`.
+  // For waits in the queue of `completion`: see OwnedWait.
+  static OwnedWait::Owner owner_of(WaitQueue& queue) noexcept;
   static const OwnedWait kJoin;
   static const OwnedWait kJoinByDestructor;
 
@@ -182,7 +183,6 @@ class alignas(64) Fiber : public FiberHot,
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
 
  private:
-  static OwnedWait::Owner owner_of(WaitQueue& queue) noexcept;
   void copy_name(std::string_view text) noexcept;
 };
 

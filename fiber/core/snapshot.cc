@@ -6,7 +6,6 @@
 
 #include "weft/fiber/core/calls.h"
 #include "weft/fiber/core/unwind.h"
-#include "weft/fiber/stack_trace.h"
 
 namespace weft::internal {
 
@@ -14,7 +13,7 @@ namespace weft::internal {
 Snapshot::Snapshot(std::size_t tasks) noexcept {
   for (; tasks > 0; tasks /= 4) {
     tasks_.reset(new (std::nothrow) TaskRecord[tasks]);
-    room_ = std::max(tasks * kFramesOfTask, StackTrace::kMaxFrames);
+    room_ = std::max(tasks * kFramesOfTask, kMaxFrames);
     frames_.reset(new (std::nothrow) void*[room_]);
     if (tasks_ && frames_) break;
   }
@@ -60,8 +59,7 @@ void Snapshot::add(const Fiber& fiber, std::span<void* const> running_stack) noe
 void Snapshot::add_stack(TaskRecord& task, const Fiber& fiber,
                          std::span<void* const> running_stack) noexcept {
   const std::size_t room = room_ - frames_used_;
-  const std::span<void*> frames(frames_.get() + frames_used_,
-                                std::min(room, StackTrace::kMaxFrames));
+  const std::span<void*> frames(frames_.get() + frames_used_, std::min(room, kMaxFrames));
   std::size_t count = 0;
   if (!task.running) {
     count = walk_parked(fiber.context, frames);

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "weft/fiber/core/symbols.h"
-#include "weft/fiber/stack_trace.h"
+#include "weft/fiber/core/unwind.h"
 
 namespace weft::internal {
 namespace {
@@ -27,7 +27,7 @@ bool calls_callable(const CodePlace& place) noexcept {
 class Places {
  public:
   explicit Places(std::span<void* const> frames) noexcept
-      : count_(std::min(frames.size(), StackTrace::kMaxFrames)) {
+      : count_(std::min(frames.size(), kMaxFrames)) {
     for (std::size_t i = 0; i < count_; ++i) {
       places_[i] = find_code(static_cast<const char*>(frames[i]) - 1);
     }
@@ -49,7 +49,7 @@ class Places {
 
  private:
   std::size_t count_;
-  CodePlace places_[StackTrace::kMaxFrames];
+  CodePlace places_[kMaxFrames];
 };
 
 void write_name(Text& text, const char* symbol) noexcept try {

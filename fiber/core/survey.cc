@@ -14,7 +14,6 @@
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/unwind.h"
-#include "weft/fiber/stack_trace.h"
 
 namespace weft::internal {
 namespace {
@@ -69,24 +68,31 @@ class Look : public InboxNode {
   explicit Look(std::optional<std::size_t> tasks) noexcept
       : InboxNode([](InboxNode& node, Calls* scheduler) noexcept {
           auto& self = static_cast<Look&>(node);
-          if (scheduler) self.answer(*scheduler, {});
+          if (scheduler) self.answer_here(*scheduler, {});
           self.unref();
         }),
         snapshot(tasks.value_or(1)),
         only_running_(!tasks) {}
 
-  bool answer(Calls& scheduler, std::span<void* const> running_stack) noexcept {
+  void answer(Calls& scheduler, std::span<void* const> running_stack) noexcept {
     State asked = State::kAsked;
     // Acquire, release: the snapshot's memory goes from the asker to this thread.
-    if (!state_.compare_exchange_strong(asked, State::kTaking, std::memory_order_acq_rel)) {
-      return true;
-    }
+    if (!state_.compare_exchange_strong(asked, State::kTaking, std::memory_order_acq_rel)) return;
     const bool whole = only_running_ ? snapshot.take_running(scheduler, running_stack)
                                      : snapshot.take(scheduler, running_stack);
     // Release: what was taken is seen with it.
-    state_.store(State::kTaken, std::memory_order_release);
+    state_.store(whole || last_try ? State::kTaken : State::kAsked, std::memory_order_release);
     answered.post();
-    return whole;
+  }
+
+  // Another thread that spawns here may keep a list from being looked at, for moments.
+  void answer_here(Calls& scheduler, std::span<void* const> running_stack) noexcept {
+    constexpr int kTries = 1000;
+    for (int i = 1; i <= kTries && wanted(); ++i) {
+      last_try = i == kTries;
+      if (i > 1) let_others_run();
+      answer(scheduler, running_stack);
+    }
   }
 
   // In a handler for signals. A stack is not walked while an exception is on its way: the unwinder
@@ -96,7 +102,7 @@ class Look : public InboxNode {
     if (!runs_on_own_stack(*running.fiber, interrupted.stack) || (throwing && !last_try)) {
       return answered.post();
     }
-    void* frames[StackTrace::kMaxFrames];
+    void* frames[kMaxFrames];
     const std::size_t count = throwing ? 0 : walk_interrupted(frames, interrupted.at);
     by_signal = true;
     answer(scheduler, {frames, count});
@@ -114,6 +120,7 @@ class Look : public InboxNode {
     return state_.compare_exchange_strong(asked, State::kGivenUp, std::memory_order_relaxed);
   }
 
+  bool wanted() const noexcept { return state_.load(std::memory_order_relaxed) == State::kAsked; }
   bool taken() const noexcept {
     return state_.load(std::memory_order_acquire) == State::kTaken;  // acquire: see answer()
   }
@@ -127,7 +134,7 @@ class Look : public InboxNode {
   Snapshot snapshot;
   Parker answered;
   bool by_signal = false;
-  bool last_try = false;  // written while no signal is on its way
+  bool last_try = false;  // in vain or not. Written by one thread at a time
 
  private:
   const bool only_running_;
@@ -235,8 +242,8 @@ void Survey::ask(Home& home, std::size_t tasks) noexcept {
   entry.look = new (std::nothrow) Look(tasks);
   if (!entry.look) return;
   if (own) {
-    void* frames[StackTrace::kMaxFrames];
-    entry.look->answer(static_cast<Calls&>(home), {frames, walk_here(frames)});
+    void* frames[kMaxFrames];
+    entry.look->answer_here(static_cast<Calls&>(home), {frames, walk_here(frames)});
     entry.look->unref();
   } else {
     home.deliver(*entry.look);

@@ -2,13 +2,6 @@
 
 #include <unwind.h>
 
-#include <boost/version.hpp>
-
-// What jump_fcontext() and ontop_fcontext() of Boost.Context leave on the stack that they park has
-// been laid out like this since 1.81. It is not part of Boost's interface: a test unwinds a known
-// chain of calls.
-static_assert(BOOST_VERSION >= 108100);
-
 // walk_parked_context(context, callback, argument) calls _Unwind_Backtrace(callback, argument) such
 // that for the unwinder the parked context has made this call. The unwinder finds the caller of a
 // function by what the function's unwind information says of where the registers were saved. Here
@@ -22,13 +15,6 @@ extern "C" {
 }
 
 #if defined(__x86_64__)
-
-// With a shadow stack, if Boost was built for it, one word more precedes the registers.
-#if defined(BOOST_CONTEXT_SHADOW_STACK)
-#define WEFT_PARKED_SIZE "0x50"
-#else
-#define WEFT_PARKED_SIZE "0x48"
-#endif
 
 asm(R"(
   .pushsection .text.weft_walk_parked_context, "ax", @progbits
@@ -44,7 +30,7 @@ weft_walk_parked_context:
   movq %rsi, %rdi
   movq %rdx, %rsi
   .cfi_remember_state
-  .cfi_def_cfa %rbx, )" WEFT_PARKED_SIZE R"(
+  .cfi_def_cfa %rbx, 0x48
   .cfi_offset %rbp, -0x10
   .cfi_offset %rbx, -0x18
   .cfi_offset %r15, -0x20

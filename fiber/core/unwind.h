@@ -13,6 +13,9 @@ namespace weft::internal {
 // called, but not for a thread that is throwing: see uncaught_exceptions(). Costs some 0.1 us a
 // frame.
 
+// At most this many frames of a stack are of interest.
+inline constexpr std::size_t kMaxFrames = 64;
+
 // Of a context that is parked. REQUIRES: it stays parked meanwhile: call this on the thread that
 // would run it.
 std::size_t walk_parked(const Context& context, std::span<void*> frames) noexcept;

@@ -25,7 +25,8 @@ bool may_include(std::string_view header, const Folders& folders) {
       if (name.starts_with(ours)) return false;
     }
     if (name.find("uring") != name.npos) return false;
-    return !name.starts_with("boost/") || name.starts_with("boost/context/");
+    return !name.starts_with("boost/") || name.starts_with("boost/context/") ||
+           name == "boost/version.hpp>";
   }
   for (auto folder : folders) {
     const auto ours = "weft/" + std::string(folder);
