@@ -231,6 +231,9 @@ WEFT_TEST_CASE(the_shared_holders_of_a_mutex_are_not_known) {
   run_until_blocked();
   BOOST_TEST(info_of(writer.id()).waiting_for == "SharedMutex::lock");
   BOOST_TEST(waits_for(writer) == 0u);
+  const std::string report = printed_tasks();
+  BOOST_TEST(has_line(report, "task " + number(writer.id()) + " waits 0.00 s in SharedMutex::lock"),
+             report);
   mutex.unlock_shared();
   writer.get();
 }

@@ -71,6 +71,13 @@ struct WaitsAtEnd {
   }
 }
 
+// The call is the last instruction: what it would return to belongs to the next function.
+[[noreturn, gnu::noinline]] void wait_and_throw(Event& event) {
+  event.wait();
+  throw 1;
+}
+[[gnu::noinline]] void call_last(Event& event) { wait_and_throw(event); }
+
 [[gnu::noinline]] StackTrace taken_here() {
   StackTrace stack = StackTrace::current();
   WEFT_NO_TAIL_CALL();
@@ -136,6 +143,16 @@ WEFT_TEST_CASE(a_task_parked_in_a_catch_block_names_the_functions_above_its_wait
 WEFT_TEST_CASE(a_task_parked_in_a_destructor_that_unwinding_called_names_what_unwinds) {
   BOOST_TEST(innermost(4, stack_of_wait(&catching)) ==
              Names({"inner", "~WaitsAtEnd", "in_destructor", "catching"}));
+}
+
+WEFT_TEST_CASE(a_function_that_ends_with_a_call_is_named) {
+  const StackTrace stack = stack_of_wait([](Event& event) {
+    try {
+      call_last(event);
+    } catch (int) {
+    }
+  });
+  BOOST_TEST(innermost(2, stack) == Names({"wait_and_throw", "call_last"}));
 }
 
 WEFT_TEST_CASE(a_task_that_was_started_eagerly_names_no_function_of_its_parent) {
