@@ -65,9 +65,9 @@ struct RunOptions {
   AnyDuration stall_after = {};
 
   // A signal, such as SIGQUIT, that makes the same thread report all tasks, as print_tasks() prints
-  // them. The program goes on. A signal that comes during a report asks for one more. Only the
-  // first runtime of a process that has this option gets the signal, which is ignored when it ends.
-  // Zero: none.
+  // them. The program goes on. A signal that comes during a report asks for one more. If several
+  // runtimes of a process have this option, only the first gets the signal. What the signal did
+  // before is put back when it ends. Zero: none.
   int report_signal = 0;
 
   // What happens if no task can ever go on: see OnDeadlock. A program that waits for Ctrl-C alone,
