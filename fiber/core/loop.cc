@@ -69,7 +69,7 @@ void Loop::attach() {
     throw_logic_error("weft: a scheduler runs on this thread already; runs do not nest");
   }
   require_this_process();
-  running = {.scheduler = this};
+  running = {.scheduler = this, .untraced = tracer_ ? nullptr : this, .tracer = tracer_};
   expect_caller();
   turn_.forget_clock();
   loop_.context.adopt_thread();

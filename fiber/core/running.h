@@ -9,6 +9,7 @@ namespace weft::internal {
 
 class Fiber;
 class RunQueue;
+class Tracer;
 
 // What runs on a thread. Written by the scheduler that runs there.
 struct Running {
@@ -18,6 +19,8 @@ struct Running {
   Fiber* fiber = nullptr;         // null on a plain thread and in a scheduler's loop
   // Resumptions until the turn may be over: see Turn.
   std::int64_t budget = kNoTurn;
+  RunQueue* untraced = nullptr;  // the scheduler, but null while a Trace records it
+  Tracer* tracer = nullptr;      // where it is recorded; otherwise null
 };
 
 // Of the calling thread. For -fPIC, which would make a call of each access, the model of its

@@ -32,13 +32,27 @@ inline std::uint64_t Turn::stamp() const noexcept {
 void Turn::begin() noexcept {
   cut_short_ = false;
   if (counted_) {
-    running.budget = kCounted - 1;
+    set_budget(kCounted - 1);
     return;
   }
   if (length_ == 0) [[unlikely]]
     began_clock_ = read_clock();
   began_ = stamped_ = stamp();
-  running.budget = stride_ - 1;
+  set_budget(stride_ - 1);
+}
+
+void Turn::watch(bool watched) noexcept {
+  const std::int64_t now = budget();
+  running.budget = 0;
+  watched_ = watched;
+  set_budget(now);
+}
+
+bool Turn::used_up() noexcept {
+  if (!watched_) [[likely]]
+    return true;
+  running.budget = 0;
+  return --budget_ < 0;
 }
 
 // How many resumptions the next look may be away, where this many ticks went by since the last one.
@@ -51,20 +65,20 @@ inline std::int64_t Turn::next_stride(std::uint64_t ticks) const noexcept {
 
 // A counter that goes back, on another core perhaps, makes for a huge difference, and the turn is
 // over. Where slices have become long each is looked at, until they are short again.
-bool Turn::is_over() noexcept {
+bool Turn::has_to_end() noexcept {
   if (counted_ || cut_short_) return true;
   if (length_ == 0) [[unlikely]] {
     // The rate is not known yet, or the time stamp stands still.
     const TimePoint now = read_clock();
     if (now == began_clock_ || now - began_clock_ >= kLength) return true;
-    running.budget = 0;
+    set_budget(0);
     return false;
   }
   const std::uint64_t now = stamp();
   stride_ = next_stride(now - stamped_);
   stamped_ = now;
   if (now - began_ >= length_) return true;
-  running.budget = stride_ - 1;
+  set_budget(stride_ - 1);
   return false;
 }
 
