@@ -1,6 +1,7 @@
 #include "weft/fiber/core/home.h"
 
 #include "weft/fiber/core/error.h"
+#include "weft/fiber/core/group.h"
 
 namespace weft {
 
@@ -34,6 +35,11 @@ void Home::require_this_process() const {
   if (!is_of_this_process()) {
     throw_logic_error("weft: the runtime was made before fork(); make one in the child");
   }
+}
+
+void Home::set_group(Group& group) {
+  group.join(*this);
+  group_ = &group;
 }
 
 void Home::set_handler(ExceptionHandler handler) {

@@ -53,7 +53,9 @@ class Tracer {
   }
 
   // The fiber that runs as the recording begins, and which one does now.
-  void start(std::uint64_t running) noexcept { running_ = running; }
+  void start(std::uint64_t running) noexcept {
+    if (running != 0) switch_to(TraceEvent::kReady, running);
+  }
   std::uint64_t running() const noexcept { return running_; }
 
   // The one that runs becomes `state`, and `to` goes on. Its id is taken from what went on last:
