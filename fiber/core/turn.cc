@@ -43,7 +43,6 @@ void Turn::begin() noexcept {
 
 void Turn::watch(bool watched) noexcept {
   const std::int64_t now = budget();
-  running.budget = 0;
   watched_ = watched;
   set_budget(now);
 }

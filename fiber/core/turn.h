@@ -72,7 +72,10 @@ class Turn {
 
  private:
   std::int64_t budget() const noexcept { return watched_ ? budget_ : running.budget; }
-  void set_budget(std::int64_t budget) noexcept { (watched_ ? budget_ : running.budget) = budget; }
+  void set_budget(std::int64_t budget) noexcept {
+    budget_ = budget;
+    running.budget = watched_ ? 0 : budget;
+  }
   std::uint64_t stamp() const noexcept;
   std::int64_t next_stride(std::uint64_t ticks) const noexcept;
 
