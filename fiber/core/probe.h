@@ -14,6 +14,9 @@
 // A note has the address of the place and two that are not used: of a section whose address shows
 // how far the program was moved after it was linked, and of a counter of the tools that watch. The
 // `?` puts the note into the group of the function, with which it goes if the linker drops it.
+//
+// A second note, weft's own, is loaded and refers to the place, too. It keeps gold from collecting
+// the function as garbage: it would then fail at the reference from the first one.
 #if defined(__x86_64__) || defined(__aarch64__)
 #define WEFT_PROBE(name, format, ...)               \
   asm inline volatile(                              \
@@ -30,6 +33,13 @@
       ".asciz \"" format                            \
       "\"\n"                                        \
       "994: .balign 4\n"                            \
+      ".popsection\n"                               \
+      ".pushsection .note.weft,\"a?\",\"note\"\n"   \
+      ".balign 4\n"                                 \
+      ".4byte 5,4,1\n"                              \
+      ".asciz \"weft\"\n"                           \
+      ".balign 4\n"                                 \
+      ".4byte 990b-.\n"                             \
       ".popsection"                                 \
       :                                             \
       : __VA_ARGS__)
