@@ -91,9 +91,9 @@ void hand_over(Track& track) noexcept {
 
 // Adds eight characters, or fewer at the end. The first ones of a name may be lost, and then it is.
 void add_part(Names& names, const TraceEvent& event) {
-  if (event.detail == 0) names[event.fiber].clear();
+  if (event.detail() == 0) names[event.fiber].clear();
   const auto name = names.find(event.fiber);
-  if (name == names.end() || name->second.size() != 8u * event.detail) return;
+  if (name == names.end() || name->second.size() != 8u * event.detail()) return;
   char characters[8];
   std::memcpy(characters, &event.other, sizeof(characters));
   name->second.append(characters, strnlen(characters, sizeof(characters)));
@@ -112,7 +112,7 @@ std::vector<Placed> merge(std::list<Track>& tracks, Names& names) {
   for (Track& track : tracks) {
     names.merge(track.names);
     for (const TraceEvent& event : std::exchange(track.events, {})) {
-      if (event.kind == TraceEvent::kName) {
+      if (event.kind() == TraceEvent::kName) {
         add_part(names, event);
       } else {
         merged.emplace_back(event, n);
@@ -121,7 +121,7 @@ std::vector<Placed> merge(std::list<Track>& tracks, Names& names) {
     ++n;
   }
   std::stable_sort(merged.begin(), merged.end(),
-                   [](const Placed& a, const Placed& b) { return a.ticks < b.ticks; });
+                   [](const Placed& a, const Placed& b) { return a.ticks() < b.ticks(); });
   return merged;
 }
 
@@ -129,7 +129,7 @@ std::vector<Placed> merge(std::list<Track>& tracks, Names& names) {
 void write_threads(FxtWriter& fxt, const std::vector<Placed>& events, Names& names) {
   for (const Placed& event : events) {
     names[event.fiber];
-    if (event.kind <= TraceEvent::kWake) names[event.other];
+    if (event.kind() <= TraceEvent::kWake) names[event.other];
   }
   for (const auto& [id, name] : names) {
     if (id != FxtWriter::kIdle) fxt.thread(id, name.empty() ? "fiber" : name);
@@ -137,8 +137,8 @@ void write_threads(FxtWriter& fxt, const std::vector<Placed>& events, Names& nam
 }
 
 FxtWriter::State state_of(const TraceEvent& event) {
-  if (event.detail == TraceEvent::kEnded) return FxtWriter::kDead;
-  return event.detail == TraceEvent::kWaiting ? FxtWriter::kBlocked : FxtWriter::kRunnable;
+  if (event.detail() == TraceEvent::kEnded) return FxtWriter::kDead;
+  return event.detail() == TraceEvent::kWaiting ? FxtWriter::kBlocked : FxtWriter::kRunnable;
 }
 
 // Writes events in turn. A span that ends and has not begun is left out.
@@ -147,8 +147,8 @@ class EventWriter {
   explicit EventWriter(FxtWriter& fxt) : fxt_(fxt) {}
 
   void write(const Placed& event) {
-    const auto time = static_cast<std::uint64_t>(event.ticks);
-    switch (event.kind) {
+    const auto time = static_cast<std::uint64_t>(event.ticks());
+    switch (event.kind()) {
       case TraceEvent::kSwitch:
         fxt_.context_switch(event.scheduler, time, event.fiber, state_of(event), event.other);
         break;
@@ -164,6 +164,8 @@ class EventWriter {
           fxt_.end_span(time, event.fiber, open.back());
           open.pop_back();
         }
+        break;
+      case TraceEvent::kName:  // names are not here
         break;
     }
   }

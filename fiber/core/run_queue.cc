@@ -30,17 +30,19 @@ void RunQueue::trace(Tracer* tracer) noexcept {
   if (tracer) tracer->start(running.fiber ? running.fiber->id : loop_.id);
 }
 
-bool RunQueue::ends_turn(const Fiber& next) noexcept {
+[[gnu::always_inline]] inline bool RunQueue::switch_ends_turn(const Fiber& next) noexcept {
   const bool over = turn_.is_over();
   const Fiber& to = over ? loop_ : next;
   if (&to != running.fiber) record_switch(to, TraceEvent::kReady);
   return over;
 }
 
+bool RunQueue::ends_turn(const Fiber& next) noexcept { return switch_ends_turn(next); }
+
 bool RunQueue::rotation_ends_turn() noexcept {
   if (!tracer_) [[likely]]
     return turn_.has_to_end();
-  return ends_turn(after_rotation());
+  return switch_ends_turn(after_rotation());
 }
 
 bool RunQueue::parting_ends_turn() noexcept {

@@ -121,8 +121,9 @@ class RunQueue : public Scheduler {
   // As ends_turn(), for a fiber that rotates, and one that waits or has ended. What goes on is
   // found in there: to pass it would cost each switch, as the compiler would load it before it
   // counts.
-  [[gnu::cold]] bool rotation_ends_turn() noexcept;
-  [[gnu::cold]] bool parting_ends_turn() noexcept;
+  bool switch_ends_turn(const Fiber& next) noexcept;
+  bool rotation_ends_turn() noexcept;
+  bool parting_ends_turn() noexcept;
 
   std::optional<std::uint64_t> random_;
   std::uint64_t looker_ = 0;  // the id of the fiber that let the loop look last,
@@ -139,8 +140,9 @@ class RunQueue : public Scheduler {
 }
 
 [[gnu::always_inline]] inline Fiber& RunQueue::next() noexcept {
-  if (turn_.count() && parting_ends_turn()) [[unlikely]]
-    return loop_;
+  if (turn_.count()) [[unlikely]] {
+    if (parting_ends_turn()) return loop_;
+  }
   if (Fiber* fiber = ready_.pop_front()) {
     prefetch_after(*fiber);
     return *fiber;

@@ -21,7 +21,7 @@ Tracer::Tracer(std::size_t places, std::uint64_t epoch)
       ring_(std::make_unique<TraceEvent[]>(mask_ + 1)) {}
 
 void Tracer::name(std::uint64_t fiber, std::string_view text) noexcept {
-  for (std::uint8_t part = 0; !text.empty(); ++part) {
+  for (unsigned part = 0; !text.empty(); ++part) {
     std::uint64_t characters = 0;
     const std::size_t size = std::min(text.size(), sizeof(characters));
     std::memcpy(&characters, text.data(), size);
@@ -36,9 +36,10 @@ std::vector<TraceEvent> Tracer::events() const {
   events.reserve(kept);
   std::int64_t last = 0;
   for (std::size_t i = count_ - kept; i != count_; ++i) {
-    TraceEvent event = ring_[i & mask_];
-    event.ticks = last = std::max<std::int64_t>(last, event.ticks);
-    events.push_back(event);
+    const TraceEvent& event = ring_[i & mask_];
+    last = std::max(last, event.ticks());
+    events.push_back(TraceEvent::at(static_cast<std::uint64_t>(last), event.kind(), event.detail(),
+                                    event.fiber, event.other));
   }
   return events;
 }

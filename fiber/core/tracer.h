@@ -24,13 +24,20 @@ struct TraceEvent {
   // What a fiber is that has stopped.
   enum State : std::uint8_t { kReady, kWaiting, kEnded };
 
-  std::int64_t ticks : 56;  // the processor's, since the recording began
-  std::uint8_t kind : 4;
-  std::uint8_t detail : 4;
+  std::int64_t when_and_what;  // from the top: 56 bits of ticks, 4 of the kind, 4 of the detail
   std::uint64_t fiber;
   std::uint64_t other;
+
+  static TraceEvent at(std::uint64_t ticks, Kind kind, unsigned detail, std::uint64_t fiber,
+                       std::uint64_t other) noexcept {
+    return {static_cast<std::int64_t>(ticks << 8 | unsigned{kind} << 4 | detail), fiber, other};
+  }
+
+  // The processor's, since the recording began.
+  std::int64_t ticks() const noexcept { return when_and_what >> 8; }
+  Kind kind() const noexcept { return static_cast<Kind>(when_and_what >> 4 & 15); }
+  unsigned detail() const noexcept { return when_and_what & 15; }
 };
-static_assert(sizeof(TraceEvent) == 24);
 
 // The newest events of a scheduler, in a ring.
 //
@@ -79,13 +86,9 @@ class Tracer {
   std::vector<TraceEvent> events() const;
 
  private:
-  void record(TraceEvent::Kind kind, std::uint8_t detail, std::uint64_t fiber,
+  void record(TraceEvent::Kind kind, unsigned detail, std::uint64_t fiber,
               std::uint64_t other) noexcept {
-    ring_[count_++ & mask_] = {.ticks = static_cast<std::int64_t>(stamp() - epoch_),
-                               .kind = kind,
-                               .detail = detail,
-                               .fiber = fiber,
-                               .other = other};
+    ring_[count_++ & mask_] = TraceEvent::at(stamp() - epoch_, kind, detail, fiber, other);
   }
 
   const std::uint64_t epoch_;

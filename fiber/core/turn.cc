@@ -47,13 +47,6 @@ void Turn::watch(bool watched) noexcept {
   set_budget(now);
 }
 
-bool Turn::used_up() noexcept {
-  if (!watched_) [[likely]]
-    return true;
-  running.budget = 0;
-  return --budget_ < 0;
-}
-
 // How many resumptions the next look may be away, where this many ticks went by since the last one.
 inline std::int64_t Turn::next_stride(std::uint64_t ticks) const noexcept {
   if (ticks >= length_ / 8) return 1;

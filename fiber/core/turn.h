@@ -41,7 +41,12 @@ class Turn {
 
   // The two halves of it: the second is due if the first returns true, which it always does unless
   // the turn is watched.
-  bool used_up() noexcept;
+  bool used_up() noexcept {
+    if (!watched_) [[likely]]
+      return true;
+    running.budget = 0;
+    return --budget_ < 0;
+  }
   bool has_to_end() noexcept;
 
   // Whether count() has returned true since the turn began, and is_over() was true, too.

@@ -333,7 +333,7 @@ WEFT_TEST_CASE(a_name_whose_beginning_is_lost_is_left_out) {
 BOOST_AUTO_TEST_CASE(times_ascend_also_if_the_processors_go_back) {
   internal::Tracer tracer(4, internal::Tracer::stamp() + 1'000'000'000'000);
   tracer.wake(1, 2);
-  BOOST_TEST(tracer.events().at(0).ticks == 0);
+  BOOST_TEST(tracer.events().at(0).ticks() == 0);
 }
 
 // ---- Its life -----------------------------------------------------------------------------------
