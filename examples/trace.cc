@@ -22,7 +22,7 @@ void compute_for(weft::Duration time) {
 void read(weft::Queue<int>& items) {
   for (int i = 0; i < kItems; ++i) {
     const weft::TraceSpan span("read");
-    weft::sleep_for(100us);  // a disk, say
+    weft::sleep_for(50us);  // a disk, say
     items.push(i);
   }
   items.close();
@@ -32,11 +32,11 @@ void parse(weft::Queue<int>& items, weft::Mutex& mutex) {
   for ([[maybe_unused]] int item : items) {
     {
       const weft::TraceSpan span("parse");
-      compute_for(200us);
+      compute_for(150us);
     }
     const std::scoped_lock lock(mutex);
     const weft::TraceSpan span("store");
-    compute_for(30us);
+    compute_for(60us);
     weft::yield();
   }
 }
