@@ -22,13 +22,12 @@
 #include "weft/fiber/core/tracer.h"
 
 namespace weft::internal {
-namespace {
 
 using Names = std::map<std::uint64_t, std::string>;
 
 // What is recorded of a scheduler.
-struct Track {
-  Track(Home& its_home, std::size_t events, std::uint64_t epoch)
+struct TraceTrack {
+  TraceTrack(Home& its_home, std::size_t events, std::uint64_t epoch)
       : home(static_cast<Calls&>(its_home)), tracer(events, epoch) {}
 
   Calls& home;
@@ -39,14 +38,16 @@ struct Track {
   std::exception_ptr failure;
 };
 
+namespace {
+
 // A call in the loop of another scheduler, and the fiber that waits for all of them.
 class Round {
  public:
-  Round(std::size_t calls, void (*f)(Track&) noexcept) noexcept : f_(f), missing_(calls) {}
+  Round(std::size_t calls, void (*f)(TraceTrack&) noexcept) noexcept : f_(f), missing_(calls) {}
 
   // Runs f(track) in the loop of the track's scheduler, or not at all if that runs no more.
   struct Visit : InboxNode {
-    Visit(Round& its_round, Track& its_track) noexcept
+    Visit(Round& its_round, TraceTrack& its_track) noexcept
         : InboxNode([](InboxNode& node, Calls* running) noexcept {
             auto& self = static_cast<Visit&>(node);
             if (running) self.round.f_(self.track);
@@ -55,7 +56,7 @@ class Round {
           round(its_round),
           track(its_track) {}
     Round& round;
-    Track& track;
+    TraceTrack& track;
   };
 
   // Not a cancellation point: the other schedulers have references until they have called.
@@ -73,12 +74,12 @@ class Round {
     done_.complete(lock, [] {});
   }
 
-  void (*const f_)(Track&) noexcept;
+  void (*const f_)(TraceTrack&) noexcept;
   Atomic<std::size_t> missing_;
   Completion done_;
 };
 
-void hand_over(Track& track) noexcept {
+void hand_over(TraceTrack& track) noexcept {
   try {
     track.events = track.tracer.events();
     for (const Fiber* fiber : track.home.started()) {
@@ -106,10 +107,10 @@ struct Placed : TraceEvent {
 };
 
 // All of them by their times, without the names.
-std::vector<Placed> merge(std::list<Track>& tracks, Names& names) {
+std::vector<Placed> merge(std::list<TraceTrack>& tracks, Names& names) {
   std::vector<Placed> merged;
   std::uint32_t n = 0;
-  for (Track& track : tracks) {
+  for (TraceTrack& track : tracks) {
     names.merge(track.names);
     for (const TraceEvent& event : std::exchange(track.events, {})) {
       if (event.kind() == TraceEvent::kName) {
@@ -228,12 +229,12 @@ struct Trace::Recording {
   explicit Recording(std::size_t events);
 
   // Calls f for each track on the thread of its scheduler, and waits until all have returned.
-  void on_each(void (*f)(internal::Track&) noexcept);
+  void on_each(void (*f)(internal::TraceTrack&) noexcept);
 
   internal::Home& first;  // of the group, or alone
   const TimePoint began = Clock::now();
   const std::uint64_t stamp = internal::Tracer::stamp();
-  std::list<internal::Track> tracks;  // by scheduler
+  std::list<internal::TraceTrack> tracks;  // by scheduler
 };
 
 static internal::Home& first_of_group() {
@@ -251,17 +252,17 @@ Trace::Recording::Recording(std::size_t events) : first(first_of_group()) {
 }
 
 // Without others it does not wait, so that nothing runs in another order than without a trace.
-void Trace::Recording::on_each(void (*f)(internal::Track&) noexcept) {
+void Trace::Recording::on_each(void (*f)(internal::TraceTrack&) noexcept) {
   if (tracks.size() > 1) {
     internal::Round round(tracks.size() - 1, f);
     std::list<internal::Round::Visit> visits;
-    for (internal::Track& track : tracks) {
+    for (internal::TraceTrack& track : tracks) {
       if (&track.home != internal::Home::here()) visits.emplace_back(round, track);
     }
     for (internal::Round::Visit& visit : visits) visit.track.home.deliver(visit);
     round.wait();
   }
-  for (internal::Track& track : tracks) {
+  for (internal::TraceTrack& track : tracks) {
     if (&track.home == internal::Home::here()) f(track);
   }
 }
@@ -271,7 +272,8 @@ Trace::Trace(std::size_t events_per_scheduler)
   if (!recording_->first.begin_trace()) {
     internal::throw_logic_error("weft::Trace: another one records this runtime already");
   }
-  recording_->on_each([](internal::Track& track) noexcept { track.home.trace(&track.tracer); });
+  recording_->on_each(
+      [](internal::TraceTrack& track) noexcept { track.home.trace(&track.tracer); });
 }
 
 Trace::~Trace() {
@@ -279,13 +281,13 @@ Trace::~Trace() {
     internal::fail_misuse(
         "a Trace is destroyed, but not by a fiber of the runtime that it records");
   }
-  recording_->on_each([](internal::Track& track) noexcept { track.home.trace(nullptr); });
+  recording_->on_each([](internal::TraceTrack& track) noexcept { track.home.trace(nullptr); });
   recording_->first.end_trace();
 }
 
 void Trace::write(const std::string& path) {
   recording_->on_each(&internal::hand_over);
-  for (internal::Track& track : recording_->tracks) {
+  for (internal::TraceTrack& track : recording_->tracks) {
     if (track.failure) std::rethrow_exception(std::exchange(track.failure, nullptr));
   }
   internal::Names names;

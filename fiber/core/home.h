@@ -62,7 +62,7 @@ class Home : public RunQueue {
   // A Trace of all of them begins, and ends. False if there is one already. Of the first of its
   // group, or of one that is alone. From any of their threads.
   bool begin_trace() noexcept {
-    // Acquire: pairs with the release of end_trace().
+    // Acquire: the last one has ended on all schedulers. Pairs with the release of end_trace().
     return !outside_.traced.exchange(true, std::memory_order_acquire);
   }
   void end_trace() noexcept { outside_.traced.store(false, std::memory_order_release); }
