@@ -179,6 +179,7 @@ class alignas(64) Fiber : public FiberHot,
   Orphanage* orphanage = nullptr;  // keeps the stack once home is null
   char name[kNameSize];
   Atomic<std::uint32_t> requests{0};
+  std::uint64_t woken_by = 0;  // with kWake and kStart: the fiber that asks, if it is traced
 
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
 

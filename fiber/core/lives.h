@@ -77,6 +77,7 @@ class Lives : public Home {
   void report(Fiber& fiber) noexcept;
   void report_here(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
+  static void start_elsewhere(Fiber& fiber) noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
   void take_ids() noexcept;
 

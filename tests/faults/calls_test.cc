@@ -55,6 +55,7 @@ const std::set<std::string> kHarmless{
     "strcmp",
     "strerror",
     "strlen",
+    "strnlen",
     "sysconf",
     "tgkill",
     "vsnprintf",
