@@ -6,6 +6,16 @@
 
 #include "weft/fiber/core/context.h"
 
+// How many bytes of registers Boost.Context leaves on a stack that it parks. A literal, for the
+// assembler. With a shadow stack, if Boost was built for it, one word more precedes the registers.
+#if defined(__aarch64__)
+#define WEFT_PARKED_SIZE 0xb0
+#elif defined(BOOST_CONTEXT_SHADOW_STACK)
+#define WEFT_PARKED_SIZE 0x50
+#else
+#define WEFT_PARKED_SIZE 0x48
+#endif
+
 namespace weft::internal {
 
 // Which calls a stack is in: return addresses, the innermost first, as many as there is room for.
