@@ -99,17 +99,6 @@ const Strings kTasks{
     "*[0-9]  visitor          waits in sleep_for    bank::rest*",
 };
 
-std::string id_of(const std::string& tasks, const std::string& name) {
-  std::istringstream lines(tasks);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.find("  " + name + "  ") != std::string::npos) {
-      return std::to_string(std::stoul(line));
-    }
-  }
-  BOOST_ERROR("no task \"" + name + "\" in:\n" + tasks);
-  return "0";
-}
-
 // The program and a copy without debug information, one after the other.
 template <class F>
 void with_and_without_debug_information(F f) {
@@ -144,6 +133,19 @@ class Stuck {
   const std::string path_;
   Program program_;
 };
+
+// The number of a task, which is the same in each process.
+std::string id_of(const std::string& name) {
+  static const std::string tasks = Stuck().look({"weft tasks"});
+  std::istringstream lines(tasks);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("  " + name + "  ") != std::string::npos) {
+      return std::to_string(std::stoul(line));
+    }
+  }
+  BOOST_ERROR("no task \"" + name + "\" in:\n" + tasks);
+  return "0";
+}
 
 // The core of a program that was stuck; empty if this machine keeps none.
 std::string core_of(const std::string& program, const TemporaryDirectory& directory,
@@ -183,13 +185,15 @@ BOOST_AUTO_TEST_CASE(a_live_process_tells_where_its_tasks_wait) {
     check_has(said, kTasks);
     BOOST_TEST(count(said, "bank::transfer") == 4, said);
     check_has(after(said, "\"main\" runs on"), {"#* bank::hold_up*"});
+    // The fiber that is to run a call is no task yet.
+    BOOST_TEST(count(said, "is ready\n") == 2, said);
   });
 }
 
 BOOST_AUTO_TEST_CASE(a_backtrace_has_the_frames_of_its_task_only) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of(stuck.look({"weft tasks"}), "orders");
+  const std::string id = id_of("orders");
   const std::string said = stuck.look(
       {"echo its\\n", "weft bt " + id, "echo two\\n", "weft bt " + id + " 2", "echo own\\n", "bt"});
   const std::string its = said.substr(0, said.find("\ntwo\n"));
@@ -206,7 +210,7 @@ BOOST_AUTO_TEST_CASE(a_backtrace_has_the_frames_of_its_task_only) {
 BOOST_AUTO_TEST_CASE(commands_of_gdb_act_on_the_task_that_is_selected) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of(stuck.look({"weft tasks"}), "transfer b to a");
+  const std::string id = id_of("transfer b to a");
   const std::string said =
       stuck.look({"weft select " + id, "frame function bank::transfer", "info locals", "echo up\\n",
                   "up", "info frame", "echo bt\\n", "bt", "echo off\\n", "weft select off", "bt"});
@@ -220,7 +224,7 @@ BOOST_AUTO_TEST_CASE(commands_of_gdb_act_on_the_task_that_is_selected) {
 BOOST_AUTO_TEST_CASE(other_threads_are_shown_as_ever) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of(stuck.look({"weft tasks"}), "orders");
+  const std::string id = id_of("orders");
   const std::string said =
       stuck.look({"weft select " + id, "thread 2", "echo other\\n", "bt", "echo tasks\\n",
                   "weft tasks", "thread", "echo again\\n", "thread 1", "bt"});
@@ -233,7 +237,7 @@ BOOST_AUTO_TEST_CASE(other_threads_are_shown_as_ever) {
 BOOST_AUTO_TEST_CASE(a_running_task_is_selected_with_its_thread) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of(stuck.look({"weft tasks"}), "main");
+  const std::string id = id_of("main");
   const std::string said = stuck.look({"thread 2", "weft select " + id, "thread", "bt"});
   check_has(said, {"task " + id + " \"main\" runs on thread 1", "*Current thread is 1 *", "#0 *",
                    "#* bank::hold_up*"});
@@ -242,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_running_task_is_selected_with_its_thread) {
 BOOST_AUTO_TEST_CASE(a_task_stays_selected_until_the_program_runs) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of(stuck.look({"weft tasks"}), "orders");
+  const std::string id = id_of("orders");
   const std::string said =
       stuck.look({"weft select " + id, "tbreak bank::tick", "continue", "echo ran\\n", "bt"});
   check_has(after(said, "\nran\n"), {"#0 *", "#* bank::hold_up*"});

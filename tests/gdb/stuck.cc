@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
         auto visitor = weft::spawn(bank::rest, {.name = "visitor", .on = other});
         weft::sleep_for(std::chrono::milliseconds(50));
         auto ready = weft::spawn(bank::rest);
+        weft::Scheduler::current().call_soon([] {});
         bank::hold_up(abort);
       },
       {.threads = 2});
