@@ -77,6 +77,8 @@ class FiberPool {
   static void unmake(Fiber& fiber) noexcept;
 
  private:
+  friend struct DebuggerLayout;
+
   using Pools = std::vector<std::unique_ptr<StackPool>>;  // one for each size of stack
 
   static Fiber& fiber_at(void* top) noexcept { return static_cast<Fiber*>(top)[-1]; }

@@ -126,6 +126,7 @@ class Home : public RunQueue {
   std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
 
  private:
+  friend struct DebuggerLayout;
   friend class Roster;
 
   Group* group_ = nullptr;

@@ -66,6 +66,7 @@ class Lives : public Home {
   friend void unreserve(Fiber& fiber) noexcept;
   friend void release(Fiber& fiber) noexcept;
   friend class RunQueue;  // hand_over()
+  friend struct DebuggerLayout;
 
   static void entry(void* fiber);
 

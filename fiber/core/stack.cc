@@ -27,12 +27,6 @@ namespace {
 constexpr std::size_t kFirstSlabStacks = 16;
 constexpr std::size_t kMaxSlabBytes = std::size_t{1} << 30;
 
-// Tops at the same place of their pages would share a few sets of the caches, and the control
-// blocks of some hundred fibers evict each other. So they are staggered, by less than a quarter of
-// a page (Bonwick: The slab allocator, 1994, calls this colouring).
-constexpr std::size_t kColours = 16;
-constexpr std::size_t kColourStep = 64;
-
 // The span of one page of page-table entries: slabs aligned to it share none.
 constexpr std::size_t kSlabAlignment = std::size_t{2} << 20;
 
