@@ -141,13 +141,14 @@ WEFT_TEST_CASE(idle_is_by_how_much_a_virtual_clock_has_jumped) {
 
 WEFT_REAL_TIME_TEST_CASE(idle_is_the_time_in_the_kernel) {
   const TimePoint begin = Clock::now();
-  const SchedulerStats before = stats_here();
-  sleep_for(20ms);
-  while (Clock::now() < begin + 60ms) yield();
-  const Duration idle = stats_here().idle - before.idle;
-  const Duration all = Clock::now() - begin;
-  BOOST_TEST((idle >= 15ms), idle.count());
-  BOOST_TEST((idle <= all - 15ms || all > 1s), idle.count() << " of " << all.count());
+  const Duration before = stats_here().idle;
+  sleep_for(50ms);
+  const Duration idle = stats_here().idle - before;
+  const TimePoint woken = Clock::now();
+  while (Clock::now() < woken + 1ms) yield();
+  BOOST_TEST((idle >= 10ms && idle <= woken - begin),
+             idle.count());  // some may go to other programs
+  BOOST_TEST((stats_here().idle - before == idle));
 }
 
 BOOST_AUTO_TEST_CASE(lag_is_how_late_the_latest_timer_was) {
