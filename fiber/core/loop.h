@@ -67,8 +67,8 @@ class Loop final : public Calls {
   void shutdown(Shutdown& end);
   void shutdown();  // of this one alone
 
-  // For a fiber of this scheduler: see SchedulerStats.
-  SchedulerStats stats() const;
+  // What Scheduler::stats() returns.
+  SchedulerStats collect_stats() const;
 
   // Sleeps in the port until other threads ask for something, or wake it. May return early.
   void wait_for_post();
@@ -99,7 +99,7 @@ class Loop final : public Calls {
   const Options options_;
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;
-  SchedulerStats counted_;    // what stats() cannot find elsewhere
+  SchedulerStats counts_;     // of them, those that are nowhere else
   TimePoint looked_ = kPast;  // at the timers: those that expire are not later than since then
   bool reported_ = false;     // by report_stragglers()
   TimePoint report_at_ = kForever;
