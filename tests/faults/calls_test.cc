@@ -16,12 +16,15 @@ const std::set<std::string> kHarmless{
     "abort",
     "bcmp",
     "clock_gettime",
+    "dl_iterate_phdr",
     "fprintf",
     "fputc",
     "fputs",
+    "free",
     "freeaddrinfo",
     "fwrite",
     "gai_strerror",
+    "getauxval",
     "getpid",
     "gettid",
     "htonl",
@@ -76,10 +79,12 @@ const std::set<std::string> kAnswers{
     "unlink",
 };
 
-// Boost.Context's, the compiler's with one underscore, and what ASan has to be told of a stack.
+// Boost.Context's, the compiler's and the dynamic linker's with one underscore, and what ASan has
+// to be told of a stack.
 const std::set<std::string> kOthers{
-    "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
-    "_Unwind_Resume",       "jump_fcontext",         "make_fcontext",      "ontop_fcontext",
+    "pthread_attr_destroy",  "pthread_attr_getstack", "pthread_getattr_np",
+    "_GLOBAL_OFFSET_TABLE_", "_Unwind_Resume",        "_dl_find_object",
+    "jump_fcontext",         "make_fcontext",         "ontop_fcontext",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
