@@ -50,7 +50,8 @@ struct Runtime::Core {
                    .shuffle_seed = seed_of(options, n),
                    // On a clock that stands still spinning would not end.
                    .spin = options.virtual_time ? Duration() : spin_of(options),
-                   .trim = !options.virtual_time}) {
+                   .trim = !options.virtual_time,
+                   .name_overflows = options.name_overflows}) {
     scheduler.set_exception_handler(options.exception_handler);
   }
 

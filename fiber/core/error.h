@@ -35,8 +35,11 @@ std::string decimal(std::int64_t number);
 std::string in_bytes(std::uint64_t size);
 
 // Prints "weft: ", what the format of printf says, and a new line, on stderr. By one write(), as
-// the stack may be too small for stdio. Cut to 250 bytes.
+// the stack may be too small for stdio. Cut to 400 bytes.
 [[gnu::format(printf, 1, 2)]] void print_line(const char* format, ...) noexcept;
+
+// The same for a line that belongs to the one before: it begins with blanks.
+[[gnu::format(printf, 1, 2)]] void print_detail(const char* format, ...) noexcept;
 
 // Prints a sentence and ends the program: for misuse after which it would hang or corrupt memory.
 [[noreturn]] void fail_misuse(const char* sentence) noexcept;

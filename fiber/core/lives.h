@@ -21,6 +21,11 @@ class Lives : public Home {
   // Every fiber that has begun, and not ended or still has a handle, in no particular order.
   std::vector<Fiber*> started() { return fibers_.started(); }
 
+  // See FiberPool::guarded_by().
+  const Fiber* guarded_by(const void* address) noexcept {
+    return fibers_.guarded_by(address, running.fiber);
+  }
+
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
 
   // Does on the home thread what requests ask for.

@@ -75,10 +75,12 @@ void Loop::attach() {
   loop_.context.adopt_thread();
   switch_.bind();
   port_.attach();
+  if (options_.name_overflows) overflow_names_.attach();
   turn_.begin();
 }
 
 void Loop::detach() noexcept {
+  overflow_names_.detach();
   port_.detach();
   loop_.context.disown_thread();
   running = {};

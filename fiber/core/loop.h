@@ -9,6 +9,7 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/overflow.h"
 #include "weft/fiber/core/stack.h"
 #include "weft/fiber/time.h"
 
@@ -35,6 +36,7 @@ class Loop final : public Calls {
     bool trim = true;  // give unused stacks' memory back; needs a clock that does not jump
     GuardKind guards = GuardKind::kAutomatic;
     const std::uint64_t* time_stamp = nullptr;  // read for the processor's, by tests
+    bool name_overflows = true;                 // on stderr, see OverflowNames
   };
 
   static Loop* here() noexcept { return static_cast<Loop*>(running.scheduler); }
@@ -73,6 +75,7 @@ class Loop final : public Calls {
   void settle() noexcept;
 
   const Options options_;
+  OverflowNames overflow_names_;
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;
   bool reported_ = false;  // by report_stragglers()

@@ -77,6 +77,13 @@ class StackPool {
   std::size_t stack_size() const noexcept { return stack_size_; }
   void* bottom_of(void* top) const noexcept;  // of the usable part: the guard ends here
 
+  // Whether the address is in the guard of this stack.
+  bool is_guarded(void* top, const void* address) const noexcept;
+
+  // The top of the stack in whose guard the address is; null if it is in none. O(slabs). Allocates
+  // nothing.
+  void* guarded_by(const void* address) const noexcept;
+
   // How many are out. O(slabs).
   std::size_t in_use() const noexcept { return carved() - free_count_; }
 

@@ -41,6 +41,7 @@ const std::set<std::string> kHarmless{
     "ntohl",
     "ntohs",
     "pthread_mutex_lock",
+    "pthread_mutex_trylock",
     "pthread_mutex_unlock",
     "pthread_self",
     "raise",
@@ -48,6 +49,7 @@ const std::set<std::string> kHarmless{
     "sched_yield",
     "sigaction",
     "sigaddset",
+    "sigaltstack",
     "sigdelset",
     "sigemptyset",
     "sigfillset",
@@ -82,9 +84,9 @@ const std::set<std::string> kAnswers{
 // Boost.Context's, the compiler's and the dynamic linker's with one underscore, and what ASan has
 // to be told of a stack.
 const std::set<std::string> kOthers{
-    "pthread_attr_destroy",  "pthread_attr_getstack", "pthread_getattr_np",
-    "_GLOBAL_OFFSET_TABLE_", "_Unwind_Resume",        "_dl_find_object",
-    "jump_fcontext",         "make_fcontext",         "ontop_fcontext",
+    "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
+    "_Unwind_Backtrace",    "_Unwind_GetCFA",        "_Unwind_GetIP",      "_Unwind_Resume",
+    "_dl_find_object",      "jump_fcontext",         "make_fcontext",      "ontop_fcontext",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
