@@ -56,11 +56,18 @@ struct Loaded {
 
 constexpr bool kFindsInHandler = true;
 
+// Where the file is in memory. In a static program glibc knows where its code begins only; but the
+// program headers, which the kernel has told of, are in the first page of the file.
+const char* file_begin(const char* begin) noexcept {
+  if (std::memcmp(begin, ELFMAG, SELFMAG) == 0) return begin;
+  return reinterpret_cast<const char*>(getauxval(AT_PHDR) / kCompared * kCompared);
+}
+
 bool find_loaded(std::uintptr_t address, Loaded& loaded) noexcept {
   dl_find_object object;
   if (_dl_find_object(reinterpret_cast<void*>(address), &object) != 0) return false;
   const link_map& map = *object.dlfo_link_map;
-  loaded = {static_cast<const char*>(object.dlfo_map_start), map.l_addr, map.l_name};
+  loaded = {file_begin(static_cast<const char*>(object.dlfo_map_start)), map.l_addr, map.l_name};
   return true;
 }
 
