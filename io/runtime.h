@@ -74,6 +74,13 @@ struct RunOptions {
   // with tasks that wait, gets a report of it.
   OnDeadlock on_deadlock = OnDeadlock::kAutomatic;
 
+  // Names a fiber that overflows its stack on stderr, with the functions on the stack and the bytes
+  // that each takes. Then the signal, SIGSEGV, goes to the handler that the program had before, or
+  // ends the program with a core of the overflow. Costs nothing until then: each scheduler's thread
+  // gets an alternate stack for signals, 64 KiB of address space, if it has none, and the first run
+  // installs a handler of SIGSEGV. Off under AddressSanitizer, which reports overflows itself.
+  bool name_overflows = true;
+
   // The exception handler of every scheduler, from the beginning: see
   // Scheduler::set_exception_handler(). Several threads may call it at once. Null: the default,
   // which prints and terminates.

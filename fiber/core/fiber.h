@@ -46,10 +46,10 @@ enum class Ownership : std::uint8_t {
   kDroppedElsewhere,  // none is left, but the thread that dropped it may hold the completion's lock
 };
 
-// A fiber as messages name it: fiber 3 "name", or fiber 3.
+// A fiber as messages name it: fiber 3 "name", or fiber 3. What it is called may differ.
 struct FiberLabel {
   FiberLabel() = default;
-  explicit FiberLabel(const Fiber& fiber) noexcept;
+  explicit FiberLabel(const Fiber& fiber, const char* noun = "fiber") noexcept;
   char text[80] = {};
 };
 

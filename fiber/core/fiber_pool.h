@@ -69,6 +69,11 @@ class FiberPool {
            visit_started_of(visitors_, visit);
   }
 
+  // The fiber in whose guard the address is, which may be this one; null if there is none.
+  // Allocates nothing, and waits for no other thread: while one takes a stack here, the other
+  // fibers of visitors are left out.
+  const Fiber* guarded_by(const void* address, Fiber* likely) noexcept;
+
   // Makes the fibers that are not taken back independent of their scheduler, which is about to be
   // destroyed: all have ended, but handles are left. Drains the inbox of what these request.
   void orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox);

@@ -26,6 +26,10 @@ class Lives : public Home {
   bool visit_started(Visit visit) noexcept {
     return fibers_.visit_started(visit);
   }
+  // See FiberPool::guarded_by().
+  const Fiber* guarded_by(const void* address) noexcept {
+    return fibers_.guarded_by(address, running.fiber);
+  }
 
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
 

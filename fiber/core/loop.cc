@@ -83,10 +83,12 @@ void Loop::attach() {
   switch_.bind();
   port_.attach();
   looked_ = port_.now();
+  if (options_.name_overflows) overflow_names_.attach();
   turn_.begin();
 }
 
 void Loop::detach() noexcept {
+  overflow_names_.detach();
   port_.detach();
   turn_.end();  // takes back what is left of the budget
   loop_.context.disown_thread();

@@ -155,6 +155,23 @@ void* StackPool::bottom_of(void* top) const noexcept {
   return end_of(top) - stack_size_ + page_size();
 }
 
+bool StackPool::is_guarded(void* top, const void* address) const noexcept {
+  const auto below = static_cast<std::size_t>(static_cast<char*>(bottom_of(top)) -
+                                              static_cast<const char*>(address));
+  return below - 1 < page_size();  // from 1 on
+}
+
+void* StackPool::guarded_by(const void* address) const noexcept {
+  for (const Slab& slab : slabs_) {
+    const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - slab.base);
+    const std::size_t index = offset / stride_;
+    if (index >= slab.used) continue;
+    void* const top = top_of(slab, index);
+    return is_guarded(top, address) ? top : nullptr;
+  }
+  return nullptr;
+}
+
 void StackPool::add_slab() {
   std::size_t count = slabs_.empty() ? kFirstSlabStacks : slabs_.back().count * 2;
   count = std::clamp<std::size_t>(count, 1, std::max<std::size_t>(kMaxSlabBytes / stride_, 1));

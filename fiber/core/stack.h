@@ -104,6 +104,13 @@ class StackPool {
   std::size_t carved() const noexcept;
   std::size_t free() const noexcept { return free_count_; }
 
+  // Whether the address is in the guard of this stack.
+  bool is_guarded(void* top, const void* address) const noexcept;
+
+  // The top of the stack in whose guard the address is; null if it is in none. O(slabs). Allocates
+  // nothing.
+  void* guarded_by(const void* address) const noexcept;
+
   // How many are out. O(slabs).
   std::size_t in_use() const noexcept { return carved() - free_count_; }
 
