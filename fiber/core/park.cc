@@ -87,7 +87,7 @@ bool Waiter::claim_to_abort(State reason) noexcept {
 [[gnu::always_inline]] inline bool Waiter::park_here(TimePoint deadline) {
   if (!fiber_) return park_thread(deadline);
   fiber_->waiter = this;
-  WEFT_PROBE("wait", "8@%[id] 8@%[what]", [id] "nor"(fiber_->id), [what] "nor"(what_));
+  WEFT_PROBE("wait", "8@%[id] 8@%[what]", [id] "m"(fiber_->id), [what] "m"(what_));
   if (deadline != kForever) return park_until(deadline);
   RunQueue::of(*fiber_).suspend();
   return outcome();

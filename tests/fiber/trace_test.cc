@@ -219,6 +219,23 @@ WEFT_TEST_CASE(each_call_is_a_thread_of_its_own) {
   check_order(fxt);
 }
 
+WEFT_TEST_CASE(calls_that_let_others_run_are_recorded) {
+  Trace trace;
+  std::vector<std::uint64_t> ids;
+  const auto note = [&] {
+    if (ids.empty() || ids.back() != own_id()) ids.push_back(own_id());
+  };
+  for (int i = 0; i < 200; ++i) Scheduler::current().call_soon(note);
+  auto other = spawn([&] {
+    for (int i = 0; i < 5; ++i) note(), yield();
+  });
+  run_until_blocked();
+  const Fxt fxt = written(trace);
+  BOOST_TEST(ids.size() > 202u);  // the other one ran in between
+  BOOST_TEST(is_part_of(ids, order_of(fxt)));
+  check_order(fxt);
+}
+
 WEFT_TEST_CASE(names_of_any_length_come_out_whole) {
   Trace trace;
   const std::string longest(31, 'x');
@@ -249,6 +266,19 @@ WEFT_TEST_CASE(a_turn_that_is_over_leads_to_the_loop) {
                                   [](const Fxt::Switch& now) { return now.to_idle; });
   BOOST_TEST(idle >= 2);
   check_order(fxt);
+}
+
+WEFT_TEST_CASE(a_wait_that_is_over_and_ends_the_turn_leads_to_the_loop) {
+  Promise<int> promise;
+  promise.set_value(1);
+  const Future<int> future = promise.future();
+  Trace trace;
+  for (int i = 0; i < 5000; ++i) (void)future.get();
+  const Fxt fxt = written(trace);
+  BOOST_TEST_REQUIRE(fxt.switches.size() == 3u);
+  BOOST_TEST(fxt.switches[1].to_idle);
+  BOOST_TEST(fxt.switches[1].state == Fxt::kRunnable);
+  BOOST_TEST(fxt.switches[2].to == own_id());
 }
 
 WEFT_REAL_TIME_TEST_CASE(times_are_those_of_the_clock) {
