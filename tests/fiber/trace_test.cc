@@ -444,13 +444,17 @@ BOOST_AUTO_TEST_CASE(destroyed_outside_of_its_runtime_it_ends_the_program) {
 
 namespace {
 
-// A random program whose output depends on each turn, each order and each time. Turns are counted.
+// A program whose output depends on each turn, each order and each time. Turns are counted. It is
+// traced, if at all, again and again, from the middle of a turn to the middle of another.
 std::string output(bool traced, std::optional<std::uint64_t> seed) {
   std::string text;
   run(
       [&] {
         std::optional<Trace> trace;
-        if (traced) trace.emplace(1024);
+        const auto trace_or_not = [&] {
+          if (traced && text.size() % 100 == 50) trace.emplace(1024);
+          if (text.size() % 100 == 0) trace.reset();
+        };
         Semaphore permits(3);
         Promise<int> ready;
         const Future<int> future = [&] {
@@ -468,12 +472,15 @@ std::string output(bool traced, std::optional<std::uint64_t> seed) {
                   for (int k = 0; k < i; ++k) (void)future.get();
                   if (j % 100 == i) spawn([&] { text += 'e'; }, {.eager = true}).get();
                   if (j % 100 == i) Scheduler::current().call_soon([&] { text += 'c'; });
-                  if (j % 10 == 0) text += static_cast<char>('A' + i);
+                  if (j % 10 != 0) continue;
+                  text += static_cast<char>('A' + i);
+                  trace_or_not();
                 }
               },
               {.eager = i % 3 == 0});
         }
         group.join();
+        trace.reset();
         text += std::to_string(now().time_since_epoch().count() % 1'000'000);
       },
       {.virtual_time = true, .shuffle_seed = seed});
