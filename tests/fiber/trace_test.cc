@@ -469,7 +469,7 @@ std::string output(bool traced, std::optional<std::uint64_t> seed) {
                   if (j % 7 == i % 7) yield();
                   if (j % 50 == i) sleep_for(Duration(i));
                   if (j % 11 == i % 11) permits.acquire(), yield(), permits.release();
-                  for (int k = 0; k < i; ++k) (void)future.get();
+                  for (int k = 0; k < i && j % 40 == i; ++k) (void)future.get();
                   if (j % 100 == i) spawn([&] { text += 'e'; }, {.eager = true}).get();
                   if (j % 100 == i) Scheduler::current().call_soon([&] { text += 'c'; });
                   if (j % 10 != 0) continue;
