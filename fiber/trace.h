@@ -28,7 +28,7 @@ namespace weft {
 // too. What runs in which order does not change.
 //
 // While nothing is recorded a switch and a wake-up cost nothing more, and a spawn one instruction.
-// While it is on, a switch takes some 10 ns longer: README.md, "Trace", says what was measured.
+// An event costs some 15 ns, of which reading the time stamp takes most: see README.md, "Trace".
 //
 // Threads: from fibers of one runtime, one at a time.
 class Trace {

@@ -4,12 +4,13 @@
 // WEFT_PROBE(name, format, operands...) marks a place where tools such as bpftrace and perf may
 // stop a running program: a user-space statically defined tracepoint of the provider `weft`.
 //
-//   WEFT_PROBE("wake", "8@%[id]", [id] "nor"(fiber.id));
+//   WEFT_PROBE("wake", "8@%[id]", [id] "m"(fiber.id));
 //   // $ readelf -n program
 //   // $ bpftrace -e 'usdt:./program:weft:wake { printf("%d\n", arg0); }'
 //
-// It adds no instruction. The kernel can stop at any, so the note names the one that follows. Each
-// operand is a value of eight bytes that is left where it is, in a register or in memory.
+// It adds no instruction: the kernel can stop at any, so the note names the one that follows. Each
+// operand is eight bytes of memory, to which the compiler has a pointer anyway. (clang for aarch64
+// computes its address: one instruction each. "nor", as is usual, has clang copy values instead.)
 //
 // A note has the address of the place and two that are not used: of a section whose address shows
 // how far the program was moved after it was linked, and of a counter of the tools that watch. The

@@ -113,7 +113,7 @@ class RunQueue : public Scheduler {
 
   std::uint64_t draw() noexcept;
   void push_woken(Fiber& fiber) noexcept {
-    WEFT_PROBE("wake", "8@%[id]", [id] "nor"(fiber.id));
+    WEFT_PROBE("wake", "8@%[id]", [id] "m"(fiber.id));
     fiber.waiter = nullptr;
     ready_.push_back(fiber);
   }
@@ -151,7 +151,7 @@ class RunQueue : public Scheduler {
 }
 
 [[gnu::always_inline]] inline Fiber& RunQueue::go(Fiber& from, Fiber& to) noexcept {
-  WEFT_PROBE("switch", "8@%[from] 8@%[to]", [from] "nor"(from.id), [to] "nor"(to.id));
+  WEFT_PROBE("switch", "8@%[from] 8@%[to]", [from] "m"(from.id), [to] "m"(to.id));
   running.fiber = &to;
   here()->switch_.jump(from.context, to.context);
   // Found anew: what is kept across the jump costs registers that have to be saved twice.

@@ -219,6 +219,23 @@ WEFT_TEST_CASE(each_call_is_a_thread_of_its_own) {
   check_order(fxt);
 }
 
+WEFT_TEST_CASE(calls_that_let_others_run_are_recorded) {
+  Trace trace;
+  std::vector<std::uint64_t> ids;
+  const auto note = [&] {
+    if (ids.empty() || ids.back() != own_id()) ids.push_back(own_id());
+  };
+  for (int i = 0; i < 200; ++i) Scheduler::current().call_soon(note);
+  auto other = spawn([&] {
+    for (int i = 0; i < 5; ++i) note(), yield();
+  });
+  run_until_blocked();
+  const Fxt fxt = written(trace);
+  BOOST_TEST(ids.size() > 202u);  // the other one ran in between
+  BOOST_TEST(is_part_of(ids, order_of(fxt)));
+  check_order(fxt);
+}
+
 WEFT_TEST_CASE(names_of_any_length_come_out_whole) {
   Trace trace;
   const std::string longest(31, 'x');
@@ -249,6 +266,19 @@ WEFT_TEST_CASE(a_turn_that_is_over_leads_to_the_loop) {
                                   [](const Fxt::Switch& now) { return now.to_idle; });
   BOOST_TEST(idle >= 2);
   check_order(fxt);
+}
+
+WEFT_TEST_CASE(a_wait_that_is_over_and_ends_the_turn_leads_to_the_loop) {
+  Promise<int> promise;
+  promise.set_value(1);
+  const Future<int> future = promise.future();
+  Trace trace;
+  for (int i = 0; i < 5000; ++i) (void)future.get();
+  const Fxt fxt = written(trace);
+  BOOST_TEST_REQUIRE(fxt.switches.size() == 3u);
+  BOOST_TEST(fxt.switches[1].to_idle);
+  BOOST_TEST(fxt.switches[1].state == Fxt::kRunnable);
+  BOOST_TEST(fxt.switches[2].to == own_id());
 }
 
 WEFT_REAL_TIME_TEST_CASE(times_are_those_of_the_clock) {
@@ -414,13 +444,17 @@ BOOST_AUTO_TEST_CASE(destroyed_outside_of_its_runtime_it_ends_the_program) {
 
 namespace {
 
-// A random program whose output depends on each turn, each order and each time. Turns are counted.
+// A program whose output depends on each turn, each order and each time. Turns are counted. It is
+// traced, if at all, again and again, from the middle of a turn to the middle of another.
 std::string output(bool traced, std::optional<std::uint64_t> seed) {
   std::string text;
   run(
       [&] {
         std::optional<Trace> trace;
-        if (traced) trace.emplace(1024);
+        const auto trace_or_not = [&] {
+          if (traced && text.size() % 100 == 50) trace.emplace(1024);
+          if (text.size() % 100 == 0) trace.reset();
+        };
         Semaphore permits(3);
         Promise<int> ready;
         const Future<int> future = [&] {
@@ -435,15 +469,18 @@ std::string output(bool traced, std::optional<std::uint64_t> seed) {
                   if (j % 7 == i % 7) yield();
                   if (j % 50 == i) sleep_for(Duration(i));
                   if (j % 11 == i % 11) permits.acquire(), yield(), permits.release();
-                  for (int k = 0; k < i; ++k) (void)future.get();
+                  for (int k = 0; k < i && j % 40 == i; ++k) (void)future.get();
                   if (j % 100 == i) spawn([&] { text += 'e'; }, {.eager = true}).get();
                   if (j % 100 == i) Scheduler::current().call_soon([&] { text += 'c'; });
-                  if (j % 10 == 0) text += static_cast<char>('A' + i);
+                  if (j % 10 != 0) continue;
+                  text += static_cast<char>('A' + i);
+                  trace_or_not();
                 }
               },
               {.eager = i % 3 == 0});
         }
         group.join();
+        trace.reset();
         text += std::to_string(now().time_since_epoch().count() % 1'000'000);
       },
       {.virtual_time = true, .shuffle_seed = seed});
