@@ -347,11 +347,10 @@ def is_plumbing(name):
 
 
 def is_of_program(frame):
-    """Debug information may name a function without its scope, which its symbol has."""
+    """Debug information may name a function without its scope, which its symbol has. What is inlined
+    into plumbing counts as plumbing, as it does without debug information."""
     if not frame.name() or is_plumbing(frame.name()):
         return False
-    if frame.type() == gdb.INLINE_FRAME:
-        return True
     symbol = gdb.execute(f"info symbol {frame.pc() - 1:#x}", to_string=True)
     return not is_plumbing(re.sub(r"( \+ \d+)? in section .*", "", symbol.strip()))
 

@@ -285,6 +285,17 @@ BOOST_AUTO_TEST_CASE(a_core_without_stacks_says_so) {
   check_has(gdb({"weft tasks"}, {kStuck, core}), {"weft: *core*`help weft`*"});
 }
 
+// gdb leaves the stacks out where markers guard them.
+BOOST_AUTO_TEST_CASE(a_core_by_gdb_has_the_tasks_or_says_what_is_missing) {
+  if (!kLeavesCores || no_gdb()) return;
+  const TemporaryDirectory directory;
+  Stuck().look({"generate-core-file " + (directory / "core")});
+  const std::string said = gdb({"weft tasks"}, {kStuck, directory / "core"});
+  if (said.find("weft: the stacks of the tasks are missing") == std::string::npos) {
+    check_has(said, kTasks);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(each_command_has_its_help) {
   if (no_gdb()) return;
   check_has(gdb({"help weft", "help weft tasks", "help weft bt", "help weft select",
