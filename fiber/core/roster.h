@@ -58,7 +58,7 @@ struct DebuggerLayout {
   std::uint32_t pool_stride;  // std::size_t
   std::uint32_t pool_slabs;   // std::vector<Slab>
   std::uint32_t slab_base;    // pointer
-  std::uint32_t slab_used;    // std::size_t: so many stacks, the first, may have a Fiber
+  std::uint32_t slab_used;    // std::size_t: how many stacks, from the first on, may have a Fiber
   std::uint32_t slab_size;    // sizeof
   std::uint32_t colours;      // a number
   std::uint32_t colour_step;  // bytes

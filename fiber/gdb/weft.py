@@ -11,8 +11,8 @@ It needs the program's symbols, but no debug information: `strip -g` leaves enou
 never writes to the process. Which cores have the stacks: see `help weft`.
 
 How it works: weft_roster and weft_layout, two variables of weft, say where the fibers are and how
-they are laid out (fiber/core/roster.h). The registers of a fiber that does not run lie on its stack.
-An unwinder says to gdb that the innermost function of the thread was called by that fiber.
+they are laid out (fiber/core/roster.h). The registers of a fiber that does not run lie on its
+stack. An unwinder says to gdb that the thread's innermost function was called by that fiber.
 """
 
 import re
@@ -259,7 +259,7 @@ class WeftUnwinder(gdb.unwinder.Unwinder):
 
 
 class TaskFrame(gdb.FrameDecorator.FrameDecorator):
-    """Has the name that gdb gives a function where no filter is used: without the parameters' types."""
+    """Names a function as gdb does where no filter is used: without the types of parameters."""
 
     def function(self):
         function = super().function()
@@ -328,7 +328,7 @@ class KeepSelection:
 
 
 def scope_of(name):
-    """weft::f of void weft::f<int>(g()) const: without what is in brackets, and without the result."""
+    """weft::f of void weft::f<int>(g()) const: without what is in brackets, and the result."""
     brackets = r"<[^<>()\[\]{}]*>|\([^<>()\[\]{}]*\)|\[[^<>()\[\]{}]*\]|\{[^<>()\[\]{}]*\}"
     while True:
         shorter = re.sub(brackets, "", name)
@@ -340,17 +340,26 @@ def scope_of(name):
 
 
 def is_plumbing(name):
-    """What lies between the functions of the program on a task's stack, as core/symbols.h has it."""
+    """What lies between the program's functions on a task's stack: see is_plumbing in symbols.h."""
     scope = scope_of(name)
     return (scope.startswith(("weft::", "std::", "boost::context::", "__gnu_cxx::")) or
             scope.endswith("_fcontext"))
+
+
+def is_of_program(frame):
+    """Debug information may name a function without its scope, which its symbol has. What is inlined
+    into plumbing counts as plumbing, as it does without debug information."""
+    if not frame.name() or is_plumbing(frame.name()):
+        return False
+    symbol = gdb.execute(f"info symbol {frame.pc() - 1:#x}", to_string=True)
+    return not is_plumbing(re.sub(r"( \+ \d+)? in section .*", "", symbol.strip()))
 
 
 def innermost_function():
     """The program's own, from the selected frame on; empty if there is none."""
     frame = gdb.selected_frame()
     for _ in range(MOST_FRAMES):
-        if frame.name() and not is_plumbing(frame.name()):
+        if is_of_program(frame):
             return frame.name()
         frame = frame.older()
         if frame is None:
@@ -438,7 +447,7 @@ Usage: weft select ID
        weft select off
 
 The task is shown in the place of the selected thread until `weft select off`, or until the program
-runs. The outermost frames are the task's; frame 0 is still the thread's own, which bt leaves out. If
+runs. Frame 0 is still the thread's own, which bt leaves out; what comes after it is the task's. If
 the task runs, its thread is selected."""
 
     def __init__(self):
@@ -472,8 +481,8 @@ class WeftApplyAllCommand(gdb.Command):
     """Runs a command for each task, as `thread apply all` does for each thread.
 Usage: weft apply all COMMAND
 
-For example `weft apply all bt`. While the command runs, the innermost frame of the task is selected.
-If it fails, it is not run for the tasks that are left."""
+For example `weft apply all bt`. While the command runs, the innermost frame of the task is
+selected. If it fails, it is not run for the tasks that are left."""
 
     def __init__(self):
         super().__init__("weft apply all", gdb.COMMAND_STACK, gdb.COMPLETE_COMMAND)

@@ -216,7 +216,7 @@ BOOST_AUTO_TEST_CASE(commands_of_gdb_act_on_the_task_that_is_selected) {
                   "up", "info frame", "echo bt\\n", "bt", "echo off\\n", "weft select off", "bt"});
   check_has(said, {"task " + id + " \"transfer b to a\" waits in Mutex::lock", "kept = 44"});
   check_has(after(said, "\nup\n"), {"Stack level *"});
-  check_has(after(said, "\nbt\n"), {"#* bank::transfer *amount=22*"});
+  check_has(after(said, "\nbt\n"), {"#* bank::transfer *amount=*22*"});
   check_has(after(said, "\noff\n"), {"#0 *", "#* bank::hold_up*"});
   BOOST_TEST(!has_line(after(said, "\noff\n"), "*bank::transfer*"), said);
 }
@@ -246,10 +246,23 @@ BOOST_AUTO_TEST_CASE(a_running_task_is_selected_with_its_thread) {
 BOOST_AUTO_TEST_CASE(a_task_stays_selected_until_the_program_runs) {
   if (no_gdb()) return;
   const Stuck stuck;
-  const std::string id = id_of("orders");
+  // The thread comes back to the same place.
   const std::string said =
-      stuck.look({"weft select " + id, "tbreak bank::tick", "continue", "echo ran\\n", "bt"});
+      stuck.look({"break bank::tick", "continue", "weft select " + id_of("orders"),
+                  "echo before\\n", "bt", "echo ran\\n", "continue", "bt"});
+  check_has(after(said, "\nbefore\n"), {"#* bank::next_order*"});
   check_has(after(said, "\nran\n"), {"#0 *", "#* bank::hold_up*"});
+  BOOST_TEST(!has_line(after(said, "\nran\n"), "#*bank::next_order*"), said);
+}
+
+BOOST_AUTO_TEST_CASE(a_function_inlined_where_the_thread_is_belongs_to_the_thread) {
+  if (no_gdb()) return;
+  const Stuck stuck;
+  const std::string said = stuck.look({"tbreak bank::tick", "continue", "bt 1", "echo task\\n",
+                                       "weft select " + id_of("orders"), "bt"});
+  check_has(said, {"#0 *bank::tick*"});
+  check_has(after(said, "\ntask\n"), {"#* bank::next_order*"});
+  BOOST_TEST(!has_line(after(said, "\ntask\n"), "#*bank::hold_up*"), said);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_said) {
@@ -270,6 +283,17 @@ BOOST_AUTO_TEST_CASE(a_core_without_stacks_says_so) {
   const std::string core = core_of(kStuck, directory, "echo 0 >/proc/self/coredump_filter");
   if (core.empty()) return;
   check_has(gdb({"weft tasks"}, {kStuck, core}), {"weft: *core*`help weft`*"});
+}
+
+// gdb leaves the stacks out where markers guard them.
+BOOST_AUTO_TEST_CASE(a_core_by_gdb_has_the_tasks_or_says_what_is_missing) {
+  if (!kLeavesCores || no_gdb()) return;
+  const TemporaryDirectory directory;
+  Stuck().look({"generate-core-file " + (directory / "core")});
+  const std::string said = gdb({"weft tasks"}, {kStuck, directory / "core"});
+  if (said.find("weft: the stacks of the tasks are missing") == std::string::npos) {
+    check_has(said, kTasks);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(each_command_has_its_help) {

@@ -34,7 +34,8 @@ weft::Queue<int> orders;
   std::puts("rested");
 }
 
-[[gnu::noinline]] void tick() { asm volatile(""); }  // for a breakpoint
+// For a breakpoint in a function that is not one of its own.
+[[gnu::always_inline]] inline void tick() { asm volatile("nop"); }
 
 [[gnu::noinline]] void hold_up(bool abort) {
   std::puts("stuck");
