@@ -55,12 +55,11 @@ SignalSet::~SignalSet() = default;
 
 int SignalSet::wait() {
   signalfd_siginfo info{};
-  const ssize_t result =
-      source_.attempt(Direction::kRead, "weft::SignalSet::wait", [&]() -> ssize_t {
-        // The kernel returns the lowest number first: signals above the last one go before that.
-        last_ = take_above(last_);
-        return last_ > 0 ? last_ : read(source_.fd(), &info, sizeof(info));
-      });
+  const ssize_t result = source_.attempt(Direction::kRead, "SignalSet::wait", [&]() -> ssize_t {
+    // The kernel returns the lowest number first: signals above the last one go before that.
+    last_ = take_above(last_);
+    return last_ > 0 ? last_ : read(source_.fd(), &info, sizeof(info));
+  });
   if (result < 0) internal::fail(static_cast<int>(-result), {"SignalSet::wait"});
   if (last_ == 0) last_ = static_cast<int>(info.ssi_signo);
   return last_;

@@ -386,13 +386,14 @@ std::string demangled(const char* symbol) {
   return name ? name.get() : symbol;
 }
 
-bool is_weft(const char* symbol) noexcept { return Scoped(symbol).is_in("4weft"); }
+bool is_weft(const char* symbol) noexcept {
+  const Scoped scoped(symbol);
+  return scoped.is_in("4weft") || scoped.is_in("5boost7context");
+}
 
 bool is_plumbing(const char* symbol) noexcept {
   const Scoped scoped(symbol);
-  for (const std::string_view scope : {"4weft", "5boost7context", "9__gnu_cxx"}) {
-    if (scoped.is_in(scope)) return true;
-  }
+  if (is_weft(symbol) || scoped.is_in("9__gnu_cxx")) return true;
   // std, and those of its classes that have an abbreviation.
   if (scoped.rest.starts_with('S')) return true;
   return symbol && std::string_view(symbol).ends_with("_fcontext");

@@ -36,9 +36,10 @@ CodePlace find_code_in_handler(const void* address) noexcept;
 std::string demangled(const char* symbol);
 
 // By the mangled name; null is neither.
-// A function of namespace weft, or what is local to one, such as a lambda.
+// A function of namespace weft, or what is local to one, such as a lambda; or of Boost.Context, by
+// which weft switches: not all of that is inlined in a build without optimization.
 bool is_weft(const char* symbol) noexcept;
-// A function of weft, Boost.Context or the standard library: what lies between the functions of the
+// The same, or a function of the standard library: what lies between the functions of the
 // program on a fiber's stack.
 bool is_plumbing(const char* symbol) noexcept;
 

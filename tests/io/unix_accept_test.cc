@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/child_process.h"
 #include "tests/support/error_names.h"
 #include "tests/support/fixture.h"
 #include "tests/support/temporary_directory.h"
@@ -195,6 +197,27 @@ WEFT_REAL_TIME_TEST_CASE(a_cancelled_accept_takes_no_connection) {
 }
 
 #if !defined(WEFT_VALGRIND)  // it lets the kernel accept, and closes what is beyond the limit
+
+// Before the others: it is reported once in ten seconds.
+BOOST_AUTO_TEST_CASE(out_of_descriptors_a_listener_gives_the_report_handler_its_name) {
+  const ChildEnd end = run_in_child([] {
+    set_report_handler([](std::string_view text) {
+      const std::string line = "<" + std::string(text) + ">\n";
+      if (write(STDERR_FILENO, line.data(), line.size()) < 0) std::abort();
+    });
+    run([] {
+      Shortage shortage;
+      auto server = spawn([&] { return shortage.listener.accept(); }, {.eager = true});
+      sleep_for(15ms);
+      shortage.end();
+      server.get();
+    });
+    return 0;
+  });
+  BOOST_TEST(end.exit_code == 0, end.said);
+  BOOST_TEST(end.said.starts_with("<weft: accept on /"), end.said);
+  BOOST_TEST(end.said.ends_with("; trying again until there is room>\n"), end.said);
+}
 
 WEFT_REAL_TIME_TEST_CASE(out_of_descriptors_a_connection_is_accepted_later) {
   const TemporaryDirectory directory;

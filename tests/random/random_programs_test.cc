@@ -19,6 +19,8 @@
 
 #include "tests/random/examine.h"
 #include "tests/random/generator.h"
+#include "tests/random/interpreter.h"
+#include "tests/random/recorder.h"
 #include "tests/support/bound.h"
 #include "tests/support/fixture.h"
 #include "weft/fiber/core/context.h"
@@ -179,6 +181,27 @@ BOOST_AUTO_TEST_CASE(random_programs_do_what_the_model_says_and_the_same_again) 
     census.count(examined.record);
   }
   if (last - first + 1 >= kEnough) check_variety(census);
+}
+
+// Reports read what fibers are in the middle of, and take no part in it.
+BOOST_AUTO_TEST_CASE(programs_do_the_same_if_their_tasks_are_printed_before_each_step) {
+  static std::FILE* const nowhere = std::fopen("/dev/null", "w");
+  static std::size_t stacks = 0;
+  const std::uint64_t last = bound(kPrograms, kEnough) / 20;
+  for (std::uint64_t seed = 1; seed <= last; ++seed) {
+    const Watch watch(seed);
+    const Program program = make_program(seed);
+    const Record record = run_program(program);
+    Recorder::before_step = [] {
+      weft::print_tasks(nowhere);
+      for (const weft::TaskInfo& task : weft::all_tasks({.stacks = true}))
+        stacks += !task.stack.empty();
+    };
+    const Record again = run_program(program);
+    Recorder::before_step = nullptr;
+    BOOST_TEST_REQUIRE((again == record), "the record of seed " << seed << " is another");
+  }
+  BOOST_TEST(stacks > last);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

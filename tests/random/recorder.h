@@ -46,6 +46,7 @@ class Recorder {
   // A step of this fiber: f() does it, and returns how it ended or throws.
   template <class F>
   void step(int fiber, const Step& step, F f) {
+    if (before_step) before_step();
     note({Entry::kBegin, fiber, 0, step});
     lives_[fiber].looks = tells_that_it_waits(step.what);
     Outcome outcome;
@@ -63,6 +64,9 @@ class Recorder {
   }
 
   Record take() { return std::move(record_); }
+
+  // Called before each step of each fiber, if set. It may not change what they do.
+  static inline void (*before_step)() = nullptr;
 
  private:
   struct Life {

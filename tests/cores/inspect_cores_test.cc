@@ -1,0 +1,149 @@
+// What tasks of several schedulers see and print of each other.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/support/fixture.h"
+#include "tests/support/reports.h"
+
+BOOST_AUTO_TEST_SUITE(inspect_cores)
+
+using namespace weft;
+using namespace weft::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+
+std::size_t count_lines(std::string_view report, std::string_view beginning) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      lines_of(report), [&](const std::string& line) { return line.starts_with(beginning); }));
+}
+
+void lock_both(Mutex& first, Mutex& second, Barrier& locked) {
+  const std::lock_guard held(first);
+  locked.arrive_and_wait();
+  const std::lock_guard both(second);
+}
+
+}  // namespace
+
+WEFT_CORES_TEST_CASE(a_task_has_the_number_of_its_scheduler) {
+  std::vector<unsigned> numbers;
+  for (const auto& tasks : spread([] { return all_tasks(); })) {
+    for (const TaskInfo& task : tasks) {
+      BOOST_TEST(task.scheduler == numbers.size());
+    }
+    numbers.push_back(tasks.at(0).scheduler);
+  }
+  BOOST_TEST(numbers == std::vector<unsigned>({0, 1, 2}));
+  BOOST_TEST(current_task().scheduler == 0u);
+}
+
+WEFT_CORES_TEST_CASE(the_tasks_of_all_schedulers_are_printed_below_theirs) {
+  Event event;
+  std::vector<Task<void>> tasks;
+  for (std::size_t i = 0; i < 3; ++i) {
+    tasks.push_back(spawn([&] { event.wait(); }, on(i)));
+  }
+  sleep_for(1s);
+  const std::vector<std::string> lines = lines_of(printed_tasks());
+  BOOST_TEST(lines.at(0).starts_with("weft: 4 tasks on 3 schedulers, pid "), lines[0]);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto begin = std::ranges::find_if(lines, [&](const std::string& line) {
+      return line.starts_with("scheduler " + number(i) + ": thread ");
+    });
+    const auto end = std::find_if(begin + 1, lines.end(), [](const std::string& line) {
+      return line.starts_with("scheduler ");
+    });
+    BOOST_TEST(std::count_if(begin, end, [&](const std::string& line) {
+                 return line.starts_with("task " + number(tasks[i].id()) + " waits 1.00 s in ");
+               }) == 1);
+  }
+  event.set();
+  for (auto& task : tasks) task.get();
+}
+
+WEFT_CORES_TEST_CASE(a_holder_on_another_scheduler_is_known_to_print_tasks_alone) {
+  Mutex mutex;
+  Event locked, release;
+  auto holder = spawn(
+      [&] {
+        const std::lock_guard held(mutex);
+        locked.set();
+        release.wait();
+      },
+      {.name = "holder", .on = on(1).on});
+  locked.wait();
+  auto waiter = spawn([&] { const std::lock_guard lock(mutex); }, {.eager = true});
+  sleep_for(2s);
+  for (const TaskInfo& task : all_tasks()) BOOST_TEST(task.waits_for == 0u);
+  const std::string report = printed_tasks();
+  BOOST_TEST(count_lines(report, "task " + number(waiter.id()) +
+                                     " waits 2.00 s in Mutex::lock, for task " +
+                                     number(holder.id()) + " \"holder\"") == 1u,
+             report);
+  release.set();
+  waiter.get();
+  holder.get();
+}
+
+WEFT_CORES_TEST_CASE(a_task_on_another_scheduler_that_is_joined_is_known) {
+  Event event;
+  auto task = spawn([&] { event.wait(); }, on(1));
+  auto waiter = spawn([&] { task.wait(); });
+  run_until_blocked();
+  for (const TaskInfo& info : all_tasks()) {
+    if (info.id == waiter.id()) BOOST_TEST(info.waits_for == task.id());
+  }
+  event.set();
+  waiter.get();
+}
+
+// Schedulers are looked at one after the other: what has just begun may be over at the next one.
+WEFT_CORES_TEST_CASE(a_cycle_that_crosses_schedulers_is_named_if_it_lasts) {
+  Mutex a, b;
+  Barrier locked(2);
+  auto first = spawn([&] { lock_both(a, b, locked); }, on(1));
+  auto second = spawn([&] { lock_both(b, a, locked); }, on(2));
+  run_until_blocked();
+  BOOST_TEST(count_lines(printed_tasks(), "cycle") == 0u);
+  sleep_for(1s);
+  const std::string report = printed_tasks();
+  const std::string one = "task " + number(first.id()), other = "task " + number(second.id());
+  BOOST_TEST(count_lines(report, "cycle: " + one + " -> " + other + " -> " + one) +
+                     count_lines(report, "cycle: " + other + " -> " + one + " -> " + other) ==
+                 1u,
+             report);
+  first.cancel();
+  second.get();
+}
+
+WEFT_CORES_TEST_CASE(a_task_of_another_scheduler_has_no_stack_here_and_keeps_its_name) {
+  Event event;
+  auto task = spawn([&] { event.wait(); }, {.name = "old", .on = on(1).on});
+  run_until_blocked();
+  BOOST_TEST(task.stack().empty());
+  BOOST_CHECK_THROW(task.set_name("new"), std::logic_error);
+  BOOST_TEST(task.name() == "old");
+  event.set();
+  task.get();
+}
+
+WEFT_CORES_TEST_CASE(all_schedulers_may_print_at_once) {
+  for (int i = 0; i < 3; ++i) {
+    for (const std::string& report : spread([] { return printed_tasks(); })) {
+      BOOST_TEST(count_lines(report, "scheduler ") == 3u, report);
+      BOOST_TEST(report.find("does not") == std::string::npos, report);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
