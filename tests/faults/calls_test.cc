@@ -76,10 +76,12 @@ const std::set<std::string> kAnswers{
     "unlink",
 };
 
-// Boost.Context's, the compiler's with one underscore, and what ASan has to be told of a stack.
+// Boost.Context's, the compiler's with one underscore, what ASan has to be told of a stack, and a
+// constant of weft's own that has a name of C's kind.
 const std::set<std::string> kOthers{
-    "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
-    "_Unwind_Resume",       "jump_fcontext",         "make_fcontext",      "ontop_fcontext",
+    "pthread_attr_destroy",  "pthread_attr_getstack", "pthread_getattr_np",
+    "_GLOBAL_OFFSET_TABLE_", "_Unwind_Resume",        "jump_fcontext",
+    "make_fcontext",         "ontop_fcontext",        "weft_layout",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
