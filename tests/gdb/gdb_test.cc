@@ -212,8 +212,8 @@ BOOST_AUTO_TEST_CASE(commands_of_gdb_act_on_the_task_that_is_selected) {
   const Stuck stuck;
   const std::string id = id_of("transfer b to a");
   const std::string said =
-      stuck.look({"weft select " + id, "frame function bank::transfer", "info locals", "echo up\\n",
-                  "up", "info frame", "echo bt\\n", "bt", "echo off\\n", "weft select off", "bt"});
+      stuck.look({"weft select " + id, "frame apply all info locals", "echo up\\n", "up",
+                  "info frame", "echo bt\\n", "bt", "echo off\\n", "weft select off", "bt"});
   check_has(said, {"task " + id + " \"transfer b to a\" waits in Mutex::lock", "kept = 44"});
   check_has(after(said, "\nup\n"), {"Stack level *"});
   check_has(after(said, "\nbt\n"), {"#* bank::transfer *amount=*22*"});
