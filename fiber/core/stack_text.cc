@@ -1,6 +1,7 @@
 #include "weft/fiber/core/stack_text.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 #include <string_view>
 
@@ -29,7 +30,8 @@ class Places {
   explicit Places(std::span<void* const> frames) noexcept
       : count_(std::min(frames.size(), kMaxFrames)) {
     for (std::size_t i = 0; i < count_; ++i) {
-      places_[i] = find_code(static_cast<const char*>(frames[i]) - 1);
+      const auto call = reinterpret_cast<std::uintptr_t>(frames[i]) - 1;
+      places_[i] = find_code(reinterpret_cast<const void*>(call));  // NOLINT: it is one
     }
   }
 

@@ -244,7 +244,8 @@ BOOST_AUTO_TEST_CASE(a_deadlock_is_reported_in_one_text) {
   BOOST_TEST(end.exit_code == 0, end.said);
   BOOST_TEST(end.said.starts_with("<weft: deadlock: 1 task waits, "), end.said);
   BOOST_TEST(end.said.find("\ntask ") != std::string::npos, end.said);
-  BOOST_TEST(end.said.find('>') == end.said.size() - 2, end.said);
+  BOOST_TEST(end.said.ends_with(">\n"), end.said);
+  BOOST_TEST(end.said.find(">\n<") == std::string::npos, end.said);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
