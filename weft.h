@@ -41,6 +41,8 @@
 #include "weft/fiber/time.h"
 // shield, shield_for, with_deadline, with_timeout
 #include "weft/fiber/timeout.h"
+// Trace, TraceSpan
+#include "weft/fiber/trace.h"
 // WaitResult, When, as_completed, wait
 #include "weft/fiber/wait.h"
 

@@ -59,7 +59,8 @@ struct Runtime::Core {
                    // On a clock that stands still spinning would not end.
                    .spin = options.virtual_time ? Duration() : spin_of(options),
                    .trim = !options.virtual_time,
-                   .on_deadlock = on_deadlock(options)}) {
+                   .on_deadlock = on_deadlock(options),
+                   .name_overflows = options.name_overflows}) {
     scheduler.set_exception_handler(options.exception_handler);
     scheduler.set_number(n);
   }

@@ -65,14 +65,21 @@ struct RunOptions {
   AnyDuration stall_after = {};
 
   // A signal, such as SIGQUIT, that makes the same thread report all tasks, as print_tasks() prints
-  // them. The program goes on. A signal that comes during a report asks for one more. Only the
-  // first runtime of a process that has this option gets the signal, which is ignored when it ends.
-  // Zero: none.
+  // them. The program goes on. A signal that comes during a report asks for one more. If several
+  // runtimes of a process have this option, only the first gets the signal. What the signal did
+  // before is put back when it ends. Zero: none.
   int report_signal = 0;
 
   // What happens if no task can ever go on: see OnDeadlock. A program that waits for Ctrl-C alone,
   // with tasks that wait, gets a report of it.
   OnDeadlock on_deadlock = OnDeadlock::kAutomatic;
+
+  // Names a fiber that overflows its stack on stderr, with the functions on the stack and the bytes
+  // that each takes. Then the signal, SIGSEGV, goes to the handler that the program had before, or
+  // ends the program with a core of the overflow. Costs nothing until then: each scheduler's thread
+  // gets an alternate stack for signals, 64 KiB of address space, if it has none, and the first run
+  // installs a handler of SIGSEGV. Off under AddressSanitizer, which reports overflows itself.
+  bool name_overflows = true;
 
   // The exception handler of every scheduler, from the beginning: see
   // Scheduler::set_exception_handler(). Several threads may call it at once. Null: the default,

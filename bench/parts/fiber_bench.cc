@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <random>
 #include <string>
 #include <utility>
@@ -226,6 +227,35 @@ void measure_burst(Bench& bench) {
   bench.print(cold);
 }
 
+// ---- Traced -------------------------------------------------------------------------------------
+
+// f(), while a trace records.
+template <class F>
+auto traced(Runtime& runtime, F f) {
+  return [&runtime, f] {
+    std::unique_ptr<Trace> trace;
+    runtime.run([&] { trace = std::make_unique<Trace>(); });
+    const double cost = f();
+    runtime.run([&] { trace.reset(); });
+    return cost;
+  };
+}
+
+// Beside the same without a trace.
+void measure_traced(Bench& bench) {
+  Runtime runtime;
+  const auto measure = [&](const char* what, auto f) {
+    Row row{.what = what};
+    alternate(row, bench.rounds(), traced(runtime, f), f);
+    bench.print(row);
+  };
+  measure("yield, two fibers, traced",
+          [&] { return yield_switch(runtime, yield_times, yield_times); });
+  measure("wait and wake, two fibers, traced", [&] { return wake_switch(runtime); });
+  measure("spawn and get, traced", [&] { return spawn_and_get(runtime, false); });
+  measure("spawn 10,000, then get all; traced", [&] { return burst(runtime, 5); });
+}
+
 // ---- Timeouts -----------------------------------------------------------------------------------
 
 double timeout() {
@@ -410,9 +440,10 @@ void measure_parked(Bench& bench) {
 
 void run_all(Bench& bench) {
   const std::pair<const char*, void (*)(Bench&)> figures[] = {
-      {"yield", measure_yield},       {"wake", measure_wake},         {"ring", measure_ring},
-      {"spawn", measure_spawn},       {"burst", measure_burst},       {"timeout", measure_timeout},
-      {"lateness", measure_lateness}, {"sleepers", measure_sleepers}, {"parked", measure_parked},
+      {"yield", measure_yield},     {"wake", measure_wake},         {"ring", measure_ring},
+      {"spawn", measure_spawn},     {"burst", measure_burst},       {"traced", measure_traced},
+      {"timeout", measure_timeout}, {"lateness", measure_lateness}, {"sleepers", measure_sleepers},
+      {"parked", measure_parked},
   };
   for (const auto& [name, measure] : figures) {
     if (bench.wants(name)) measure(bench);

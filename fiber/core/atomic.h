@@ -100,6 +100,7 @@ class ThreadMutex {
   void lock() noexcept {
     while (held_.exchange(true, std::memory_order_acquire)) let_others_run();
   }
+  bool try_lock() noexcept { return !held_.exchange(true, std::memory_order_acquire); }
   void unlock() noexcept { held_.store(false, std::memory_order_release); }
 
  private:

@@ -174,6 +174,8 @@ void Calls::run_calls(Fiber& self) noexcept {
 void Calls::rest_between_calls(Fiber& self, bool turn_over) noexcept {
   runner_ = &self;
   runner_in_front_ = false;
+  const Fiber& next = turn_over ? loop_ : after_rotation();
+  if (&next != &self) record_switch(next, TraceEvent::kReady);
   if (turn_over) {
     go_to_loop();
   } else {
@@ -186,6 +188,7 @@ void Calls::rest_between_calls(Fiber& self, bool turn_over) noexcept {
 // Each call is a fiber of its own, as far as it can see, although it has the stack of the last one.
 void Calls::run_call(Fiber& self, Call& call) noexcept {
   self.id = take_id();
+  record_switch(self, TraceEvent::kEnded);
   self.locals = std::exchange(call.locals_, nullptr);
   self.work = &Calls::run_calls;
   if (closing_) self.cancel_requested = true;  // it does not begin

@@ -52,6 +52,8 @@ class Calls : public Lives {
   bool calls_lack_stack() const noexcept { return !due_.empty(); }
 
  private:
+  friend struct DebuggerLayout;
+
   // After this many calls in a row fibers that are ready have their turn.
   static constexpr int kMostInARow = 64;
 

@@ -38,6 +38,8 @@ class Completion {
   }
 
  private:
+  friend struct DebuggerLayout;
+
   Atomic<bool> done_{false};
   WaitQueue queue_;
 };

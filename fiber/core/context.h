@@ -65,6 +65,7 @@ class Context {
   unsigned uncaught_exceptions() const noexcept { return exceptions_.uncaught; }
 
  private:
+  friend struct DebuggerLayout;
   friend struct SwitchState;
 
   void* handle_ = nullptr;  // the storage of a boost::context::fiber, which is one pointer

@@ -22,9 +22,9 @@ void Fiber::copy_name(std::string_view text) noexcept {
   std::memcpy(name, text.data(), name_size);
 }
 
-FiberLabel::FiberLabel(const Fiber& fiber) noexcept {
+FiberLabel::FiberLabel(const Fiber& fiber, const char* noun) noexcept {
   const int size =
-      std::snprintf(text, sizeof(text), "fiber %llu", static_cast<unsigned long long>(fiber.id));
+      std::snprintf(text, sizeof(text), "%s %llu", noun, static_cast<unsigned long long>(fiber.id));
   if (fiber.name_size == 0) return;
   std::snprintf(text + size, sizeof(text) - static_cast<std::size_t>(size), " \"%.*s\"",
                 static_cast<int>(fiber.name_size), fiber.name);

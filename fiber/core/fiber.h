@@ -46,10 +46,10 @@ enum class Ownership : std::uint8_t {
   kDroppedElsewhere,  // none is left, but the thread that dropped it may hold the completion's lock
 };
 
-// A fiber as messages name it: fiber 3 "name", or fiber 3.
+// A fiber as messages name it: fiber 3 "name", or fiber 3. What it is called may differ.
 struct FiberLabel {
   FiberLabel() = default;
-  explicit FiberLabel(const Fiber& fiber) noexcept;
+  explicit FiberLabel(const Fiber& fiber, const char* noun = "fiber") noexcept;
   char text[80] = {};
 };
 
@@ -179,6 +179,7 @@ class alignas(64) Fiber : public FiberHot,
   Orphanage* orphanage = nullptr;  // keeps the stack once home is null
   char name[kNameSize];
   Atomic<std::uint32_t> requests{0};
+  std::uint64_t woken_by = 0;  // with kWake and kStart: the fiber that asks, if it is traced
 
   alignas(std::max_align_t) std::byte storage[kPayloadSize];
 

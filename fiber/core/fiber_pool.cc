@@ -84,6 +84,19 @@ std::vector<Fiber*> FiberPool::started() {
   return fibers;
 }
 
+const Fiber* FiberPool::guarded_by(const void* address, Fiber* likely) noexcept {
+  if (likely && likely->pool && likely->pool->is_guarded(top_of(*likely), address)) return likely;
+  const auto find = [address](const Pools& pools) -> const Fiber* {
+    for (const auto& pool : pools) {
+      if (void* const top = pool->guarded_by(address)) return &fiber_at(top);
+    }
+    return nullptr;
+  };
+  if (const Fiber* const fiber = find(own_)) return fiber;
+  const std::unique_lock lock(visitors_lock_, std::try_to_lock);
+  return lock ? find(visitors_) : nullptr;
+}
+
 void FiberPool::orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox) {
   auto* orphanage = new Orphanage;
   orphanage->handler = std::move(handler);

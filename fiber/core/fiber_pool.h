@@ -69,6 +69,11 @@ class FiberPool {
            visit_started_of(visitors_, visit);
   }
 
+  // The fiber in whose guard the address is, which may be this one; null if there is none.
+  // Allocates nothing, and waits for no other thread: while one takes a stack here, the other
+  // fibers of visitors are left out.
+  const Fiber* guarded_by(const void* address, Fiber* likely) noexcept;
+
   // Makes the fibers that are not taken back independent of their scheduler, which is about to be
   // destroyed: all have ended, but handles are left. Drains the inbox of what these request.
   void orphan(std::shared_ptr<const ExceptionHandler> handler, Inbox& inbox);
@@ -77,6 +82,8 @@ class FiberPool {
   static void unmake(Fiber& fiber) noexcept;
 
  private:
+  friend struct DebuggerLayout;
+
   using Pools = std::vector<std::unique_ptr<StackPool>>;  // one for each size of stack
 
   static Fiber& fiber_at(void* top) noexcept { return static_cast<Fiber*>(top)[-1]; }

@@ -1,6 +1,8 @@
 #ifndef WEFT_FIBER_CORE_GROUP_H_
 #define WEFT_FIBER_CORE_GROUP_H_
 
+#include <vector>
+
 namespace weft::internal {
 
 class Home;
@@ -15,8 +17,13 @@ class Group {
 
   Home& first() const noexcept { return first_; }
 
+  // Those that have joined, in that order. None joins once one of them runs.
+  const std::vector<Home*>& members() const noexcept { return members_; }
+  void join(Home& member) { members_.push_back(&member); }
+
  private:
   Home& first_;
+  std::vector<Home*> members_;
 };
 
 }  // namespace weft::internal

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "weft/fiber/core/error.h"
+#include "weft/fiber/core/group.h"
 
 namespace weft {
 
@@ -39,8 +40,14 @@ void Home::require_this_process() const {
   }
 }
 
+void Home::set_group(Group& group) {
+  group.join(*this);
+  group_ = &group;
+}
+
 void Home::attach_thread() noexcept {
-  running = {.scheduler = this, .budget = 0};
+  running = {
+      .scheduler = this, .budget = 0, .untraced = tracer_ ? nullptr : this, .tracer = tracer_};
   expect_caller();
   // Relaxed: only the number matters.
   outside_.thread_id.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);

@@ -86,7 +86,15 @@ class Home : public RunQueue {
   // The schedulers that it ends together with; null if it is alone. Set before it runs.
   Group* group() const noexcept { return group_; }
   bool ends_with(const Home& other) const noexcept { return group_ && group_ == other.group_; }
-  void set_group(Group& group) noexcept { group_ = &group; }
+  void set_group(Group& group);
+
+  // A Trace of all of them begins, and ends. False if there is one already. Of the first of its
+  // group, or of one that is alone. From any of their threads.
+  bool begin_trace() noexcept {
+    // Acquire: the last one has ended on all schedulers. Pairs with the release of end_trace().
+    return !outside_.traced.exchange(true, std::memory_order_acquire);
+  }
+  void end_trace() noexcept { outside_.traced.store(false, std::memory_order_release); }
 
   void set_handler(ExceptionHandler handler);
   // Calls the exception handler with a failure of `fiber` that no caller gets.
@@ -118,6 +126,7 @@ class Home : public RunQueue {
   std::shared_ptr<const ExceptionHandler> handler_;  // shared: it may be replaced while it runs
 
  private:
+  friend struct DebuggerLayout;
   friend class Roster;
 
   Group* group_ = nullptr;
@@ -132,6 +141,7 @@ class Home : public RunQueue {
     std::atomic<pid_t> thread_id{0};
     std::atomic<Look*> look{nullptr};  // see interrupt()
     mutable std::mutex thread_lock;    // held while the thread is looked at, or leaves
+    Atomic<bool> traced{false};        // see begin_trace()
   } outside_;
 };
 

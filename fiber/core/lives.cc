@@ -58,10 +58,9 @@ void start(Fiber& fiber, const SpawnOptions& options) noexcept {
     fiber.locals = LocalTable::inherit();
   }
   Lives& home = Lives::of(fiber);
-  if (const Lives* const here = Lives::here(); &home != here) {
-    const bool on_its_way_out = here && here->closing_ && here->ends_with(home);
-    fiber.request(on_its_way_out ? Fiber::kStart : Fiber::kStartForeign);
-    return;
+  if (&home != running.untraced) {
+    if (&home != Lives::here()) return Lives::start_elsewhere(fiber);
+    if (!options.eager) home.record_wake(fiber);
   }
   home.begin(fiber);
   if (options.eager && running.fiber) {
@@ -71,7 +70,15 @@ void start(Fiber& fiber, const SpawnOptions& options) noexcept {
   }
 }
 
+void Lives::start_elsewhere(Fiber& fiber) noexcept {
+  const Lives* const here = Lives::here();
+  if (running.tracer && running.fiber) fiber.woken_by = running.fiber->id;
+  const bool on_its_way_out = here && here->closing_ && here->ends_with(of(fiber));
+  fiber.request(on_its_way_out ? Fiber::kStart : Fiber::kStartForeign);
+}
+
 void Lives::start_here(Fiber& fiber, bool in_front) noexcept {
+  record_wake(fiber);
   begin(fiber);
   if (in_front) {
     ready_.push_front(fiber);
@@ -94,7 +101,7 @@ void Lives::begin(Fiber& fiber) noexcept {
 // comes to no other switch than these, so they count.
 void Lives::run_eagerly(Fiber& child) noexcept {
   Fiber* first = &child;
-  if (turn_is_over()) [[unlikely]] {
+  if (turn_.count() && ends_turn(child)) [[unlikely]] {
     eager_ = &child;
     first = &loop_;
   }
@@ -217,6 +224,7 @@ void Lives::report(Fiber& fiber) noexcept {
   // Relaxed: the handle was the last reference.
   fiber.handle.store(Ownership::kGone, std::memory_order_relaxed);
   run_again(fiber);
+  record_wake(fiber);
   ready_.push_back(fiber);
 }
 

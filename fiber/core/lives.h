@@ -26,6 +26,10 @@ class Lives : public Home {
   bool visit_started(Visit visit) noexcept {
     return fibers_.visit_started(visit);
   }
+  // See FiberPool::guarded_by().
+  const Fiber* guarded_by(const void* address) noexcept {
+    return fibers_.guarded_by(address, running.fiber);
+  }
 
   std::size_t fibers() const noexcept { return live_; }  // that have begun and not ended
 
@@ -66,6 +70,7 @@ class Lives : public Home {
   friend void unreserve(Fiber& fiber) noexcept;
   friend void release(Fiber& fiber) noexcept;
   friend class RunQueue;  // hand_over()
+  friend struct DebuggerLayout;
 
   static void entry(void* fiber);
 
@@ -77,6 +82,7 @@ class Lives : public Home {
   void report(Fiber& fiber) noexcept;
   void report_here(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
+  static void start_elsewhere(Fiber& fiber) noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
   void take_ids() noexcept;
 

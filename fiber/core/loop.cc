@@ -83,10 +83,12 @@ void Loop::attach() {
   switch_.bind();
   port_.attach();
   looked_ = port_.now();
+  if (options_.name_overflows) overflow_names_.attach();
   turn_.begin();
 }
 
 void Loop::detach() noexcept {
+  overflow_names_.detach();
   port_.detach();
   turn_.end();  // takes back what is left of the budget
   loop_.context.disown_thread();
@@ -117,7 +119,7 @@ void Loop::settle() noexcept {
 
 // Looks at everything but fibers once, and then lets fibers run.
 void Loop::turn() {
-  ++counted_.turns;
+  ++counts_.turns;
   inbox().drain(this);
   const bool spent = turn_.spent();
   TimePoint now = kPast;
@@ -148,7 +150,7 @@ void Loop::turn() {
 // The first is the latest. A deadline that was over when it was set counts from the last look.
 void Loop::expire_timers(TimePoint now) noexcept {
   if (Timer* timer = timers_.pop_expired(now)) {
-    counted_.max_lag = std::max(counted_.max_lag, now - std::max(timer->deadline(), looked_));
+    counts_.max_lag = std::max(counts_.max_lag, now - std::max(timer->deadline(), looked_));
     do timer->expire();
     while ((timer = timers_.pop_expired(now)));
   }
@@ -184,21 +186,21 @@ void Loop::sleep_in_port(TimePoint deadline) {
   // If there are timers, the clock has been read just now.
   const bool fresh = !timers_.empty() && options_.spin <= Duration::zero();
   const TimePoint began = fresh ? looked_ : port_.now();
-  ++counted_.sleeps;
+  ++counts_.sleeps;
   if (is_quiet(deadline)) {
     sleep_quietly();
   } else {
     port_.wait(deadline);
   }
   const TimePoint woke = port_.now();
-  counted_.idle += woke - began;
+  counts_.idle += woke - began;
   // What waited meanwhile was due at `deadline` or later; what is set from now on may be over.
   looked_ = std::clamp(deadline, began, woke);
 }
 
-SchedulerStats Loop::stats() const {
+SchedulerStats Loop::collect_stats() const {
   const FiberPool::Stacks stacks = fibers_.stacks();
-  SchedulerStats all = counted_;
+  SchedulerStats all = counts_;
   all.tasks = tasks();
   all.ready = ready_.size();
   all.timers = timers_.size();
@@ -216,11 +218,11 @@ namespace weft {
 
 SchedulerStats Scheduler::stats() const {
   const auto* const self = static_cast<const internal::Loop*>(this);
-  if (internal::Loop::here() != self || !internal::running.fiber) {
+  if (internal::Loop::here() != self) {
     internal::throw_logic_error(
         "weft::Scheduler::stats is for fibers of that scheduler; use spread for all of them");
   }
-  return self->stats();
+  return self->collect_stats();
 }
 
 }  // namespace weft

@@ -10,6 +10,7 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/overflow.h"
 #include "weft/fiber/core/stack.h"
 #include "weft/fiber/report.h"
 #include "weft/fiber/stats.h"
@@ -39,6 +40,7 @@ class Loop final : public Calls {
     GuardKind guards = GuardKind::kAutomatic;
     const std::uint64_t* time_stamp = nullptr;     // read for the processor's, by tests
     OnDeadlock on_deadlock = OnDeadlock::kIgnore;  // kAutomatic is kIgnore here
+    bool name_overflows = true;                    // on stderr, see OverflowNames
   };
 
   static Loop* here() noexcept { return static_cast<Loop*>(running.scheduler); }
@@ -67,8 +69,8 @@ class Loop final : public Calls {
   void shutdown(Shutdown& end);
   void shutdown();  // of this one alone
 
-  // For a fiber of this scheduler: see SchedulerStats.
-  SchedulerStats stats() const;
+  // What Scheduler::stats() returns.
+  SchedulerStats collect_stats() const;
 
   // Sleeps in the port until other threads ask for something, or wake it. May return early.
   void wait_for_post();
@@ -97,9 +99,10 @@ class Loop final : public Calls {
   void settle() noexcept;
 
   const Options options_;
+  OverflowNames overflow_names_;
   TimePoint polled_ = kPast;
   int turns_unpolled_ = 0;
-  SchedulerStats counted_;    // what stats() cannot find elsewhere
+  SchedulerStats counts_;     // of them, those that are nowhere else
   TimePoint looked_ = kPast;  // at the timers: those that expire are not later than since then
   bool reported_ = false;     // by report_stragglers()
   TimePoint report_at_ = kForever;

@@ -88,6 +88,7 @@ bool Waiter::claim_to_abort(State reason) noexcept {
   if (!fiber_) return park_thread(deadline);
   since_ = running.turn_began.time_since_epoch().count();
   fiber_->waiter = this;
+  WEFT_PROBE("wait", "8@%[id] 8@%[what]", [id] "m"(fiber_->id), [what] "m"(what_));
   if (deadline != kForever) return park_until(deadline);
   RunQueue::of(*fiber_).suspend();
   return outcome();

@@ -35,7 +35,7 @@ class Port {
   // True if the clock is virtual: then no decision may depend on how fast the machine runs.
   virtual bool is_virtual() const noexcept { return false; }
 
-  // How many fibers wait for descriptors. From the scheduler's thread.
+  // How many fibers wait for descriptors: one that is woken counts until it goes on.
   virtual std::size_t awaited() const noexcept { return 0; }
 
   // Changes how many outside events are expected, e.g. running jobs. A virtual clock waits briefly

@@ -108,6 +108,7 @@ void Lives::serve(Fiber& fiber) noexcept {
     }
   }
   if (what & Fiber::kWake) make_ready(fiber);
+  if (what & (Fiber::kStart | Fiber::kWake)) fiber.woken_by = 0;
   if (what & Fiber::kRecycle) {
     // The thread that asks for it holds this lock, and must have left the block first.
     { const WaitQueue::Lock lock(fiber.completion.queue()); }

@@ -8,7 +8,9 @@
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/core/port.h"
+#include "weft/fiber/core/probe.h"
 #include "weft/fiber/core/running.h"
+#include "weft/fiber/core/tracer.h"
 #include "weft/fiber/core/turn.h"
 #include "weft/fiber/scheduler.h"
 
@@ -39,16 +41,20 @@ class RunQueue : public Scheduler {
 
   // From any thread: `fiber` is parked and was claimed.
   static void make_ready(Fiber& fiber) noexcept {
-    if (RunQueue& home = of(fiber); &home == here()) {
-      fiber.waiter = nullptr;
-      home.ready_.push_back(fiber);
+    if (RunQueue& home = of(fiber); &home == running.untraced) {
+      home.push_woken(fiber);
     } else {
-      fiber.request(Fiber::kWake);
+      make_ready_slowly(fiber);
     }
   }
 
   // Counts a resumption, and returns whether the turn is over.
   bool turn_is_over() noexcept { return turn_.count() && turn_.is_over(); }
+  // The same where the running fiber gives way at once: to the loop, or else by rotate().
+  bool turn_is_over_here() noexcept { return turn_.count() && rotation_ends_turn(); }
+
+  // From now on what happens is recorded there; null: no longer. REQUIRES: it runs on this thread.
+  void trace(Tracer* tracer) noexcept;
 
   // The running fiber goes to the end of the queue, and the first goes on; or the loop does. Both
   // return it, once it runs again.
@@ -78,16 +84,46 @@ class RunQueue : public Scheduler {
   // Puts the ready fibers in a random order, for a random part of a round, if there is a seed.
   void shuffle();
 
+  // Where count() has returned true, and the running fiber stops, ready: returns whether the turn
+  // is over; if not, `next` goes on. Records the switch.
+  bool ends_turn(const Fiber& next) noexcept;
+
+  // What goes on if the running fiber rotates.
+  const Fiber& after_rotation() noexcept {
+    return ready_.empty() ? *running.fiber : *ready_.front();
+  }
+
+  // For where a trace may be on: the running fiber, or the loop, stops, and `to` goes on.
+  void record_switch(const Fiber& to, TraceEvent::State state) noexcept {
+    if (tracer_) [[unlikely]]
+      tracer_->switch_to(state, to.id);
+  }
+  // The same: `fiber` has become ready.
+  void record_wake(const Fiber& fiber) noexcept;
+
   IntrusiveQueue<Fiber, &Fiber::next_ready> ready_;
   SwitchState switch_;
   Turn turn_;
   Fiber loop_;              // the loop's own context, on the thread's stack
   Fiber* eager_ = nullptr;  // goes on before all others, after a look
+  Tracer* tracer_ = nullptr;
 
  private:
   friend void let_loop_look() noexcept;
 
   std::uint64_t draw() noexcept;
+  void push_woken(Fiber& fiber) noexcept {
+    WEFT_PROBE("wake", "8@%[id]", [id] "m"(fiber.id));
+    fiber.waiter = nullptr;
+    ready_.push_back(fiber);
+  }
+  static void make_ready_slowly(Fiber& fiber) noexcept;
+  // As ends_turn(), for a fiber that rotates, and one that waits or has ended. What goes on is
+  // found in there: to pass it would cost each switch, as the compiler would load it before it
+  // counts.
+  bool switch_ends_turn(const Fiber& next) noexcept;
+  bool rotation_ends_turn() noexcept;
+  bool parting_ends_turn() noexcept;
 
   std::optional<std::uint64_t> random_;
   std::uint64_t looker_ = 0;  // the id of the fiber that let the loop look last,
@@ -104,8 +140,9 @@ class RunQueue : public Scheduler {
 }
 
 [[gnu::always_inline]] inline Fiber& RunQueue::next() noexcept {
-  if (turn_is_over()) [[unlikely]]
-    return loop_;
+  if (turn_.count()) [[unlikely]] {
+    if (parting_ends_turn()) return loop_;
+  }
   if (Fiber* fiber = ready_.pop_front()) {
     prefetch_after(*fiber);
     return *fiber;
@@ -114,6 +151,7 @@ class RunQueue : public Scheduler {
 }
 
 [[gnu::always_inline]] inline Fiber& RunQueue::go(Fiber& from, Fiber& to) noexcept {
+  WEFT_PROBE("switch", "8@%[from] 8@%[to]", [from] "m"(from.id), [to] "m"(to.id));
   running.fiber = &to;
   here()->switch_.jump(from.context, to.context);
   // Found anew: what is kept across the jump costs registers that have to be saved twice.

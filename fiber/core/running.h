@@ -11,6 +11,7 @@ namespace weft::internal {
 
 class Fiber;
 class RunQueue;
+class Tracer;
 
 // What runs on a thread. Written by the scheduler that runs there.
 struct Running {
@@ -23,6 +24,8 @@ struct Running {
   // When the loop looked last, to a few milliseconds, and how often it has; for reports.
   TimePoint turn_began{};
   std::uint64_t turns = 0;
+  RunQueue* untraced = nullptr;  // the scheduler, but null while a Trace records it
+  Tracer* tracer = nullptr;      // where it is recorded; otherwise null
 };
 
 // Of the calling thread. For -fPIC, which would make a call of each access, the model of its

@@ -27,12 +27,6 @@ namespace {
 constexpr std::size_t kFirstSlabStacks = 16;
 constexpr std::size_t kMaxSlabBytes = std::size_t{1} << 30;
 
-// Tops at the same place of their pages would share a few sets of the caches, and the control
-// blocks of some hundred fibers evict each other. So they are staggered, by less than a quarter of
-// a page (Bonwick: The slab allocator, 1994, calls this colouring).
-constexpr std::size_t kColours = 16;
-constexpr std::size_t kColourStep = 64;
-
 // The span of one page of page-table entries: slabs aligned to it share none.
 constexpr std::size_t kSlabAlignment = std::size_t{2} << 20;
 
@@ -159,6 +153,23 @@ char* StackPool::end_of(void* top) noexcept {
 
 void* StackPool::bottom_of(void* top) const noexcept {
   return end_of(top) - stack_size_ + page_size();
+}
+
+bool StackPool::is_guarded(void* top, const void* address) const noexcept {
+  const auto below = static_cast<std::size_t>(static_cast<char*>(bottom_of(top)) -
+                                              static_cast<const char*>(address));
+  return below - 1 < page_size();  // from 1 on
+}
+
+void* StackPool::guarded_by(const void* address) const noexcept {
+  for (const Slab& slab : slabs_) {
+    const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - slab.base);
+    const std::size_t index = offset / stride_;
+    if (index >= slab.used) continue;
+    void* const top = top_of(slab, index);
+    return is_guarded(top, address) ? top : nullptr;
+  }
+  return nullptr;
 }
 
 void StackPool::add_slab() {

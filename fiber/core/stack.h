@@ -104,6 +104,13 @@ class StackPool {
   std::size_t carved() const noexcept;
   std::size_t free() const noexcept { return free_count_; }
 
+  // Whether the address is in the guard of this stack.
+  bool is_guarded(void* top, const void* address) const noexcept;
+
+  // The top of the stack in whose guard the address is; null if it is in none. O(slabs). Allocates
+  // nothing.
+  void* guarded_by(const void* address) const noexcept;
+
   // How many are out. O(slabs).
   std::size_t in_use() const noexcept { return carved() - free_count_; }
 
@@ -111,6 +118,8 @@ class StackPool {
   static std::size_t round_up(std::size_t stack_size) noexcept;
 
  private:
+  friend struct DebuggerLayout;
+
   struct Slab {
     char* base;
     std::size_t count;
@@ -129,6 +138,12 @@ class StackPool {
   // A free stack: its top, with the lowest bit set where it is warm.
   using Free = std::uintptr_t;
   static constexpr Free kWarm = 1;
+
+  // Tops at the same place of their pages would share a few sets of the caches, and the control
+  // blocks of some hundred fibers evict each other. So they are staggered, by less than a quarter
+  // of a page (Bonwick: The slab allocator, 1994, calls this colouring).
+  static constexpr std::size_t kColours = 16;
+  static constexpr std::size_t kColourStep = 64;
 
   // At least this many stay warm, however long they are unused.
   static constexpr std::size_t kAlwaysWarm = 16;

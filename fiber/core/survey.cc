@@ -74,14 +74,15 @@ class Look : public InboxNode {
         snapshot(tasks.value_or(1)),
         only_running_(!tasks) {}
 
-  void answer(Calls& scheduler, std::span<void* const> running_stack) noexcept {
+  // `at_last`: also with less than there is.
+  void answer(Calls& scheduler, std::span<void* const> running_stack, bool at_last) noexcept {
     State asked = State::kAsked;
     // Acquire, release: the snapshot's memory goes from the asker to this thread.
     if (!state_.compare_exchange_strong(asked, State::kTaking, std::memory_order_acq_rel)) return;
     const bool whole = only_running_ ? snapshot.take_running(scheduler, running_stack)
                                      : snapshot.take(scheduler, running_stack);
     // Release: what was taken is seen with it.
-    state_.store(whole || last_try ? State::kTaken : State::kAsked, std::memory_order_release);
+    state_.store(whole || at_last ? State::kTaken : State::kAsked, std::memory_order_release);
     answered.post();
   }
 
@@ -89,15 +90,15 @@ class Look : public InboxNode {
   void answer_here(Calls& scheduler, std::span<void* const> running_stack) noexcept {
     constexpr int kTries = 1000;
     for (int i = 1; i <= kTries && wanted(); ++i) {
-      last_try = i == kTries;
       if (i > 1) let_others_run();
-      answer(scheduler, running_stack);
+      answer(scheduler, running_stack, i == kTries);
     }
   }
 
   // In a handler for signals. A stack is not walked while an exception is on its way: the unwinder
   // may be about to change it.
   void answer_interrupted(Calls& scheduler, const Interrupted& interrupted) noexcept {
+    const bool last_try = at_last.load(std::memory_order_relaxed);  // relaxed: a hint
     const bool throwing = RunQueue::uncaught_exceptions() != 0;
     if (!runs_on_own_stack(*running.fiber, interrupted.stack) || (throwing && !last_try)) {
       return answered.post();
@@ -105,7 +106,7 @@ class Look : public InboxNode {
     void* frames[kMaxFrames];
     const std::size_t count = throwing ? 0 : walk_interrupted(frames, interrupted.at);
     by_signal = true;
-    answer(scheduler, {frames, count});
+    answer(scheduler, {frames, count}, last_try);
   }
 
   // Waits until it is answered, or the time is over.
@@ -134,7 +135,7 @@ class Look : public InboxNode {
   Snapshot snapshot;
   Parker answered;
   bool by_signal = false;
-  bool last_try = false;  // in vain or not. Written by one thread at a time
+  std::atomic<bool> at_last{false};  // no further signal is sent
 
  private:
   const bool only_running_;
@@ -254,7 +255,7 @@ void Survey::ask(Home& home, std::size_t tasks) noexcept {
 void Survey::insist(Entry& entry) noexcept {
   install_interrupt();
   for (int i = 1; kCanInterrupt && i <= kInterrupts && !entry.look->taken(); ++i) {
-    entry.look->last_try = i == kInterrupts;
+    entry.look->at_last.store(i == kInterrupts, std::memory_order_relaxed);
     {
       const Roster roster;
       if (!roster.has(*entry.home)) break;

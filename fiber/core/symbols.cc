@@ -56,11 +56,18 @@ struct Loaded {
 
 constexpr bool kFindsInHandler = true;
 
+// Where the file is in memory. In a static program glibc knows where its code begins only; but the
+// program headers, which the kernel has told of, are in the first page of the file.
+const char* file_begin(const char* begin) noexcept {
+  if (std::memcmp(begin, ELFMAG, SELFMAG) == 0) return begin;
+  return reinterpret_cast<const char*>(getauxval(AT_PHDR) / kCompared * kCompared);
+}
+
 bool find_loaded(std::uintptr_t address, Loaded& loaded) noexcept {
   dl_find_object object;
   if (_dl_find_object(reinterpret_cast<void*>(address), &object) != 0) return false;
   const link_map& map = *object.dlfo_link_map;
-  loaded = {static_cast<const char*>(object.dlfo_map_start), map.l_addr, map.l_name};
+  loaded = {file_begin(static_cast<const char*>(object.dlfo_map_start)), map.l_addr, map.l_name};
   return true;
 }
 
@@ -99,7 +106,7 @@ bool find_loaded(std::uintptr_t address, Loaded& loaded) noexcept {
 // A file in memory. It stays there, for names are given out. One that is cut short later takes the
 // program's code away, too.
 std::span<const char> map_file(const char* path) noexcept {
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return {};
   struct stat status;
   void* memory = MAP_FAILED;
@@ -160,19 +167,20 @@ bool is_function(const Symbol& symbol) noexcept {
          symbol.st_size != 0;
 }
 
+bool has(const Symbol& symbol, std::uintptr_t address) noexcept {
+  return address - symbol.st_value < symbol.st_size;
+}
+
 // ---- A module -----------------------------------------------------------------------------------
 
-// A function, and which of the symbols names it.
+// A function, and which of the symbols it is.
 struct Function {
   std::uintptr_t begin;
-  std::uint32_t size;  // cut to 32 bits
   std::uint32_t symbol;
 
-  // Of several that begin in one place the last one counts: the longest, or the first in the file.
+  // Of several that begin in one place the last one is found: the first in the file.
   bool operator<(const Function& other) const noexcept {
-    if (begin != other.begin) return begin < other.begin;
-    if (size != other.size) return size < other.size;
-    return symbol > other.symbol;
+    return begin != other.begin ? begin < other.begin : symbol > other.symbol;
   }
 };
 
@@ -205,11 +213,7 @@ class Module {
  private:
   enum State { kFree, kTaken, kReady };
 
-  // Calls visit(function) for each, in the order of the file.
-  template <class Visit>
-  void for_each(Visit visit) const noexcept;
   const Function* sorted() noexcept;
-  const Symbol* checked(const Function& function, std::uintptr_t address) const noexcept;
 
   std::atomic<State> state_{kFree};
   std::span<const char> file_;
@@ -224,35 +228,20 @@ bool Module::take(std::span<const char> file) noexcept {
   if (!state_.compare_exchange_strong(state, kTaken, std::memory_order_relaxed)) return false;
   file_ = file;
   names_ = names_of(file);
-  for_each([this](const Function&) { ++count_; });
+  count_ = static_cast<std::size_t>(
+      std::count_if(names_.symbols.begin(), names_.symbols.end(), &is_function));
   // Release: pairs with the acquire of is().
   state_.store(kReady, std::memory_order_release);
   return true;
 }
 
-template <class Visit>
-void Module::for_each(Visit visit) const noexcept {
-  std::uint32_t number = 0;
-  for (const Symbol& symbol : names_.symbols) {
-    if (is_function(symbol)) {
-      const auto size = std::min<std::uint64_t>(symbol.st_size, UINT32_MAX);
-      visit(Function{symbol.st_value, static_cast<std::uint32_t>(size), number});
-    }
-    ++number;
-  }
-}
-
-const Symbol* Module::checked(const Function& function, std::uintptr_t address) const noexcept {
-  if (address - function.begin >= function.size) return nullptr;
-  return &names_.symbols[function.symbol];
-}
-
 const Symbol* Module::find(std::uintptr_t address) const noexcept {
-  Function best{0, 0, 0};
-  for_each([&](const Function& function) {
-    if (function.begin <= address && best < function) best = function;
-  });
-  return checked(best, address);
+  const Symbol* best = nullptr;
+  for (const Symbol& symbol : names_.symbols) {
+    if (!is_function(symbol) || symbol.st_value > address) continue;
+    if (!best || symbol.st_value > best->st_value) best = &symbol;
+  }
+  return best && has(*best, address) ? best : nullptr;
 }
 
 const Symbol* Module::find_fast(std::uintptr_t address) noexcept {
@@ -261,7 +250,9 @@ const Symbol* Module::find_fast(std::uintptr_t address) noexcept {
   const Function* const next = std::upper_bound(
       all, all + count_, address,
       [](std::uintptr_t its, const Function& function) { return its < function.begin; });
-  return next == all ? nullptr : checked(next[-1], address);
+  if (next == all) return nullptr;
+  const Symbol& symbol = names_.symbols[next[-1].symbol];
+  return has(symbol, address) ? &symbol : nullptr;
 }
 
 // Null if there is no memory for it.
@@ -272,7 +263,9 @@ const Function* Module::sorted() noexcept {
   std::unique_ptr<Function[]> functions(new (std::nothrow) Function[count_]);
   if (!functions) return nullptr;
   Function* end = functions.get();
-  for_each([&end](const Function& function) { *end++ = function; });
+  for (std::uint32_t i = 0; i < names_.symbols.size(); ++i) {
+    if (is_function(names_.symbols[i])) *end++ = {names_.symbols[i].st_value, i};
+  }
   std::sort(functions.get(), end);
   // Release: pairs with the acquire above, and that on failure, where another thread was faster.
   if (!sorted_.compare_exchange_strong(there, functions.get(), std::memory_order_acq_rel,

@@ -54,6 +54,22 @@ std::strong_ordering compare(const Line& a, const Line& b) noexcept {
                                                 right.end());
 }
 
+using Before = bool (*)(const Line* a, const Line* b) noexcept;
+
+// Not inlined: all orders share one instance of the algorithm.
+[[gnu::noinline]] void sort(std::vector<Line*>& lines, Before before) {
+  std::sort(lines.begin(), lines.end(), before);
+}
+
+bool has_less_address(const Line* a, const Line* b) noexcept {
+  return a->task->self < b->task->self;
+}
+
+bool is_listed_before(const Line* a, const Line* b) noexcept {
+  const std::strong_ordering order = compare(*a, *b);
+  return order != 0 ? order < 0 : a->task->id < b->task->id;
+}
+
 class Report {
  public:
   // Throws std::bad_alloc.
@@ -61,19 +77,15 @@ class Report {
     collect();
     resolve();
     for (Line& line : lines_) find_cycle(line);
-    for (const Line& line : lines_) sorted_.push_back(&line);
-    std::sort(sorted_.begin(), sorted_.end(), [](const Line* a, const Line* b) {
-      const std::strong_ordering order = compare(*a, *b);
-      return order != 0 ? order < 0 : a->task->id < b->task->id;
-    });
+    sort(sorted_, &is_listed_before);
   }
 
   void write() noexcept {
-    std::span<const Line* const> left(sorted_);
+    std::span<Line* const> left(sorted_);
     for (const Survey::Entry& entry : survey_.entries()) {
       write_scheduler(entry);
       while (!left.empty() && left.front()->scheduler == &entry) {
-        const std::span<const Line* const> group = left.first(size_of_group(left));
+        const std::span<Line* const> group = left.first(size_of_group(left));
         write_group(group);
         left = left.subspan(group.size());
       }
@@ -89,23 +101,27 @@ class Report {
       if (entry.has_snapshot()) count += entry.snapshot().tasks().size();
     }
     lines_.reserve(count);
+    sorted_.reserve(count);
     for (const Survey::Entry& entry : survey_.entries()) {
       if (!entry.has_snapshot()) continue;
-      for (const TaskRecord& task : entry.snapshot().tasks()) lines_.push_back({&task, &entry});
+      for (const TaskRecord& task : entry.snapshot().tasks()) {
+        sorted_.push_back(&lines_.emplace_back(Line{&task, &entry}));
+      }
     }
   }
 
   // Finds the fibers by whose addresses others name them.
   void resolve() {
-    std::vector<Line*> by_address;
-    for (Line& line : lines_) by_address.push_back(&line);
-    const auto address = [](const Line* line) { return line->task->self; };
-    std::ranges::sort(by_address, {}, address);
-    for (Line& line : lines_) {
-      const LockOwner* const owner = line.task->waits_for.address;
-      const auto found = std::ranges::lower_bound(by_address, owner, {}, address);
-      if (found != by_address.end() && address(*found) == owner) line.waits_for = *found;
-    }
+    sort(sorted_, &has_less_address);
+    for (Line& line : lines_) line.waits_for = find(line.task->waits_for.address);
+  }
+
+  // REQUIRES: the order is that of the addresses.
+  Line* find(const LockOwner* address) const noexcept {
+    const auto found = std::lower_bound(
+        sorted_.begin(), sorted_.end(), address,
+        [](const Line* line, const LockOwner* wanted) { return line->task->self < wanted; });
+    return found != sorted_.end() && (*found)->task->self == address ? *found : nullptr;
   }
 
   // Follows the waits from here on. Each fiber waits for at most one that is known, so a path is
@@ -140,7 +156,7 @@ class Report {
     return of_one || least >= kBelieved;
   }
 
-  static std::size_t size_of_group(std::span<const Line* const> lines) noexcept {
+  static std::size_t size_of_group(std::span<Line* const> lines) noexcept {
     std::size_t size = 1;
     while (size < lines.size() && compare(*lines[0], *lines[size]) == 0) ++size;
     return size;
@@ -162,7 +178,7 @@ class Report {
     }
   }
 
-  void write_group(std::span<const Line* const> group) noexcept {
+  void write_group(std::span<Line* const> group) noexcept {
     if (group.size() == 1) {
       write_task(text_, *group.front()->task);
     } else {
@@ -175,7 +191,7 @@ class Report {
   }
 
   // The name, if it is one, and the ids of the first and the last.
-  void write_names(std::span<const Line* const> group) noexcept {
+  void write_names(std::span<Line* const> group) noexcept {
     const TaskRecord &first = *group.front()->task, &last = *group.back()->task;
     const bool same = std::ranges::all_of(
         group, [&](const Line* line) { return line->task->name_view() == first.name_view(); });
@@ -189,9 +205,12 @@ class Report {
     text_ << " (" << first.id << " ... " << last.id << ")";
   }
 
-  void write_state(std::span<const Line* const> group) noexcept {
-    const auto since = [](const Line* line) { return line->task->since; };
-    const auto [least, most] = std::ranges::minmax(group, {}, since);
+  void write_state(std::span<Line* const> group) noexcept {
+    Duration least = Duration::max(), most{};
+    for (const Line* line : group) {
+      least = std::min(least, line->task->since);
+      most = std::max(most, line->task->since);
+    }
     const TaskRecord& task = *group.front()->task;
     const bool one = group.size() == 1;
     if (!task.waits()) {
@@ -199,8 +218,8 @@ class Report {
       if (task.running) text_ << " for " << Seconds(task.since) << " s";
       return;
     }
-    text_ << (one ? " waits " : " wait ") << Seconds(since(least));
-    if (!one) text_ << " to " << Seconds(since(most));
+    text_ << (one ? " waits " : " wait ") << Seconds(least);
+    if (!one) text_ << " to " << Seconds(most);
     text_ << " s in " << task.what;
     write_owner(*group.front());
   }
@@ -238,8 +257,8 @@ class Report {
   Text& text_;
   const Survey& survey_;
   std::vector<Line> lines_;
-  std::vector<const Line*> sorted_;
-  std::vector<const Line*> cycles_;
+  std::vector<Line*> sorted_;
+  std::vector<Line*> cycles_;
 };
 
 void write_heading(Text& text, const Survey& survey) noexcept {

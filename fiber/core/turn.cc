@@ -51,6 +51,13 @@ void Turn::begin() noexcept {
   allow(stride_ - 1);
 }
 
+void Turn::watch(bool watched) noexcept {
+  const std::int64_t now = budget();
+  watched_ = watched;
+  budget_ = now;
+  running.budget = watched ? 0 : now;
+}
+
 // How many resumptions the next look may be away, where this many ticks went by since the last one.
 inline std::int64_t Turn::next_stride(std::uint64_t ticks) const noexcept {
   if (ticks >= length_ / 8) return 1;
@@ -61,7 +68,7 @@ inline std::int64_t Turn::next_stride(std::uint64_t ticks) const noexcept {
 
 // A counter that goes back, on another core perhaps, makes for a huge difference, and the turn is
 // over. Where slices have become long each is looked at, until they are short again.
-bool Turn::is_over() noexcept {
+bool Turn::has_to_end() noexcept {
   if (counted_ || cut_short_) return true;
   if (length_ == 0) [[unlikely]] {
     // The rate is not known yet, or the time stamp stands still.

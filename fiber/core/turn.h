@@ -17,7 +17,8 @@ namespace weft::internal {
 // at each where the last ones took long. Where nothing may depend on how fast the machine is, a
 // turn is a number of resumptions instead.
 //
-// The count is the thread's, Running::budget: so a wait counts without a look at the scheduler.
+// The count is the thread's, Running::budget: so a wait counts without a look at the scheduler. A
+// watched turn keeps its count to itself and that one at zero: each resumption then asks is_over().
 //
 //   turn.begin();                                              // the loop has looked
 //   while (!(turn.count() && turn.is_over())) resume_a_fiber();
@@ -36,12 +37,26 @@ class Turn {
 
   // Whether the loop has to look now. REQUIRES: count() has returned true. If this returns false,
   // further resumptions may be counted.
-  bool is_over() noexcept;
+  bool is_over() noexcept { return used_up() && has_to_end(); }
+
+  // The two halves of it: the second is due if the first returns true, which it always does unless
+  // the turn is watched.
+  bool used_up() noexcept {
+    if (!watched_) [[likely]]
+      return true;
+    running.budget = 0;
+    return --budget_ < 0;
+  }
+  bool has_to_end() noexcept;
 
   // Whether count() has returned true since the turn began, and is_over() was true, too.
-  bool spent() const noexcept { return running.budget < 0; }
+  bool spent() const noexcept { return budget() < 0; }
   // How many resumptions were counted since the turn was spent.
-  std::int64_t overdrawn() const noexcept { return -running.budget; }
+  std::int64_t overdrawn() const noexcept { return -budget(); }
+
+  // From now on count() always returns true, or no longer. Turns are as long as before.
+  // REQUIRES: the scheduler runs on this thread.
+  void watch(bool watched) noexcept;
 
   // The loop has looked at everything.
   void begin() noexcept;
@@ -57,7 +72,7 @@ class Turn {
   // How many resumptions were counted, in all turns. Counting them costs nothing: it is what was
   // allowed less what is left.
   std::uint64_t resumptions() const noexcept {
-    return allowed_ - static_cast<std::uint64_t>(running.budget);
+    return allowed_ - static_cast<std::uint64_t>(budget());
   }
 
   // Reads the port's clock, and learns from it how fast the time stamp counts.
@@ -67,18 +82,22 @@ class Turn {
   void forget_clock() noexcept { clock_read_ = kPast; }
 
  private:
+  std::int64_t budget() const noexcept { return watched_ ? budget_ : running.budget; }
   // Each change of the budget but the counting itself. REQUIRES: the thread's budget is this
   // turn's, which begins as 0.
   void allow(std::int64_t resumptions) noexcept {
-    allowed_ += static_cast<std::uint64_t>(resumptions - running.budget);
-    running.budget = resumptions;
+    allowed_ += static_cast<std::uint64_t>(resumptions - budget());
+    budget_ = resumptions;
+    running.budget = watched_ ? 0 : resumptions;
   }
   std::uint64_t stamp() const noexcept;
   std::int64_t next_stride(std::uint64_t ticks) const noexcept;
 
   const Port& port_;
   const bool counted_;
-  bool cut_short_ = false;     // at the next switch
+  bool cut_short_ = false;  // at the next switch
+  bool watched_ = false;
+  std::int64_t budget_ = 0;    // if it is watched: what Running::budget would be
   std::uint64_t allowed_ = 0;  // resumptions, in all turns
   const std::uint64_t* const time_stamp_;
   // Ticks are the time stamp's.

@@ -14,6 +14,9 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern const char weft_walk_parked_context_end[];
 }
 
+#define WEFT_TEXT(macro) WEFT_QUOTED(macro)
+#define WEFT_QUOTED(text) #text
+
 #if defined(__x86_64__)
 
 asm(R"(
@@ -30,7 +33,7 @@ weft_walk_parked_context:
   movq %rsi, %rdi
   movq %rdx, %rsi
   .cfi_remember_state
-  .cfi_def_cfa %rbx, 0x48
+  .cfi_def_cfa %rbx, )" WEFT_TEXT(WEFT_PARKED_SIZE) R"(
   .cfi_offset %rbp, -0x10
   .cfi_offset %rbx, -0x18
   .cfi_offset %r15, -0x20
@@ -71,7 +74,7 @@ weft_walk_parked_context:
   mov x0, x1
   mov x1, x2
   .cfi_remember_state
-  .cfi_def_cfa x19, 0xb0
+  .cfi_def_cfa x19, )" WEFT_TEXT(WEFT_PARKED_SIZE) R"(
   .cfi_offset x30, -0x10
   .cfi_offset x29, -0x20
   .cfi_offset x28, -0x28

@@ -6,6 +6,13 @@
 
 #include "weft/fiber/core/context.h"
 
+// How many bytes of registers lie at Context::parked_at(). A literal, for the assembler.
+#if defined(__aarch64__)
+#define WEFT_PARKED_SIZE 0xb0
+#else
+#define WEFT_PARKED_SIZE 0x48
+#endif
+
 namespace weft::internal {
 
 // Which calls a stack is in: return addresses, the innermost first, as many as there is room for.

@@ -48,6 +48,8 @@ class OwnedWait {
   Owner owner(WaitQueue& queue) const noexcept { return find_(queue); }
 
  private:
+  friend struct DebuggerLayout;
+
   const char empty_ = '\0';  // comes first
   const char* const name_;
   const Find find_;
@@ -105,6 +107,7 @@ class Waiter : public ListNode<> {
  private:
   friend class CancelScope;
   friend class Claimed;
+  friend struct DebuggerLayout;
   friend class WaitQueue;
 
   // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the

@@ -3,7 +3,6 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -11,6 +10,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "weft/fiber/core/deadlock.h"
@@ -71,8 +71,9 @@ bool parse_part(std::string_view part, WatchOptions& options) {
     return time.has_value();
   }
   const int signal = name == "report" ? parse_signal(value) : 0;
-  if (signal != 0) options.report_signal = signal;
-  return signal != 0;
+  if (signal == 0 || signal == SIGKILL || signal == SIGSTOP) return false;  // these have no handler
+  options.report_signal = signal;
+  return true;
 }
 
 // ---- What the kernel knows of a thread ----------------------------------------------------------
@@ -154,28 +155,45 @@ void parse_watch(std::string_view words, WatchOptions& options) {
 Watch::Watch(WatchOptions options, std::span<Loop* const> schedulers) : options_(options) {
   for (Loop* const loop : schedulers) watched_.push_back({.home = loop});
   install_interrupt();
-  thread_ = start_thread("weft-watch", [this] { run(); });
+  if (options_.report_signal != 0) take_signal();
+  try {
+    thread_ = start_thread("weft-watch", [this] { run(); });
+  } catch (...) {
+    give_signal_back();
+    throw;
+  }
   resting_threads.fetch_add(1, std::memory_order_relaxed);  // it wakes no fiber
-  Watch* nobody = nullptr;
-  if (options_.report_signal == 0 || !signalled.compare_exchange_strong(nobody, this)) return;
-  struct sigaction action {};
-  action.sa_handler = &Watch::on_signal;
-  action.sa_flags = SA_RESTART | SA_ONSTACK;
-  add_harmless_handler(&Watch::on_signal);
-  sigaction(options_.report_signal, &action, nullptr);
 }
 
 Watch::~Watch() {
-  // All of these, here and in the handler, are sequentially consistent: either the handler finds
-  // that this is gone, or this finds the handler, and waits.
-  Watch* self = this;
-  if (signalled.compare_exchange_strong(self, nullptr))
-    std::signal(options_.report_signal, SIG_IGN);
-  while (handling.load() != 0) let_others_run();
+  give_signal_back();
   stop_.store(true, std::memory_order_relaxed);  // relaxed: the token orders it
   wake_.post();
   thread_.join();
   resting_threads.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Watch::take_signal() {
+  Watch* nobody = nullptr;
+  if (!signalled.compare_exchange_strong(nobody, this)) return;
+  struct sigaction action {};
+  action.sa_handler = &Watch::on_signal;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  add_harmless_handler(&Watch::on_signal);
+  if (sigaction(options_.report_signal, &action, &before_) == 0) return;
+  const std::error_code error = error_of(-errno);
+  signalled.store(nullptr);
+  throw_system_error(error,
+                     {"sigaction of RunOptions::report_signal ", decimal(options_.report_signal)});
+}
+
+void Watch::give_signal_back() noexcept {
+  if (signalled.load() != this) return;
+  sigaction(options_.report_signal, &before_, nullptr);
+  // Both, here and in the handler, are sequentially consistent: either the handler finds that this
+  // is gone, or this finds the handler, and waits.
+  signalled.store(nullptr);
+  while (handling.load() != 0) let_others_run();
 }
 
 void Watch::on_signal(int) noexcept {

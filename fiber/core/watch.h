@@ -2,6 +2,7 @@
 #define WEFT_FIBER_CORE_WATCH_H_
 
 #include <atomic>
+#include <csignal>
 #include <span>
 #include <string_view>
 #include <thread>
@@ -33,7 +34,8 @@ void parse_watch(std::string_view words, WatchOptions& options);
 // Threads: made and destroyed on one thread, before and after the schedulers that it watches run.
 class Watch {
  public:
-  // `schedulers` must outlive this. Throws std::system_error if the thread cannot be started.
+  // `schedulers` must outlive this. Throws std::system_error if the thread cannot be started, or
+  // the signal cannot be handled.
   Watch(WatchOptions options, std::span<Loop* const> schedulers);
   ~Watch();
   Watch(const Watch&) = delete;
@@ -49,6 +51,8 @@ class Watch {
   };
 
   static void on_signal(int signal) noexcept;
+  void take_signal();
+  void give_signal_back() noexcept;
 
   void run() noexcept;
   void look_at(Watched& watched, TimePoint now) noexcept;
@@ -56,6 +60,7 @@ class Watch {
   void report_tasks() noexcept;
 
   const WatchOptions options_;
+  struct sigaction before_ {};
   std::vector<Watched> watched_;
   Parker wake_;
   std::atomic<bool> stop_{false};

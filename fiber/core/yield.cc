@@ -55,7 +55,7 @@ void report_refusals(const Fiber& fiber) noexcept {
 
 [[gnu::noinline]] void refuse_wait() {
   RunQueue& here = *RunQueue::here();
-  refuse(here.turn_is_over() ? here.go_to_loop() : here.rotate());
+  refuse(here.turn_is_over_here() ? here.go_to_loop() : here.rotate());
 }
 
 }  // namespace weft::internal
@@ -69,7 +69,7 @@ void yield() {
     sched_yield();
     return;
   }
-  if (internal::RunQueue::here()->turn_is_over()) [[unlikely]]
+  if (internal::RunQueue::here()->turn_is_over_here()) [[unlikely]]
     return internal::yield_to_loop();
   const internal::Fiber& self = internal::RunQueue::here()->rotate();
   if (self.needed()) [[unlikely]]

@@ -217,6 +217,10 @@ BOOST_AUTO_TEST_CASE(bridge_carries_every_message) {
   check_lines("bridge", lines);
 }
 
+BOOST_AUTO_TEST_CASE(trace_writes_a_file_and_says_so) {
+  check_lines("trace $TEST_TMPDIR/trace.fxt", {"wrote */trace.fxt: open it in ui.perfetto.dev*"});
+}
+
 BOOST_AUTO_TEST_CASE(skynet_sums_in_both_orders_on_one_thread_and_on_several) {
   const std::string cost = " 100 *?.? ms *?.? ms * ns *?.? MiB";
   check_lines("skynet 2 2",

@@ -10,7 +10,7 @@
 
 #include "tests/support/fixture.h"
 
-BOOST_AUTO_TEST_SUITE(metrics_page)
+BOOST_AUTO_TEST_SUITE(metrics)
 
 using namespace weft;
 using namespace weft::test;

@@ -308,7 +308,9 @@ WEFT_SEAM(int, mprotect, (void* memory, std::size_t size, int rights), (memory, 
 extern "C" void* __real_mmap(void* at, std::size_t size, int rights, int flags, int fd, off_t from);
 extern "C" void* __wrap_mmap(void* at, std::size_t size, int rights, int flags, int fd,
                              off_t from) {
-  if (const int error = turn_of(index_of("mmap"))) {
+  // A stack for signals is one that weft can do without.
+  const std::size_t call = flags & MAP_STACK ? index_of("mmap_stack") : index_of("mmap");
+  if (const int error = turn_of(call)) {
     errno = error;
     return MAP_FAILED;
   }

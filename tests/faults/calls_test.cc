@@ -16,12 +16,15 @@ const std::set<std::string> kHarmless{
     "abort",
     "bcmp",
     "clock_gettime",
+    "dl_iterate_phdr",
     "fprintf",
     "fputc",
     "fputs",
+    "free",
     "freeaddrinfo",
     "fwrite",
     "gai_strerror",
+    "getauxval",
     "getpid",
     "gettid",
     "htonl",
@@ -38,6 +41,7 @@ const std::set<std::string> kHarmless{
     "ntohl",
     "ntohs",
     "pthread_mutex_lock",
+    "pthread_mutex_trylock",
     "pthread_mutex_unlock",
     "pthread_self",
     "raise",
@@ -45,6 +49,7 @@ const std::set<std::string> kHarmless{
     "sched_yield",
     "sigaction",
     "sigaddset",
+    "sigaltstack",
     "sigdelset",
     "sigemptyset",
     "sigfillset",
@@ -55,6 +60,7 @@ const std::set<std::string> kHarmless{
     "strcmp",
     "strerror",
     "strlen",
+    "strnlen",
     "sysconf",
     "tgkill",
     "vsnprintf",
@@ -76,10 +82,14 @@ const std::set<std::string> kAnswers{
     "unlink",
 };
 
-// Boost.Context's, the compiler's with one underscore, and what ASan has to be told of a stack.
+// Boost.Context's, the compiler's and the dynamic linker's with one underscore, what ASan has to be
+// told of a stack, and what of weft's own has a name of C's kind.
 const std::set<std::string> kOthers{
     "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
-    "_Unwind_Resume",       "jump_fcontext",         "make_fcontext",      "ontop_fcontext",
+    "_Unwind_Backtrace",    "_Unwind_GetCFA",        "_Unwind_GetIP",      "_Unwind_GetIPInfo",
+    "_Unwind_Resume",       "_dl_find_object",       "jump_fcontext",      "make_fcontext",
+    "ontop_fcontext",       "weft_layout",           "weft_roster",
+    "weft_walk_parked_context",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which

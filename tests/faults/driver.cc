@@ -79,6 +79,7 @@ constexpr Kind kKinds[] = {
     {"madvise", "+ENOMEM", "madvise", Notice::kMay},
     {"mmap", "ENOMEM"},
     {"mmap", "+ENOMEM", "mmap"},
+    {"mmap_stack", "ENOMEM"},
     {"mprotect", "ENOMEM", "mprotect", Notice::kMay},
     {"mprotect", "+ENOMEM", "mprotect", Notice::kMay},
     {"open", "EINTR"},

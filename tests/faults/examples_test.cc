@@ -143,6 +143,11 @@ BOOST_AUTO_TEST_CASE(bridge) {
          .own_words = "Resource temporarily unavailable"});
 }
 
+BOOST_AUTO_TEST_CASE(trace) {
+  const TemporaryDirectory folder;
+  check({.program = "trace", .arguments = {folder / "trace.fxt"}, .steady = false});
+}
+
 BOOST_AUTO_TEST_CASE(skynet) {
   check({.program = "skynet", .arguments = {"2", "2"}, .steady = false, .own_calls = {"mmap"}});
 }

@@ -352,6 +352,23 @@ BOOST_AUTO_TEST_CASE(a_guard_stays_while_its_stack_is_pooled_trimmed_and_used_ag
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_address_in_a_guard_tells_the_stack) {
+  for (const std::size_t size : {kSize, kSize + page()}) {
+    StackPool pool(size, discard);
+    const std::vector<void*> tops = take(pool, 100);
+    for (void* const top : tops) {
+      const auto* const bottom = static_cast<const char*>(pool.bottom_of(top));
+      BOOST_TEST(pool.guarded_by(bottom - 1) == top);
+      BOOST_TEST(pool.guarded_by(bottom - page()) == top);
+      BOOST_TEST(!pool.guarded_by(bottom));
+      BOOST_TEST(pool.guarded_by(bottom - page() - 1) != top);
+      BOOST_TEST(!pool.guarded_by(static_cast<const char*>(top) - 1));
+    }
+    BOOST_TEST(!pool.guarded_by(&pool));
+    BOOST_TEST(!pool.guarded_by(nullptr));
+  }
+}
+
 namespace {
 
 constexpr char kPattern = 0x5a;
