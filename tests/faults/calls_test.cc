@@ -85,11 +85,14 @@ const std::set<std::string> kAnswers{
 // Boost.Context's, the compiler's and the dynamic linker's with one underscore, what ASan has to be
 // told of a stack, and what of weft's own has a name of C's kind.
 const std::set<std::string> kOthers{
-    "pthread_attr_destroy", "pthread_attr_getstack", "pthread_getattr_np", "_GLOBAL_OFFSET_TABLE_",
-    "_Unwind_Backtrace",    "_Unwind_GetCFA",        "_Unwind_GetIP",      "_Unwind_GetIPInfo",
-    "_Unwind_Resume",       "_dl_find_object",       "jump_fcontext",      "make_fcontext",
-    "ontop_fcontext",       "weft_layout",           "weft_roster",
-    "weft_walk_parked_context",
+    "pthread_attr_destroy", "pthread_attr_getstack",
+    "pthread_getattr_np",   "_GLOBAL_OFFSET_TABLE_",
+    "_Unwind_Backtrace",    "_Unwind_GetCFA",
+    "_Unwind_GetIP",        "_Unwind_GetIPInfo",
+    "_Unwind_Resume",       "_dl_find_object",
+    "jump_fcontext",        "make_fcontext",
+    "ontop_fcontext",       "weft_layout",
+    "weft_roster",          "weft_walk_parked_context",
 };
 
 // C++'s and sanitizers'. Of the system libstdc++ calls nothing for weft but for std::thread, which
