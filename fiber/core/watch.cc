@@ -172,10 +172,10 @@ Watch::~Watch() {
   if (signalled.compare_exchange_strong(self, nullptr))
     std::signal(options_.report_signal, SIG_IGN);
   while (handling.load() != 0) let_others_run();
+  resting_threads.fetch_sub(1, std::memory_order_relaxed);
   stop_.store(true, std::memory_order_relaxed);  // relaxed: the token orders it
   wake_.post();
   thread_.join();
-  resting_threads.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Watch::on_signal(int) noexcept {
