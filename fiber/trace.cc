@@ -23,7 +23,7 @@
 
 namespace weft::internal {
 
-using Names = std::map<std::uint64_t, std::string>;
+using TaskNames = std::map<std::uint64_t, std::string>;
 
 // What is recorded of a scheduler.
 struct TraceTrack {
@@ -34,7 +34,7 @@ struct TraceTrack {
   Tracer tracer;
   // What was handed over to be written.
   std::vector<TraceEvent> events;
-  Names names;  // of the tasks that have not ended
+  TaskNames names;  // of the tasks that have not ended
   std::exception_ptr failure;
 };
 
@@ -91,7 +91,7 @@ void hand_over(TraceTrack& track) noexcept {
 }
 
 // Adds eight characters, or fewer at the end. The first ones of a name may be lost, and then it is.
-void add_part(Names& names, const TraceEvent& event) {
+void add_part(TaskNames& names, const TraceEvent& event) {
   if (event.detail() == 0) names[event.fiber].clear();
   const auto name = names.find(event.fiber);
   if (name == names.end() || name->second.size() != 8u * event.detail()) return;
@@ -107,7 +107,7 @@ struct Placed : TraceEvent {
 };
 
 // All of them by their times, without the names.
-std::vector<Placed> merge(std::list<TraceTrack>& tracks, Names& names) {
+std::vector<Placed> merge(std::list<TraceTrack>& tracks, TaskNames& names) {
   std::vector<Placed> merged;
   std::uint32_t n = 0;
   for (TraceTrack& track : tracks) {
@@ -127,7 +127,7 @@ std::vector<Placed> merge(std::list<TraceTrack>& tracks, Names& names) {
 }
 
 // Those that something happened to, as threads; without names, too.
-void write_threads(FxtWriter& fxt, const std::vector<Placed>& events, Names& names) {
+void write_threads(FxtWriter& fxt, const std::vector<Placed>& events, TaskNames& names) {
   for (const Placed& event : events) {
     names[event.fiber];
     if (event.kind() <= TraceEvent::kWake) names[event.other];
@@ -290,7 +290,7 @@ void Trace::write(const std::string& path) {
   for (internal::TraceTrack& track : recording_->tracks) {
     if (track.failure) std::rethrow_exception(std::exchange(track.failure, nullptr));
   }
-  internal::Names names;
+  internal::TaskNames names;
   const std::vector<internal::Placed> events = internal::merge(recording_->tracks, names);
   internal::FxtWriter fxt("weft", static_cast<std::uint64_t>(getpid()),
                           internal::ticks_per_second(recording_->stamp, recording_->began));

@@ -6,13 +6,14 @@
 // * another scheduler of the same runtime: all must sleep like this;
 // * any other thread, such as a job's, or one of another library: each thread of the process must
 //   be one of those schedulers', or rest (resting_threads);
-// * a handler for signals that the program has installed. SIGINT that cancels main() does not
-//   count: otherwise there would be no verdict at all.
+// * a handler for signals that the program has installed, unless it handles faults, too. SIGINT
+//   that cancels main() does not count: otherwise there would be no verdict at all.
 // What cannot be known of counts as a waker. So a program with a thread of its own gets no verdict,
 // and none is false. (Go's is given up for programs with foreign threads, too: proc.go, checkdead.)
 
 #include "weft/fiber/core/deadlock.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "weft/fiber/core/context.h"
 #include "weft/fiber/core/error.h"
@@ -43,27 +45,40 @@ constexpr Duration kRarest = std::chrono::hours(1);
 // arrived by the second.
 constexpr Duration kBetweenLooks = std::chrono::milliseconds(10);
 
-// TSan has a thread of its own.
+// TSan has a thread of its own. It begins with the first one of the program, or at a fork: so there
+// is one before main(), and in a child exactly one, too.
 #if defined(WEFT_TSAN)
 constexpr int kForeignThreads = 1;
+[[maybe_unused]] const bool begun = (std::thread([] {}).join(), true);
 #else
 constexpr int kForeignThreads = 0;
 #endif
 
 constinit std::atomic<void (*)(int)> harmless[4] = {};
 
-bool is_harmless(const struct sigaction& action) noexcept {
-  if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return true;
-  return std::ranges::any_of(harmless, [&](const auto& handler) {
-    return handler.load(std::memory_order_relaxed) == action.sa_handler;
-  });
+// Those that the processor raises.
+constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+
+bool handles(int signal, const struct sigaction& action) noexcept {
+  struct sigaction other {};
+  return sigaction(signal, nullptr, &other) == 0 && other.sa_handler == action.sa_handler;
 }
 
-// Whether a handler for signals may wake fibers. One for faults, or for a profiler, does not.
+// One that handles faults, too, ends the program: it could not go on after a fault. Libraries for
+// tests have such handlers for many signals.
+bool is_harmless(const struct sigaction& action) noexcept {
+  if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return true;
+  if (is_interrupt_alone(action)) return true;
+  return std::ranges::any_of(kFaults, [&](int fault) { return handles(fault, action); }) ||
+         std::ranges::any_of(harmless, [&](const auto& handler) {
+           return handler.load(std::memory_order_relaxed) == action.sa_handler;
+         });
+}
+
+// Whether a handler for signals may wake fibers. One for a profiler does not.
 bool may_be_signalled() noexcept {
-  constexpr int kOfThread[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
   for (int signal = 1; signal < NSIG; ++signal) {
-    if (std::ranges::find(kOfThread, signal) != std::end(kOfThread)) continue;
+    if (signal == SIGTRAP || signal == SIGSYS || signal == SIGABRT || signal == SIGPROF) continue;
     struct sigaction action {};
     if (sigaction(signal, nullptr, &action) == 0 && !is_harmless(action)) return true;
   }
@@ -76,6 +91,20 @@ int count_threads() noexcept {
   if (stat("/proc/self/task", &folder) != 0 || folder.st_nlink <= 2) return 0;
   return static_cast<int>(folder.st_nlink) - 2;
 }
+
+// Whether all threads but `schedulers` rest. The resting ones are counted last: so a thread that
+// gives another one work, and ends, is not overlooked. The threads are counted twice: nor is a
+// thread overlooked that starts another one, which rests at once.
+bool others_rest(int schedulers) noexcept {
+  const int threads = count_threads();
+  // Acquire: pairs with the release of a thread that begins to rest.
+  const int resting = resting_threads.load(std::memory_order_acquire);
+  return threads == schedulers + resting + kForeignThreads && count_threads() == threads;
+}
+
+// A child process has none of the threads of its parent.
+[[maybe_unused]] const int rest_at_fork =
+    pthread_atfork(nullptr, nullptr, [] { resting_threads.store(0, std::memory_order_relaxed); });
 
 }  // namespace
 
@@ -97,24 +126,33 @@ struct Loop::Standstill {
   bool operator==(const Standstill&) const = default;
 };
 
-// Nothing if one of them does not sleep, or something is on its way to it.
-std::optional<Loop::Standstill> Loop::standstill() const noexcept {
+// Nothing if one of them does not sleep, or something has come to it.
+std::optional<Loop::Standstill> Loop::look_at_schedulers() const noexcept {
   const Roster roster;
   Standstill all;
   for (Home* home = roster.first(); home; home = roster.next(*home)) {
     const auto& loop = static_cast<const Loop&>(*home);
     if (&loop != this && !ends_with(loop)) continue;
+    // What comes stays until the scheduler goes on, which the number of its sleeps shows: so this
+    // is looked at first. Acquire: keeps that order.
+    if (loop.has_post() || loop.stop_.load(std::memory_order_acquire)) return {};
     // Acquire: pairs with the release of sleep_quietly().
     const std::uint64_t sleeps = loop.quiet_sleeps_.load(std::memory_order_acquire);
-    if (sleeps % 2 == 0 || loop.has_post()) return {};
+    if (sleeps % 2 == 0) return {};
     ++all.schedulers;
     all.fibers += loop.quiet_fibers_.load(std::memory_order_relaxed);  // relaxed: see above
     all.sleeps += sleeps;
   }
-  if (all.fibers == 0 || may_be_signalled()) return {};
-  const int threads = all.schedulers + resting_threads.load(std::memory_order_acquire);
-  if (count_threads() != threads + kForeignThreads) return {};
   return all;
+}
+
+// Nothing if something might wake one of them. All schedulers sleep from the first look to the
+// second. In between the other threads are found to rest: what they posted before is seen by the
+// second look, and nothing is left that could give them more to do.
+std::optional<Loop::Standstill> Loop::standstill() const noexcept {
+  const std::optional<Standstill> all = look_at_schedulers();
+  if (!all || all->fibers == 0 || may_be_signalled() || !others_rest(all->schedulers)) return {};
+  return look_at_schedulers() == all ? all : std::nullopt;
 }
 
 bool Loop::is_quiet(TimePoint deadline) const noexcept {

@@ -42,7 +42,7 @@ void Home::require_this_process() const {
 
 void Home::set_group(Group& group) {
   group.join(*this);
-  group_ = &group;
+  group_.store(&group, std::memory_order_relaxed);
 }
 
 void Home::attach_thread() noexcept {

@@ -85,6 +85,7 @@ class Loop final : public Calls {
 
   // In deadlock.cc.
   struct Standstill;
+  std::optional<Standstill> look_at_schedulers() const noexcept;
   std::optional<Standstill> standstill() const noexcept;
   bool is_quiet(TimePoint deadline) const noexcept;
   void sleep_quietly();

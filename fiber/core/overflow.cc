@@ -16,6 +16,7 @@
 #include "weft/fiber/core/context.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/interrupted.h"
 #include "weft/fiber/core/lives.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/stack.h"
@@ -162,25 +163,7 @@ void Backtrace::print() noexcept {
 
 // ---- The handler --------------------------------------------------------------------------------
 
-struct sigaction previous;  // what gets the signal next
-
-// What the signal has interrupted.
-struct Interrupted {
-  explicit Interrupted(const ucontext_t& context) noexcept
-      : alternate_size(context.uc_stack.ss_size) {
-    const mcontext_t& machine = context.uc_mcontext;
-#if defined(__x86_64__)
-    code = static_cast<std::uintptr_t>(machine.gregs[REG_RIP]);
-    stack = static_cast<std::uintptr_t>(machine.gregs[REG_RSP]);
-#elif defined(__aarch64__)
-    code = machine.pc;
-    stack = machine.sp;
-#endif
-  }
-  std::uintptr_t code = 0;
-  std::uintptr_t stack = 0;  // the stack pointer
-  std::size_t alternate_size;
-};
+struct sigaction next_for_fault;  // what gets the signal afterwards
 
 // Whether the stack has grown to this address in its guard: nothing lies far below the stack
 // pointer, but a large frame far above it. A switch begins on the stack that it leaves, when the
@@ -205,17 +188,18 @@ void explain(const void* address, const Interrupted& interrupted) noexcept {
   if (interrupted.alternate_size >= kEnough) Backtrace(interrupted.code).print();
 }
 
-void pass_on(int signal, siginfo_t* info, void* context) noexcept {
-  const bool has_handler = previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN;
+void pass_fault_on(int signal, siginfo_t* info, void* context) noexcept {
+  const bool has_handler =
+      next_for_fault.sa_handler != SIG_DFL && next_for_fault.sa_handler != SIG_IGN;
   const bool is_fault = info->si_code > 0;
-  if (!has_handler || (previous.sa_flags & SA_RESETHAND)) {
-    if (!is_fault && previous.sa_handler == SIG_IGN) return;
+  if (!has_handler || (next_for_fault.sa_flags & SA_RESETHAND)) {
+    if (!is_fault && next_for_fault.sa_handler == SIG_IGN) return;
     std::signal(signal, SIG_DFL);
   }
-  if (has_handler && (previous.sa_flags & SA_SIGINFO)) {
-    previous.sa_sigaction(signal, info, context);
+  if (has_handler && (next_for_fault.sa_flags & SA_SIGINFO)) {
+    next_for_fault.sa_sigaction(signal, info, context);
   } else if (has_handler) {
-    previous.sa_handler(signal);
+    next_for_fault.sa_handler(signal);
   } else if (!is_fault) {
     raise(signal);  // delivered when the handler returns; a fault comes again by itself
   }
@@ -225,19 +209,19 @@ void pass_on(int signal, siginfo_t* info, void* context) noexcept {
 void on_fault(int signal, siginfo_t* info, void* context) noexcept {
   const int error = errno;
   if (info->si_code > 0 && running.scheduler) {
-    explain(info->si_addr, Interrupted(*static_cast<const ucontext_t*>(context)));
+    explain(info->si_addr, Interrupted(context));
   }
   errno = error;
-  pass_on(signal, info, context);
+  pass_fault_on(signal, info, context);
 }
 
 bool install() noexcept {
   // Its first call prepares it, and binds what it calls.
   _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
-  if (sigaction(SIGSEGV, nullptr, &previous) != 0) return false;
-  struct sigaction action = previous;
+  if (sigaction(SIGSEGV, nullptr, &next_for_fault) != 0) return false;
+  struct sigaction action = next_for_fault;
   action.sa_sigaction = &on_fault;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK | (previous.sa_flags & SA_RESTART);
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | (next_for_fault.sa_flags & SA_RESTART);
   return sigaction(SIGSEGV, &action, nullptr) == 0;
 }
 

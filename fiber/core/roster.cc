@@ -13,7 +13,7 @@ namespace {
 constinit std::mutex lock;
 
 // fork() waits until no other thread holds the lock, which would not be released in the child.
-[[maybe_unused]] const int registered =
+[[maybe_unused]] const int roster_at_fork =
     pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); });
 
 }  // namespace

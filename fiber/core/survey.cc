@@ -1,7 +1,6 @@
 #include "weft/fiber/core/survey.h"
 
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -11,6 +10,7 @@
 #include <optional>
 
 #include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/interrupted.h"
 #include "weft/fiber/core/parker.h"
 #include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/unwind.h"
@@ -32,28 +32,15 @@ constexpr bool kCanInterrupt = true;
 // A fiber that is just switching, or throwing, is interrupted again after a while.
 constexpr int kInterrupts = 10;
 constexpr Duration kBetweenInterrupts = std::chrono::milliseconds(10);
-
-// Where a handler for signals has interrupted its thread.
-struct Interrupted {
-  explicit Interrupted(void* context) noexcept {
-    const mcontext_t& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
-#if defined(__x86_64__)
-    at = reinterpret_cast<const void*>(registers.gregs[REG_RIP]);
-    stack = reinterpret_cast<const char*>(registers.gregs[REG_RSP]);
-#elif defined(__aarch64__)
-    at = reinterpret_cast<const void*>(registers.pc);
-    stack = reinterpret_cast<const char*>(registers.sp);
-#endif
-  }
-  const void* at = nullptr;
-  const char* stack = nullptr;
-};
+// A thread whose handler has not run after so long does not just wait for a processor: it blocks
+// the signal.
+constexpr Duration kUntilInterrupted = std::chrono::milliseconds(300);
 
 // False in the middle of a switch: then what the thread has noted as running does not run yet.
-bool runs_on_own_stack(const Fiber& fiber, const char* stack) noexcept {
-  const char* const top = reinterpret_cast<const char*>(&fiber);
-  return stack < top &&
-         stack >= static_cast<const char*>(fiber.pool->bottom_of(const_cast<Fiber*>(&fiber + 1)));
+bool runs_on_own_stack(const Fiber& fiber, std::uintptr_t stack) noexcept {
+  const void* const bottom = fiber.pool->bottom_of(const_cast<Fiber*>(&fiber + 1));
+  return stack < reinterpret_cast<std::uintptr_t>(&fiber) &&
+         stack >= reinterpret_cast<std::uintptr_t>(bottom);
 }
 
 }  // namespace
@@ -104,7 +91,8 @@ class Look : public InboxNode {
       return answered.post();
     }
     void* frames[kMaxFrames];
-    const std::size_t count = throwing ? 0 : walk_interrupted(frames, interrupted.at);
+    const std::size_t count =
+        throwing ? 0 : walk_interrupted(frames, reinterpret_cast<const void*>(interrupted.code));
     by_signal = true;
     answer(scheduler, {frames, count}, last_try);
   }
@@ -145,13 +133,13 @@ class Look : public InboxNode {
 
 namespace {
 
-struct sigaction previous;
+struct sigaction next_for_interrupt;
 
-void pass_on(int signal, siginfo_t* info, void* context) noexcept {
-  if (previous.sa_flags & SA_SIGINFO) {
-    previous.sa_sigaction(signal, info, context);
-  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-    previous.sa_handler(signal);
+void pass_interrupt_on(int signal, siginfo_t* info, void* context) noexcept {
+  if (next_for_interrupt.sa_flags & SA_SIGINFO) {
+    next_for_interrupt.sa_sigaction(signal, info, context);
+  } else if (next_for_interrupt.sa_handler != SIG_DFL && next_for_interrupt.sa_handler != SIG_IGN) {
+    next_for_interrupt.sa_handler(signal);
   }
 }
 
@@ -165,24 +153,29 @@ void on_interrupt(int signal, siginfo_t* info, void* context) noexcept {
       look->answered.post();  // the loop runs, and will answer
     }
   } else {
-    pass_on(signal, info, context);
+    pass_interrupt_on(signal, info, context);
   }
   errno = error;
 }
 
-// Sends the signal, and waits until the handler has run. REQUIRES: the home lives.
-void interrupt(Home& home, Look& look) noexcept {
+// Sends the signal, and waits until the handler has run. Returns false if it does not run.
+// REQUIRES: the home lives.
+bool interrupt(Home& home, Look& look) noexcept {
   const pid_t thread = home.thread_id();
-  if (thread == 0) return;
+  if (thread == 0) return false;
   look.ref();
   Look* const other = home.exchange_look(&look);
   const bool sent = syscall(SYS_tgkill, getpid(), thread, kInterrupt) == 0;
-  if (sent && look.answered.wait(Clock::now() + Survey::kPatience)) return look.unref();
+  if (sent && look.answered.wait(Clock::now() + kUntilInterrupted)) {
+    look.unref();
+    return true;
+  }
   if (other) other->answered.post();  // another survey's: it tries again
   // The handler may have begun, and then keeps its reference, which is lost if it takes too long.
   if (home.exchange_look(nullptr) == &look || look.wait(Clock::now() + 10 * Survey::kPatience)) {
     look.unref();
   }
+  return look.taken();
 }
 
 }  // namespace
@@ -258,8 +251,7 @@ void Survey::insist(Entry& entry) noexcept {
     entry.look->at_last.store(i == kInterrupts, std::memory_order_relaxed);
     {
       const Roster roster;
-      if (!roster.has(*entry.home)) break;
-      interrupt(*entry.home, *entry.look);
+      if (!roster.has(*entry.home) || !interrupt(*entry.home, *entry.look)) break;
     }
     if (!entry.look->taken()) entry.look->wait(Clock::now() + kBetweenInterrupts);
   }
@@ -282,8 +274,13 @@ void install_interrupt() noexcept {
     action.sa_sigaction = on_interrupt;
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
-    return sigaction(kInterrupt, &action, &previous) == 0;
+    return sigaction(kInterrupt, &action, &next_for_interrupt) == 0;
   }();
+}
+
+bool is_interrupt_alone(const struct sigaction& action) noexcept {
+  return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == on_interrupt &&
+         (next_for_interrupt.sa_handler == SIG_DFL || next_for_interrupt.sa_handler == SIG_IGN);
 }
 
 }  // namespace weft::internal

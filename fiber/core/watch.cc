@@ -1,5 +1,6 @@
 #include "weft/fiber/core/watch.h"
 
+#include <pthread.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -26,11 +27,17 @@ namespace weft::internal {
 namespace {
 
 // Looks in the time after which a stall is reported: so it is reported after 1.25 times that.
-constexpr int kLooks = 4;
+constexpr int kLooksBeforeReport = 4;
 
 // The one that the signal asks for a report, and how many threads are in its handler.
 constinit std::atomic<Watch*> signalled{nullptr};
 constinit std::atomic<int> handling{0};
+
+// A child process has no watch of its parent's, so that one of its own gets the signal.
+[[maybe_unused]] const int watch_at_fork = pthread_atfork(nullptr, nullptr, [] {
+  signalled.store(nullptr);
+  handling.store(0);
+});
 
 // ---- WEFT_WATCH ---------------------------------------------------------------------------------
 
@@ -167,10 +174,10 @@ Watch::Watch(WatchOptions options, std::span<Loop* const> schedulers) : options_
 
 Watch::~Watch() {
   give_signal_back();
-  stop_.store(true, std::memory_order_relaxed);  // relaxed: the token orders it
+  resting_threads.fetch_sub(1, std::memory_order_relaxed);  // before it ends
+  stop_.store(true, std::memory_order_relaxed);             // relaxed: the token orders it
   wake_.post();
   thread_.join();
-  resting_threads.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Watch::take_signal() {
@@ -210,7 +217,7 @@ void Watch::on_signal(int) noexcept {
 void Watch::run() noexcept {
   const bool stalls = options_.stall_after > Duration::zero();
   while (!stop_.load(std::memory_order_relaxed)) {
-    wake_.wait(stalls ? Clock::now() + options_.stall_after / kLooks : kForever);
+    wake_.wait(stalls ? Clock::now() + options_.stall_after / kLooksBeforeReport : kForever);
     if (asked_.exchange(false, std::memory_order_relaxed)) report_tasks();
     if (!stalls) continue;
     const TimePoint now = Clock::now();
@@ -244,7 +251,11 @@ void Watch::report_stall(const Watched& watched, Duration held) noexcept try {
     if (seen) write_task(text << " by ", entry.snapshot().tasks().front());
     if (call) write_system_call(text, *call);
     text << "\n";
-    if (seen) write_stack(text, entry.snapshot().stack_of(entry.snapshot().tasks().front()));
+    if (seen) {
+      write_stack(text, entry.snapshot().stack_of(entry.snapshot().tasks().front()));
+    } else {
+      text << "    (its thread could not be interrupted: no stack)\n";
+    }
   });
 } catch (const std::bad_alloc&) {
   print_line("scheduler %u is held up for %llu ms", watched.home->number(),
