@@ -65,6 +65,7 @@ bool handles(int signal, const struct sigaction& action) noexcept {
 // tests have such handlers for many signals.
 bool is_harmless(const struct sigaction& action) noexcept {
   if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return true;
+  if (is_interrupt_alone(action)) return true;
   return std::ranges::any_of(kFaults, [&](int fault) { return handles(fault, action); }) ||
          std::ranges::any_of(harmless, [&](const auto& handler) {
            return handler.load(std::memory_order_relaxed) == action.sa_handler;

@@ -278,4 +278,9 @@ void install_interrupt() noexcept {
   }();
 }
 
+bool is_interrupt_alone(const struct sigaction& action) noexcept {
+  return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == on_interrupt &&
+         (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN);
+}
+
 }  // namespace weft::internal

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -70,6 +71,9 @@ class Survey {
 // Installed once in the process, by the first call. A handler that the program has installed before
 // is called for signals that weft has not sent.
 void install_interrupt() noexcept;
+
+// Whether a handler is that one, and there was none before.
+bool is_interrupt_alone(const struct sigaction& action) noexcept;
 
 // Lets the calling thread, which is one of weft's own, be interrupted.
 void unblock_interrupt() noexcept;

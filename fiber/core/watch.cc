@@ -226,7 +226,11 @@ void Watch::report_stall(const Watched& watched, Duration held) noexcept try {
     if (seen) write_task(text << " by ", entry.snapshot().tasks().front());
     if (call) write_system_call(text, *call);
     text << "\n";
-    if (seen) write_stack(text, entry.snapshot().stack_of(entry.snapshot().tasks().front()));
+    if (seen) {
+      write_stack(text, entry.snapshot().stack_of(entry.snapshot().tasks().front()));
+    } else {
+      text << "    (its thread could not be interrupted: no stack)\n";
+    }
   });
 } catch (const std::bad_alloc&) {
   print_line("scheduler %u is held up for %llu ms", watched.home->number(),

@@ -245,6 +245,14 @@ BOOST_AUTO_TEST_CASE(idle_threads_of_pools_do_not_prevent_a_verdict) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_watch_does_not_prevent_a_verdict) {
+  const Reports reports;
+  const RunOptions options{.virtual_time = true, .stall_after = 10h, .report_signal = SIGQUIT};
+  for (int i = 0; i < 2; ++i) BOOST_CHECK_THROW(run(&wait_for_ever, options), std::logic_error);
+  verdict_on(&wait_for_ever);  // nor what is left of it
+  std::signal(SIGQUIT, SIG_DFL);
+}
+
 BOOST_AUTO_TEST_CASE(threads_that_were_left_at_a_fork_do_not_prevent_a_verdict) {
   ThreadPool pool(2);
   run_in_executor(pool, [] {});
@@ -445,6 +453,21 @@ BOOST_AUTO_TEST_CASE(a_handler_for_signals_of_the_programs_might_wake_a_fiber) {
     BOOST_TEST(reports.text() == "");
   }
   sigaction(SIGALRM, &before, nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_beneath_that_of_a_watch_might_wake_a_fiber) {
+  const ChildEnd end = run_in_child([] {
+    std::signal(SIGURG, [](int) {});
+    run([] {}, {.stall_after = 10h});
+    alarm(1);
+    try {
+      run(&wait_for_ever, {.virtual_time = true});
+    } catch (const std::logic_error&) {
+      return 8;
+    }
+    return 9;
+  });
+  BOOST_TEST(end.signal == SIGALRM, described(end));
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_is_waited_for_is_no_deadlock) {
