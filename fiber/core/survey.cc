@@ -33,6 +33,9 @@ constexpr bool kCanInterrupt = true;
 // A fiber that is just switching, or throwing, is interrupted again after a while.
 constexpr int kInterrupts = 10;
 constexpr Duration kBetweenInterrupts = std::chrono::milliseconds(10);
+// A thread whose handler has not run after so long does not just wait for a processor: it blocks
+// the signal.
+constexpr Duration kUntilInterrupted = std::chrono::milliseconds(300);
 
 // Where a handler for signals has interrupted its thread.
 struct Interrupted {
@@ -162,19 +165,24 @@ void on_interrupt(int signal, siginfo_t* info, void* context) noexcept {
   errno = error;
 }
 
-// Sends the signal, and waits until the handler has run. REQUIRES: the home lives.
-void interrupt(Home& home, Look& look) noexcept {
+// Sends the signal, and waits until the handler has run. Returns false if it does not run.
+// REQUIRES: the home lives.
+bool interrupt(Home& home, Look& look) noexcept {
   const pid_t thread = home.thread_id();
-  if (thread == 0) return;
+  if (thread == 0) return false;
   look.ref();
   Look* const other = home.exchange_look(&look);
   const bool sent = syscall(SYS_tgkill, getpid(), thread, kInterrupt) == 0;
-  if (sent && look.answered.wait(Clock::now() + Survey::kPatience)) return look.unref();
+  if (sent && look.answered.wait(Clock::now() + kUntilInterrupted)) {
+    look.unref();
+    return true;
+  }
   if (other) other->answered.post();  // another survey's: it tries again
   // The handler may have begun, and then keeps its reference, which is lost if it takes too long.
   if (home.exchange_look(nullptr) == &look || look.wait(Clock::now() + 10 * Survey::kPatience)) {
     look.unref();
   }
+  return look.taken();
 }
 
 }  // namespace
@@ -250,8 +258,7 @@ void Survey::insist(Entry& entry) noexcept {
     entry.look->last_try = i == kInterrupts;
     {
       const Roster roster;
-      if (!roster.has(*entry.home)) break;
-      interrupt(*entry.home, *entry.look);
+      if (!roster.has(*entry.home) || !interrupt(*entry.home, *entry.look)) break;
     }
     if (!entry.look->taken()) entry.look->wait(Clock::now() + kBetweenInterrupts);
   }
