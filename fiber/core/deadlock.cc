@@ -22,6 +22,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "weft/fiber/core/context.h"
 #include "weft/fiber/core/error.h"
@@ -44,9 +45,11 @@ constexpr Duration kRarest = std::chrono::hours(1);
 // arrived by the second.
 constexpr Duration kBetweenLooks = std::chrono::milliseconds(10);
 
-// TSan has a thread of its own.
+// TSan has a thread of its own. It begins with the first one of the program, or at a fork: so there
+// is one before main(), and in a child exactly one, too.
 #if defined(WEFT_TSAN)
 constexpr int kForeignThreads = 1;
+[[maybe_unused]] const bool begun = (std::thread([] {}).join(), true);
 #else
 constexpr int kForeignThreads = 0;
 #endif
@@ -89,9 +92,9 @@ int count_threads() noexcept {
   return static_cast<int>(folder.st_nlink) - 2;
 }
 
-// Whether all threads but `schedulers` rest. Those that rest are counted last: a thread that gives
-// another one something to do, and ends, is not missed. And the threads twice: nor is one that
-// starts another one, which rests at once.
+// Whether all threads but `schedulers` rest. The resting ones are counted last: so a thread that
+// gives another one work, and ends, is not overlooked. The threads are counted twice: nor is a
+// thread overlooked that starts another one, which rests at once.
 bool others_rest(int schedulers) noexcept {
   const int threads = count_threads();
   // Acquire: pairs with the release of a thread that begins to rest.
@@ -143,9 +146,9 @@ std::optional<Loop::Standstill> Loop::look_at_schedulers() const noexcept {
   return all;
 }
 
-// Nothing if something might wake one of them. Between the two looks at the schedulers all have
-// slept. There the other threads rest: what they did before has come to a scheduler by the second
-// look, and they do nothing more, as nothing is left that could ask them to.
+// Nothing if something might wake one of them. All schedulers sleep from the first look to the
+// second. In between the other threads are found to rest: what they posted before is seen by the
+// second look, and nothing is left that could give them more to do.
 std::optional<Loop::Standstill> Loop::standstill() const noexcept {
   const std::optional<Standstill> all = look_at_schedulers();
   if (!all || all->fibers == 0 || may_be_signalled() || !others_rest(all->schedulers)) return {};

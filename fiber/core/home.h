@@ -75,8 +75,9 @@ class Home : public RunQueue {
     return outside_.look.exchange(look, std::memory_order_acq_rel);
   }
   // Its place among the schedulers of its runtime. Set before it runs.
-  unsigned number() const noexcept { return number_; }
-  void set_number(unsigned number) noexcept { number_ = number; }
+  // Relaxed, this and the group: others read these at any time, and only compare or print them.
+  unsigned number() const noexcept { return number_.load(std::memory_order_relaxed); }
+  void set_number(unsigned number) noexcept { number_.store(number, std::memory_order_relaxed); }
 
   // False in a child of the process that made this: no thread runs it there, and none may.
   bool is_of_this_process() const noexcept { return process_.is_this(); }
@@ -84,9 +85,9 @@ class Home : public RunQueue {
   void require_this_process() const;
 
   // The schedulers that it ends together with; null if it is alone. Set before it runs.
-  Group* group() const noexcept { return group_; }
-  bool ends_with(const Home& other) const noexcept { return group_ && group_ == other.group_; }
-  void set_group(Group& group) noexcept { group_ = &group; }
+  Group* group() const noexcept { return group_.load(std::memory_order_relaxed); }
+  bool ends_with(const Home& other) const noexcept { return group() && group() == other.group(); }
+  void set_group(Group& group) noexcept { group_.store(&group, std::memory_order_relaxed); }
 
   void set_handler(ExceptionHandler handler);
   // Calls the exception handler with a failure of `fiber` that no caller gets.
@@ -120,8 +121,8 @@ class Home : public RunQueue {
  private:
   friend class Roster;
 
-  Group* group_ = nullptr;
-  unsigned number_ = 0;
+  std::atomic<Group*> group_{nullptr};
+  std::atomic<unsigned> number_{0};
   Home* next_in_roster_ = nullptr;
   const HomeProcess process_;
 

@@ -61,8 +61,9 @@ void write_name(Text& text, const char* symbol) noexcept try {
 }  // namespace
 
 void write_stack(Text& text, std::span<void* const> frames) noexcept {
+  const Places places(frames);
   std::uint64_t number = 0;
-  for (const CodePlace& place : Places(frames).of_program()) {
+  for (const CodePlace& place : places.of_program()) {
     text << "    #" << number++ << " ";
     if (place.symbol) {
       write_name(text, place.symbol);

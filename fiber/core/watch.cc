@@ -1,5 +1,6 @@
 #include "weft/fiber/core/watch.h"
 
+#include <pthread.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -31,6 +32,12 @@ constexpr int kLooks = 4;
 // The one that the signal asks for a report, and how many threads are in its handler.
 constinit std::atomic<Watch*> signalled{nullptr};
 constinit std::atomic<int> handling{0};
+
+// A child process has no watch of its parent's, so that one of its own gets the signal.
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
+  signalled.store(nullptr);
+  handling.store(0);
+});
 
 // ---- WEFT_WATCH ---------------------------------------------------------------------------------
 
@@ -162,7 +169,9 @@ Watch::Watch(WatchOptions options, std::span<Loop* const> schedulers) : options_
   action.sa_handler = &Watch::on_signal;
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   add_harmless_handler(&Watch::on_signal);
-  sigaction(options_.report_signal, &action, nullptr);
+  if (sigaction(options_.report_signal, &action, nullptr) != 0) {
+    print_line("signal %d cannot ask for a report", options_.report_signal);
+  }
 }
 
 Watch::~Watch() {

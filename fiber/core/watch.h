@@ -44,8 +44,8 @@ class Watch {
   struct Watched {
     Home* home;
     Home::Heartbeat beat{};
-    TimePoint since = kPast;  // it has shown this
-    Duration reported{};      // how long it had been held up at the last report; zero: no report
+    TimePoint since{};    // it has shown this
+    Duration reported{};  // how long it had been held up at the last report; zero: no report
   };
 
   static void on_signal(int signal) noexcept;

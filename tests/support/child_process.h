@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace weft::test {
@@ -50,24 +51,36 @@ class ChildProcess {
 
   pid_t pid() const noexcept { return pid_; }
 
+  // Waits until it has said this, or has ended; returns whether it has said it.
+  bool await(std::string_view words) {
+    while (end_.said.find(words) == std::string::npos) {
+      if (!listen()) return false;
+    }
+    return true;
+  }
+
   // Until it has ended. REQUIRES: it was not called before.
   ChildEnd wait() {
-    ChildEnd end;
-    char buffer[512];
-    for (ssize_t size; (size = read(said_, buffer, sizeof(buffer))) > 0;) {
-      end.said.append(buffer, static_cast<std::size_t>(size));
-    }
+    while (listen()) continue;
     close(std::exchange(said_, -1));
     int status = 0;
     waitpid(pid_, &status, 0);
-    if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
-    return end;
+    if (WIFEXITED(status)) end_.exit_code = WEXITSTATUS(status);
+    if (WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
+    return std::move(end_);
   }
 
  private:
+  bool listen() {
+    char buffer[512];
+    const ssize_t size = read(said_, buffer, sizeof(buffer));
+    if (size > 0) end_.said.append(buffer, static_cast<std::size_t>(size));
+    return size > 0;
+  }
+
   pid_t pid_;
   int said_ = -1;  // the end of a pipe
+  ChildEnd end_;
 };
 
 // Runs f() in a child, and waits for its end. REQUIRES: as ChildProcess.
