@@ -27,8 +27,8 @@ void set_report_handler(ReportHandler handler);
 
 // What happens at a deadlock: tasks wait, and nothing is left that could wake one. No task is
 // ready, no time to come, no descriptor is waited for, no job runs, the process has no thread that
-// is not weft's, and no handler for signals but weft's own. Otherwise there is no verdict: none is
-// false.
+// is not weft's, and no handler for signals but weft's own and those that end the program at a
+// fault. Otherwise there is no verdict: none is false.
 enum class OnDeadlock {
   kAutomatic,  // kFail on virtual time, else kReport
   kIgnore,

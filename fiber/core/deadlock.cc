@@ -6,8 +6,8 @@
 // * another scheduler of the same runtime: all must sleep like this;
 // * any other thread, such as a job's, or one of another library: each thread of the process must
 //   be one of those schedulers', or rest (resting_threads);
-// * a handler for signals that the program has installed. SIGINT that cancels main() does not
-//   count: otherwise there would be no verdict at all.
+// * a handler for signals that the program has installed, unless it handles faults, too. SIGINT
+//   that cancels main() does not count: otherwise there would be no verdict at all.
 // What cannot be known of counts as a waker. So a program with a thread of its own gets no verdict,
 // and none is false. (Go's is given up for programs with foreign threads, too: proc.go, checkdead.)
 
