@@ -304,10 +304,15 @@ BOOST_AUTO_TEST_CASE(a_signal_reports_all_tasks_and_the_program_goes_on) {
   const int result = run(
       [&] {
         Event event;
+        std::atomic<bool> runs{false};
         auto waits = spawn([&] { event.wait(); }, {.name = "waits"});
-        auto stuck = spawn([&] { legacy_call(reports, 1, &compute_a_little); },
-                           {.name = "stuck", .on = on(1).on});
-        sleep_for(1ms);
+        auto stuck = spawn(
+            [&] {
+              runs = true;
+              legacy_call(reports, 1, &compute_a_little);
+            },
+            {.name = "stuck", .on = on(1).on});
+        BOOST_TEST(eventually([&] { return runs.load(); }));
         kill(getpid(), SIGQUIT);
         BOOST_TEST(eventually([&] { return reports.all().size() == 1; }));
         event.set();
