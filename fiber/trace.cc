@@ -186,8 +186,10 @@ std::uint64_t ticks_per_second(std::uint64_t stamp, TimePoint time) {
 // A file that is closed at the end.
 class Output {
  public:
-  explicit Output(const std::string& path)
-      : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  explicit Output(const std::string& path) : path_(path) {
+    do {
+      fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    } while (fd_ < 0 && errno == EINTR);
     if (fd_ < 0) fail("open");
   }
   ~Output() { close(fd_); }
@@ -208,7 +210,7 @@ class Output {
   }
 
   const std::string& path_;
-  const int fd_;
+  int fd_ = -1;
 };
 
 }  // namespace
