@@ -181,9 +181,13 @@ bool Loop::wait_for_verdict_at_once() {
 }
 
 bool Loop::wait_for_verdict() {
+  // A wait may return early though nothing has come.
   const auto sleep_for = [this](Duration time) {
     const TimePoint end = port_.now() + time;
-    return !port_.wait(end) && port_.now() >= end;
+    while (port_.now() < end) {
+      if (port_.wait(end)) return false;
+    }
+    return true;
   };
   for (Duration patience = kFirstLook; sleep_for(patience);
        patience = std::min(2 * patience, kRarest)) {
