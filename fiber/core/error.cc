@@ -10,7 +10,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <stdexcept>
 
 #include "weft/fiber/report.h"
@@ -58,14 +57,6 @@ std::string decimal(std::int64_t number) { return std::to_string(number); }
 
 std::string in_bytes(std::uint64_t size) { return std::to_string(size) + " bytes"; }
 
-// Returns how many bytes of the text have come into the buffer.
-[[gnu::format(printf, 2, 0)]] static std::size_t print_to(std::span<char> buffer,
-                                                          const char* format,
-                                                          std::va_list values) noexcept {
-  const int size = std::vsnprintf(buffer.data(), buffer.size(), format, values);
-  return std::min(static_cast<std::size_t>(std::max(size, 0)), buffer.size() - 1);
-}
-
 // What cannot be said is not said.
 void write_report(std::string_view text) noexcept {
   iovec parts[] = {{const_cast<char*>(text.data()), text.size()}, {const_cast<char*>("\n"), 1}};
@@ -95,19 +86,11 @@ void print_line(const char* format, ...) noexcept {
   kPrefix.copy(line, kPrefix.size());
   std::va_list values;
   va_start(values, format);
-  const std::size_t size =
-      print_to({line + kPrefix.size(), sizeof(line) - kPrefix.size()}, format, values);
+  const int size =
+      std::vsnprintf(line + kPrefix.size(), sizeof(line) - kPrefix.size(), format, values);
   va_end(values);
-  report({line, kPrefix.size() + size});
-}
-
-void write_line(const char* format, ...) noexcept {
-  char line[400];
-  std::va_list values;
-  va_start(values, format);
-  const std::size_t size = print_to(line, format, values);
-  va_end(values);
-  write_report({line, size});
+  report({line, std::min(kPrefix.size() + static_cast<std::size_t>(std::max(size, 0)),
+                         sizeof(line) - 1)});
 }
 
 void fail_misuse(const char* sentence) noexcept {

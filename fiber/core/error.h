@@ -45,10 +45,6 @@ void write_report(std::string_view text) noexcept;
 // Reports "weft: " and what the format of printf says. Takes little of the stack. Cut to 250 bytes.
 [[gnu::format(printf, 1, 2)]] void print_line(const char* format, ...) noexcept;
 
-// Writes what the format says, and the end of the line, to stderr. Safe in a handler for signals,
-// as far as snprintf() is. Cut to 400 bytes.
-[[gnu::format(printf, 1, 2)]] void write_line(const char* format, ...) noexcept;
-
 // Prints a sentence and ends the program: for misuse after which it would hang or corrupt memory.
 [[noreturn]] void fail_misuse(const char* sentence) noexcept;
 

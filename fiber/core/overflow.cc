@@ -1,7 +1,6 @@
 #include "weft/fiber/core/overflow.h"
 
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unwind.h>
 
 #include <algorithm>
@@ -9,18 +8,17 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <utility>
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/context.h"
-#include "weft/fiber/core/error.h"
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/interrupted.h"
 #include "weft/fiber/core/lives.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/stack.h"
 #include "weft/fiber/core/symbols.h"
+#include "weft/fiber/core/text.h"
 
 namespace weft::internal {
 namespace {
@@ -37,21 +35,6 @@ constexpr std::size_t kAlternateSize = std::size_t{64} * 1024;
 // What it takes to look at the stack: 9 KiB where it was measured, much of it for vector registers.
 constexpr std::size_t kEnough = std::size_t{16} * 1024;
 
-// A number as in "1,024 bytes".
-struct Grouped {
-  explicit Grouped(std::size_t number) noexcept {
-    char digits[24];
-    const int size = std::snprintf(digits, sizeof(digits), "%zu", number);
-    char* end = text;
-    for (int i = 0; i < size; ++i) {
-      if (i > 0 && (size - i) % 3 == 0) *end++ = ',';
-      *end++ = digits[i];
-    }
-    *end = '\0';
-  }
-  char text[32];
-};
-
 // ---- The functions on a stack -------------------------------------------------------------------
 
 // Frames in a row that are at the same place, as those of a recursion are.
@@ -65,21 +48,17 @@ struct Row {
   CodePlace place() const noexcept {
     return find_code_in_handler(reinterpret_cast<const void*>(code));
   }
-  void print() const noexcept;
+  void write(Text& text) const noexcept;
 };
 
-void Row::print() const noexcept {
-  char size[100] = "";
-  if (bytes != 0 && count == 1) {
-    std::snprintf(size, sizeof(size), "    %s bytes", Grouped(bytes).text);
-  } else if (bytes != 0) {
-    std::snprintf(size, sizeof(size), "    %s bytes a frame, %s times", Grouped(bytes / count).text,
-                  Grouped(count).text);
-  }
+void Row::write(Text& text) const noexcept {
   const CodePlace where = place();
-  write_line("    #%-4zu %.200s    %.*s+%#zx%s", first, where.symbol ? where.symbol : "?",
-             static_cast<int>(where.module.size()), where.module.data(),
-             static_cast<std::size_t>(where.offset), size);
+  text << "    #" << first;
+  text.tab(10) << (where.symbol ? where.symbol : "?") << "    " << where.module << "+"
+               << Hex(where.offset);
+  if (bytes != 0) text << "    " << Count(bytes / count) << " bytes";
+  if (bytes != 0 && count > 1) text << " a frame, " << Count(count) << " times";
+  text << "\n";
 }
 
 // The stack that the calling handler has interrupted. It is kept in rows: the first ones, and of
@@ -93,7 +72,7 @@ class Backtrace {
   }
 
   // Without the functions of weft that have started the task.
-  void print() noexcept;
+  void write(Text& text) noexcept;
 
  private:
   static constexpr std::size_t kFirst = 12;
@@ -149,16 +128,16 @@ std::size_t Backtrace::end_of_task() noexcept {
   return rows_;
 }
 
-void Backtrace::print() noexcept {
+void Backtrace::write(Text& text) noexcept {
   const std::size_t end = end_of_task();
   const std::size_t first = std::min(end, kFirst);
   const std::size_t last = std::max(first, end - std::min(end, kLast));
-  for (std::size_t n = 0; n < first; ++n) at(n).print();
+  for (std::size_t n = 0; n < first; ++n) at(n).write(text);
   if (first < last) {
     const Row& before = at(first - 1);
-    write_line("          and %s more", Grouped(at(last).first - before.first - before.count).text);
+    text << "          and " << Count(at(last).first - before.first - before.count) << " more\n";
   }
-  for (std::size_t n = last; n < end; ++n) at(n).print();
+  for (std::size_t n = last; n < end; ++n) at(n).write(text);
 }
 
 // ---- The handler --------------------------------------------------------------------------------
@@ -177,15 +156,19 @@ void explain(const void* address, const Interrupted& interrupted) noexcept {
   const Fiber* const guarded = Lives::here()->guarded_by(address);
   if (!guarded || !guarded->live) return;
   const FiberLabel victim(*guarded, "task");
-  if (!has_grown_to(reinterpret_cast<std::uintptr_t>(address), interrupted.stack, *guarded)) {
+  const auto place = reinterpret_cast<std::uintptr_t>(address);
+  Text text(to_stderr, nullptr);
+  if (!has_grown_to(place, interrupted.stack, *guarded)) {
     const Fiber* const self = running.fiber;
-    return write_line(
-        "weft: %s touched the guard page below the stack of %s, at %p: a wild pointer, no overflow",
-        self ? FiberLabel(*self, "task").text : "a scheduler's loop", victim.text, address);
+    text << "weft: " << (self ? FiberLabel(*self, "task").text : "a scheduler's loop")
+         << " touched the guard page below the stack of " << victim.text << ", at " << Hex(place)
+         << ": a wild pointer, no overflow\n";
+    return;
   }
-  write_line("weft: %s overflowed its stack of %zu KiB, at %p", victim.text,
-             guarded->pool->stack_size() / 1024, address);
-  if (interrupted.alternate_size >= kEnough) Backtrace(interrupted.code).print();
+  text << "weft: " << victim.text << " overflowed its stack of "
+       << guarded->pool->stack_size() / 1024 << " KiB, at " << Hex(place) << "\n";
+  text.flush();  // in case that the rest does not come
+  if (interrupted.alternate_size >= kEnough) Backtrace(interrupted.code).write(text);
 }
 
 void pass_fault_on(int signal, siginfo_t* info, void* context) noexcept {
