@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,9 +32,10 @@ template <class F>
 }
 
 // Checks that a task that waits in f() is shown in `call`, and its innermost function as that of
-// this file. Ends it by a cancellation.
+// this file. Then calls end(), and ends the task by a cancellation.
 template <class F>
-void check_wait(std::string_view call, F f) {
+void check_wait(
+    std::string_view call, F f, const std::function<void()>& end = [] {}) {
   auto task = spawn([&] { wait_in(f); });
   wait_until_blocked(task, call);
   const std::string stack = task.stack().to_string();
@@ -42,6 +44,7 @@ void check_wait(std::string_view call, F f) {
   // With a lambda that was not inlined, which has the name of its case.
   BOOST_TEST((names[0] == "wait_in" || names[0].starts_with("a_wait_in_")), call << ":\n" << stack);
   BOOST_TEST(std::ranges::count(names, "wait_in") == 1, call << ":\n" << stack);
+  end();
 }
 
 }  // namespace
@@ -96,12 +99,9 @@ WEFT_REAL_TIME_TEST_CASE(a_wait_in_a_file_ends_in_the_call_of_its_job) {
   const TemporaryDirectory directory;
   const std::string path = directory / "pipe";
   BOOST_TEST_REQUIRE(mkfifo(path.c_str(), 0600) == 0);
-  auto other = spawn([&] {
-    sleep_for(100ms);
-    (void)File::open(path, O_WRONLY);
-  });
-  check_wait("run_in_executor", [&] { (void)File::open(path, O_RDONLY); });
-  other.get();
+  check_wait(
+      "run_in_executor", [&] { (void)File::open(path, O_RDONLY); },
+      [&] { (void)File::open(path, O_WRONLY); });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
