@@ -103,6 +103,12 @@ class Look : public InboxNode {
     return taken();
   }
 
+  // Waits until the handler touches this no more, or the time is over.
+  bool wait_until_left(TimePoint deadline) noexcept {
+    while (!left.load(std::memory_order_acquire) && Clock::now() < deadline) let_others_run();
+    return left.load(std::memory_order_acquire);
+  }
+
   // Nobody is to answer any more. Returns false if it has been, or is being answered.
   bool give_up() noexcept {
     State asked = State::kAsked;
@@ -124,6 +130,7 @@ class Look : public InboxNode {
   Parker answered;
   bool by_signal = false;
   std::atomic<bool> at_last{false};  // no further signal is sent
+  std::atomic<bool> left{false};     // by the handler
 
  private:
   const bool only_running_;
@@ -152,6 +159,8 @@ void on_interrupt(int signal, siginfo_t* info, void* context) noexcept {
     } else {
       look->answered.post();  // the loop runs, and will answer
     }
+    // The last access. Release: pairs with the acquire of wait_until_left().
+    look->left.store(true, std::memory_order_release);
   } else {
     pass_interrupt_on(signal, info, context);
   }
@@ -159,23 +168,23 @@ void on_interrupt(int signal, siginfo_t* info, void* context) noexcept {
 }
 
 // Sends the signal, and waits until the handler has run. Returns false if it does not run.
-// REQUIRES: the home lives.
+// REQUIRES: the roster is held, which keeps the home, and other surveys from doing the same.
 bool interrupt(Home& home, Look& look) noexcept {
   const pid_t thread = home.thread_id();
   if (thread == 0) return false;
-  look.ref();
-  Look* const other = home.exchange_look(&look);
+  look.ref();  // the handler's, until it has left
+  look.left.store(false, std::memory_order_relaxed);
+  home.exchange_look(&look);
   const bool sent = syscall(SYS_tgkill, getpid(), thread, kInterrupt) == 0;
-  if (sent && look.answered.wait(Clock::now() + kUntilInterrupted)) {
+  if (sent) look.answered.wait(Clock::now() + kUntilInterrupted);
+  if (home.exchange_look(nullptr) == &look) {  // it has not begun, and does not any more
     look.unref();
-    return true;
+    return false;
   }
-  if (other) other->answered.post();  // another survey's: it tries again
-  // The handler may have begun, and then keeps its reference, which is lost if it takes too long.
-  if (home.exchange_look(nullptr) == &look || look.wait(Clock::now() + 10 * Survey::kPatience)) {
-    look.unref();
-  }
-  return look.taken();
+  // If it takes too long its reference is lost, rather than the memory that it uses.
+  if (!look.wait_until_left(Clock::now() + 10 * Survey::kPatience)) return look.taken();
+  look.unref();
+  return true;
 }
 
 }  // namespace
