@@ -48,8 +48,9 @@ void Home::set_group(Group& group) {
 void Home::attach_thread() noexcept {
   running = {
       .scheduler = this, .budget = 0, .untraced = tracer_ ? nullptr : this, .tracer = tracer_};
+  // Under the lock: where the number is seen, heartbeat() sees this thread.
+  const std::lock_guard lock(outside_.thread_lock);
   expect_caller();
-  // Relaxed: only the number matters.
   outside_.thread_id.store(static_cast<pid_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
 }
 
