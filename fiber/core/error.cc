@@ -1,5 +1,6 @@
 #include "weft/fiber/core/error.h"
 
+#include <pthread.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,6 +28,10 @@ SharedHandler& handler_set() {
   static auto& handler = *new SharedHandler;
   return handler;
 }
+
+// fork() waits until no other thread holds the lock, which would not be released in the child.
+[[maybe_unused]] const int report_at_fork = pthread_atfork(
+    [] { handler_lock.lock(); }, [] { handler_lock.unlock(); }, [] { handler_lock.unlock(); });
 
 thread_local bool in_report = false;
 

@@ -1,5 +1,6 @@
 #include "weft/fiber/report.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -246,6 +247,33 @@ BOOST_AUTO_TEST_CASE(a_deadlock_is_reported_in_one_text) {
   BOOST_TEST(end.said.find("\ntask ") != std::string::npos, end.said);
   BOOST_TEST(end.said.ends_with(">\n"), end.said);
   BOOST_TEST(end.said.find(">\n<") == std::string::npos, end.said);
+}
+
+// The other thread may be just where it holds a lock, which nothing in the child would release.
+BOOST_AUTO_TEST_CASE(a_child_that_is_forked_while_another_thread_reports_can_report) {
+  const ChildEnd end = run_in_child([] {
+    set_report_handler([](std::string_view) {});
+    std::atomic<bool> stop{false};
+    std::thread reporter([&] {
+      while (!stop) internal::report("busy");
+    });
+    int failures = 0;
+    for (int i = 0; i < 200; ++i) {
+      const pid_t child = fork();
+      if (child == 0) {
+        alarm(5);
+        internal::report("in the child");
+        _exit(0);
+      }
+      int status = 0;
+      if (waitpid(child, &status, 0) != child || status != 0) ++failures;
+      if (failures > 0) break;
+    }
+    stop = true;
+    reporter.join();
+    return failures;
+  });
+  BOOST_TEST(end.exit_code == 0, end.said);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
