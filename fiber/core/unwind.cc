@@ -17,15 +17,26 @@ extern "C" {
 #define WEFT_TEXT(macro) WEFT_QUOTED(macro)
 #define WEFT_QUOTED(text) #text
 
+// What is around it for every processor.
+#define WEFT_FUNCTION_BEGIN                                          \
+  ".pushsection .text.weft_walk_parked_context, \"ax\", @progbits\n" \
+  ".globl weft_walk_parked_context\n"                                \
+  ".hidden weft_walk_parked_context\n"                               \
+  ".type weft_walk_parked_context, @function\n"                      \
+  "weft_walk_parked_context:\n"                                      \
+  ".cfi_startproc\n"
+#define WEFT_FUNCTION_END                                          \
+  "ret\n"                                                          \
+  ".cfi_endproc\n"                                                 \
+  ".globl weft_walk_parked_context_end\n"                          \
+  ".hidden weft_walk_parked_context_end\n"                         \
+  "weft_walk_parked_context_end:\n"                                \
+  ".size weft_walk_parked_context, . - weft_walk_parked_context\n" \
+  ".popsection\n"
+
 #if defined(__x86_64__)
 
-asm(R"(
-  .pushsection .text.weft_walk_parked_context, "ax", @progbits
-  .globl weft_walk_parked_context
-  .hidden weft_walk_parked_context
-  .type weft_walk_parked_context, @function
-weft_walk_parked_context:
-  .cfi_startproc
+asm(WEFT_FUNCTION_BEGIN R"(
   pushq %rbx
   .cfi_def_cfa_offset 16
   .cfi_offset %rbx, -16
@@ -45,24 +56,11 @@ weft_walk_parked_context:
   popq %rbx
   .cfi_def_cfa_offset 8
   .cfi_restore %rbx
-  ret
-  .cfi_endproc
-  .globl weft_walk_parked_context_end
-  .hidden weft_walk_parked_context_end
-weft_walk_parked_context_end:
-  .size weft_walk_parked_context, . - weft_walk_parked_context
-  .popsection
-)");
+)" WEFT_FUNCTION_END);
 
 #elif defined(__aarch64__)
 
-asm(R"(
-  .pushsection .text.weft_walk_parked_context, "ax", @progbits
-  .globl weft_walk_parked_context
-  .hidden weft_walk_parked_context
-  .type weft_walk_parked_context, @function
-weft_walk_parked_context:
-  .cfi_startproc
+asm(WEFT_FUNCTION_BEGIN R"(
   stp x29, x30, [sp, -32]!
   .cfi_def_cfa_offset 32
   .cfi_offset x29, -32
@@ -103,14 +101,7 @@ weft_walk_parked_context:
   .cfi_restore x29
   .cfi_restore x30
   .cfi_def_cfa_offset 0
-  ret
-  .cfi_endproc
-  .globl weft_walk_parked_context_end
-  .hidden weft_walk_parked_context_end
-weft_walk_parked_context_end:
-  .size weft_walk_parked_context, . - weft_walk_parked_context
-  .popsection
-)");
+)" WEFT_FUNCTION_END);
 
 #else
 #error "weft knows how Boost.Context parks a context on x86-64 and aarch64 only"
