@@ -69,7 +69,7 @@ class FiberPool {
            visit_started_of(visitors_, visit);
   }
 
-  // The fiber in whose guard the address is, which may be this one; null if there is none.
+  // The fiber whose stack has its guard at this address, or null. `likely` is tried first.
   // Allocates nothing, and waits for no other thread: while one takes a stack here, the other
   // fibers of visitors are left out.
   const Fiber* guarded_by(const void* address, Fiber* likely) noexcept;

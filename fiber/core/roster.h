@@ -85,7 +85,7 @@ struct DebuggerLayout {
 // from dropping that.
 struct DebuggerRoster {
   const DebuggerLayout* layout;
-  Home* first;  // of the schedulers; null: there is none
+  Home* first;  // the first scheduler, or null
 };
 
 extern "C" {

@@ -37,9 +37,8 @@ struct TaskRecord {
 // Threads: take() on the scheduler's own, what it has taken then on any.
 class Snapshot {
  public:
-  // How much the snapshot of a fiber takes on average, with its stack.
+  // There is room for so many frames a fiber, on average.
   static constexpr std::size_t kFramesOfTask = 24;
-  static constexpr std::size_t kBytesOfTask = sizeof(TaskRecord) + kFramesOfTask * sizeof(void*);
 
   // Room for this many fibers. If there is no memory, for fewer; see capacity().
   explicit Snapshot(std::size_t tasks) noexcept;
