@@ -36,8 +36,10 @@ constexpr Duration kBetweenInterrupts = std::chrono::milliseconds(10);
 // the signal.
 constexpr Duration kUntilInterrupted = std::chrono::milliseconds(300);
 
-// False in the middle of a switch: then what the thread has noted as running does not run yet.
+// False in the middle of a switch: then what the thread has noted as running does not run yet. This
+// may be the loop, which has no stack of a pool.
 bool runs_on_own_stack(const Fiber& fiber, std::uintptr_t stack) noexcept {
+  if (!fiber.pool) return false;
   const void* const bottom = fiber.pool->bottom_of(const_cast<Fiber*>(&fiber + 1));
   return stack < reinterpret_cast<std::uintptr_t>(&fiber) &&
          stack >= reinterpret_cast<std::uintptr_t>(bottom);

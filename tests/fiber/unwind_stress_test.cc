@@ -5,11 +5,14 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/fixture.h"
 #include "tests/support/scheduler_thread.h"
 #include "weft/fiber/core/context.h"
+#include "weft/fiber/core/fiber.h"
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/survey.h"
 
 BOOST_AUTO_TEST_SUITE(unwind_stress)
@@ -156,6 +159,28 @@ BOOST_AUTO_TEST_CASE(of_a_fiber_that_is_being_unwound_no_stack_is_taken) {
       BOOST_TEST(entry.snapshot().tasks()[0].id == task.id());
       BOOST_TEST(entry.snapshot().tasks()[0].frames == 0);
     }
+  }
+  stop = true;
+  task.get();
+}
+
+// What is noted as running is the loop, from before a switch to it until after.
+BOOST_AUTO_TEST_CASE(of_a_thread_that_is_switching_to_its_loop_no_snapshot_is_taken) {
+  SchedulerThread scheduler;
+  std::atomic<bool> begun{false}, stop{false};
+  auto task = spawn(
+      [&] {
+        internal::Fiber loop;
+        internal::Fiber* const self = std::exchange(internal::running.fiber, &loop);
+        begun = true;
+        while (!stop) continue;
+        internal::running.fiber = self;
+      },
+      {.on = scheduler.get()});
+  BOOST_TEST(eventually([&] { return begun.load(); }));
+  {
+    const Survey survey(*scheduler.get());
+    BOOST_TEST(!survey.entries().front().has_snapshot());
   }
   stop = true;
   task.get();
