@@ -12,9 +12,23 @@
 namespace weft::bench {
 namespace {
 
-// Eight functions of the program's, the innermost of which waits.
+// The time of a call, warm.
+template <class F>
+Samples time_call(Bench& bench, F f) {
+  constexpr int kTimes = 10'000;
+  Samples samples;
+  for (int i = -1; i < bench.rounds(); ++i) {
+    const double ns = ns_per(kTimes, [&] {
+      for (int j = 0; j < kTimes; ++j) f();
+    });
+    if (i >= 0) samples.add(ns);
+  }
+  return samples;
+}
+
+// Waits in a function of the program's that so many others of it have called.
 [[gnu::noinline]] void descend(Event& end, int depth) {
-  if (depth > 1) {
+  if (depth > 0) {
     descend(end, depth - 1);
   } else {
     end.wait();
@@ -23,25 +37,22 @@ namespace {
 }
 
 void measure_stack(Bench& bench) {
+  constexpr std::size_t kFrames = 8;  // weft's own, of the wait and of the start, included
   Row row{.what = "stack of a parked fiber, 8 frames", .goal = 1500};
   row.weft = run([&] {
     Event end;
-    auto parked = spawn([&] { descend(end, 4); });
-    yield();
-    // With weft's own and the task's lambda.
-    const std::size_t frames = parked.stack().frames().size();
-    if (frames < 8) throw std::logic_error("the stack is too short: " + std::to_string(frames));
-    bench.note(std::to_string(frames) + " frames, weft's own included");
     Samples samples;
-    constexpr int kTimes = 10'000;
-    for (int i = -1; i < bench.rounds(); ++i) {
-      const double ns = ns_per(kTimes, [&] {
-        for (int j = 0; j < kTimes; ++j) parked.stack();
-      });
-      if (i >= 0) samples.add(ns);
+    // How many frames are weft's depends on the compiler.
+    for (int depth = 0; samples.empty(); ++depth) {
+      end.clear();
+      auto parked = spawn([&] { descend(end, depth); });
+      yield();
+      const std::size_t frames = parked.stack().frames().size();
+      if (frames > kFrames) throw std::logic_error(std::to_string(frames) + " frames are too many");
+      if (frames == kFrames) samples = time_call(bench, [&] { parked.stack(); });
+      end.set();
+      parked.get();
     }
-    end.set();
-    parked.get();
     return samples;
   });
   bench.print(row);
@@ -81,12 +92,7 @@ void measure_names(Bench& bench) {
   }
   bench.print(first);
   Row next{.what = "name of a function, each further", .goal = 1000};
-  constexpr int kTimes = 10'000;
-  for (int i = 0; i < bench.rounds(); ++i) {
-    next.weft.add(ns_per(kTimes, [&] {
-      for (int j = 0; j < kTimes; ++j) internal::find_code(here);
-    }));
-  }
+  next.weft = time_call(bench, [&] { internal::find_code(here); });
   bench.print(next);
 }
 
