@@ -9,8 +9,8 @@ namespace weft::bench {
 namespace {
 
 // Workloads of many small steps. A tenth of them is done before, to warm up.
-constexpr std::string_view kSteps[] = {"switch", "spawn",    "queue1",  "queue128", "mutex",
-                                       "mutex2", "mutex100", "timeout", "executor"};
+constexpr std::string_view kSteps[] = {"switch", "wake",   "spawn",    "queue1",  "queue128",
+                                       "mutex",  "mutex2", "mutex100", "timeout", "executor"};
 
 int compete(std::string_view name, long times) {
   for (const Workload& workload : workloads()) {

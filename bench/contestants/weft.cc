@@ -80,6 +80,28 @@ double queue(long times) {
   });
 }
 
+// Each turn is a wait that a wake ends.
+double wake(long times) {
+  return run([times] {
+    Semaphore mine(1);
+    Semaphore its(0);
+    const auto take_turns = [times](Semaphore& own, Semaphore& other) {
+      return [&own, &other, times] {
+        for (long i = 0; i < times / 2; ++i) {
+          own.acquire();
+          other.release();
+        }
+      };
+    };
+    return wall_ns_per(times, [&] {
+      Task<void> first = spawn(take_turns(mine, its));
+      Task<void> second = spawn(take_turns(its, mine));
+      first.get();
+      second.get();
+    });
+  });
+}
+
 double mutex(long times) {
   return run([times] {
     Mutex mutex;
@@ -232,6 +254,7 @@ double echo(long) {
 
 constexpr Workload kWorkloads[] = {
     {"switch", switches},
+    {"wake", wake},
     {"spawn", spawn_and_get},
     {"skynet", skynet},
     {"queue1", queue<1>},

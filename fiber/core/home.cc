@@ -47,7 +47,7 @@ void Home::set_group(Group& group) {
 
 void Home::attach_thread() noexcept {
   running = {
-      .scheduler = this, .budget = 0, .untraced = tracer_ ? nullptr : this, .tracer = tracer_};
+      .untraced = tracer_ ? nullptr : this, .scheduler = this, .budget = 0, .tracer = tracer_};
   // Under the lock: where the number is seen, heartbeat() sees this thread.
   const std::lock_guard lock(outside_.thread_lock);
   expect_caller();

@@ -51,27 +51,34 @@ void Lives::take_ids() noexcept {
   last_id_ = next_id_ + kIdRun;
 }
 
+[[gnu::always_inline]] inline void Lives::start_now(Fiber& fiber, bool eager) noexcept {
+  begin(fiber);
+  if (eager && running.fiber) {
+    run_eagerly(fiber);
+  } else {
+    ready_.push_back(fiber);
+  }
+}
+
 void start(Fiber& fiber, const SpawnOptions& options) noexcept {
   if (const Fiber* parent = current_fiber()) {
     fiber.locals = LocalTable::share(parent->locals);
   } else {
     fiber.locals = LocalTable::inherit();
   }
-  Lives& home = Lives::of(fiber);
-  if (&home != running.untraced) {
-    if (&home != Lives::here()) return Lives::start_elsewhere(fiber);
-    if (!options.eager) home.record_wake(fiber);
-  }
-  home.begin(fiber);
-  if (options.eager && running.fiber) {
-    home.run_eagerly(fiber);
+  if (Lives& home = Lives::of(fiber); &home == running.untraced) {
+    home.start_now(fiber, options.eager);
   } else {
-    home.ready_.push_back(fiber);
+    Lives::start_slowly(fiber, options.eager);
   }
 }
 
-void Lives::start_elsewhere(Fiber& fiber) noexcept {
-  const Lives* const here = Lives::here();
+void Lives::start_slowly(Fiber& fiber, bool eager) noexcept {
+  Lives* const here = Lives::here();
+  if (here == &of(fiber)) {
+    if (!eager) here->record_wake(fiber);
+    return here->start_now(fiber, eager);
+  }
   if (running.tracer && running.fiber) fiber.woken_by = running.fiber->id;
   const bool on_its_way_out = here && here->closing_ && here->ends_with(of(fiber));
   fiber.request(on_its_way_out ? Fiber::kStart : Fiber::kStartForeign);

@@ -75,6 +75,7 @@ class Lives : public Home {
   static void entry(void* fiber);
 
   void begin(Fiber& fiber) noexcept;
+  void start_now(Fiber& fiber, bool eager) noexcept;
   void run_eagerly(Fiber& child) noexcept;
   void finish(Fiber& fiber) noexcept;
   void recycle(Fiber& fiber) noexcept;
@@ -82,7 +83,8 @@ class Lives : public Home {
   void report(Fiber& fiber) noexcept;
   void report_here(Fiber& fiber) noexcept;
   void make_free(Fiber& fiber) noexcept;
-  static void start_elsewhere(Fiber& fiber) noexcept;
+  // For start(): of another scheduler, or one that is traced.
+  static void start_slowly(Fiber& fiber, bool eager) noexcept;
   static void release_elsewhere(Fiber& fiber) noexcept;
   void take_ids() noexcept;
 

@@ -17,6 +17,8 @@ class Tracer;
 struct Running {
   static constexpr std::int64_t kNoTurn = std::numeric_limits<std::int64_t>::max();
 
+  // First: g++ needs an instruction less for what is at the address itself.
+  RunQueue* untraced = nullptr;   // the scheduler, but null while a Trace records it
   RunQueue* scheduler = nullptr;  // null on a plain thread
   Fiber* fiber = nullptr;         // null on a plain thread and in a scheduler's loop
   // Resumptions until the turn may be over: see Turn.
@@ -24,8 +26,7 @@ struct Running {
   // When the loop looked last, to a few milliseconds, and how often it has; for reports.
   TimePoint turn_began{};
   std::uint64_t turns = 0;
-  RunQueue* untraced = nullptr;  // the scheduler, but null while a Trace records it
-  Tracer* tracer = nullptr;      // where it is recorded; otherwise null
+  Tracer* tracer = nullptr;  // where it is recorded; otherwise null
 };
 
 // Of the calling thread. For -fPIC, which would make a call of each access, the model of its
