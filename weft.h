@@ -62,6 +62,8 @@
 #include "weft/sync/once.h"
 // LifoQueue, PriorityQueue, Queue, QueueClosed
 #include "weft/sync/queue.h"
+// after, on, on_pop, on_push, otherwise, select
+#include "weft/sync/select.h"
 // Semaphore
 #include "weft/sync/semaphore.h"
 // SharedMutex

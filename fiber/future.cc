@@ -11,9 +11,10 @@ namespace weft::internal {
 DoneCallback::DoneCallback(Scheduler& scheduler, Completion& completion) noexcept
     : PendingCall(scheduler), Waiter(&DoneCallback::notify), completion_(completion) {}
 
-void DoneCallback::notify(Waiter& waiter) noexcept {
+bool DoneCallback::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<DoneCallback&>(waiter);
   Calls::of(self).deliver(self);
+  return false;
 }
 
 bool DoneCallback::forget() noexcept { return completion_.queue().unwatch(*this); }

@@ -30,7 +30,7 @@ class DoneCallback : public PendingCall, public Waiter {
  private:
   friend class FutureState;
 
-  static void notify(Waiter& waiter) noexcept;
+  static bool notify(Waiter& waiter) noexcept;
 
   Completion& completion_;
   std::uint64_t id_ = 0;

@@ -1,10 +1,13 @@
 #include "weft/io/poll.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
+#include <cerrno>
 #include <cstdint>
 
 #include "weft/fiber/core/error.h"
+#include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft {
@@ -17,10 +20,16 @@ constexpr std::uint32_t kWrite = EPOLLOUT | kErrors;
 
 bool has(Events events, Events event) noexcept { return (events & event) != Events::kNone; }
 
-Events wait_ready(int fd, Events events, const char* caller, const char* what) {
+// The events of epoll that mean one of these.
+std::uint32_t epoll_events(Events events, const char* caller) {
   const std::uint32_t wanted =
       (has(events, Events::kRead) ? kRead : 0) | (has(events, Events::kWrite) ? kWrite : 0);
   if (wanted == 0) internal::throw_invalid_argument(caller, ": no events to wait for");
+  return wanted;
+}
+
+Events wait_ready(int fd, Events events, const char* caller, const char* what) {
+  const std::uint32_t wanted = epoll_events(events, caller);
   const std::uint32_t came = internal::Reactor::require(caller).wait_for_foreign(fd, wanted, what);
   return events & ((came & kRead ? Events::kRead : Events::kNone) |
                    (came & kWrite ? Events::kWrite : Events::kNone));
@@ -39,5 +48,42 @@ void wait_readable(int fd) {
 void wait_writable(int fd) {
   wait_ready(fd, Events::kWrite, "weft::wait_writable", "wait_writable");
 }
+
+namespace internal {
+
+struct ReadyCase::Wait : Reactor::ForeignWait {
+  using ForeignWait::ForeignWait;
+};
+
+ReadyCase::ReadyCase(int fd, Events events) : fd_(fd), events_(events) {
+  epoll_events(events, "weft::on_ready");
+}
+
+ReadyCase::~ReadyCase() = default;
+
+bool ReadyCase::attempt() {
+  // poll(2) has the same bits.
+  const auto events = static_cast<short>(epoll_events(events_, "weft::on_ready"));
+  pollfd poll{.fd = fd_, .events = events, .revents = 0};
+  if (::poll(&poll, 1, 0) < 0) fail(errno, {"on_ready of descriptor ", decimal(fd_)});
+  if (poll.revents & POLLNVAL) fail(EBADF, {"on_ready of descriptor ", decimal(fd_)});
+  return poll.revents != 0;
+}
+
+bool ReadyCase::enlist(Selection& selection) {
+  Reactor& reactor = Reactor::require("weft::on_ready");
+  wait_ = std::make_unique<Wait>(reactor, fd_, epoll_events(events_, ""), "select");
+  if (!wait_->arm()) return false;
+  const WaitQueue::Lock lock(wait_->queue());
+  wait_in(selection, wait_->queue(), lock, wait_->waiter);
+  return true;
+}
+
+void ReadyCase::retract() noexcept {
+  SelectCase::retract();
+  wait_.reset();
+}
+
+}  // namespace internal
 
 }  // namespace weft

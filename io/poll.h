@@ -1,6 +1,10 @@
 #ifndef WEFT_IO_POLL_H_
 #define WEFT_IO_POLL_H_
 
+#include <memory>
+
+#include "weft/fiber/core/selection.h"
+
 namespace weft {
 
 // What a descriptor can be ready for: reading, writing, both or neither.
@@ -39,6 +43,34 @@ Events wait_ready(int fd, Events events);
 // The same for one event.
 void wait_readable(int fd);
 void wait_writable(int fd);
+
+namespace internal {
+
+class ReadyCase final : public SelectCase {
+ public:
+  ReadyCase(int fd, Events events);
+  ~ReadyCase();
+
+  bool attempt() override;
+  bool enlist(Selection& selection) override;
+  void retract() noexcept override;
+
+ private:
+  struct Wait;
+
+  const int fd_;
+  const Events events_;
+  std::unique_ptr<Wait> wait_;
+};
+
+}  // namespace internal
+
+// The same as a case of weft::select(): the descriptor is ready for one of `events`.
+//
+//   switch (weft::select(on_ready(ttyfd, Events::kRead), on_pop(messages, message))) ...
+//
+// A system call more, and an allocation if the call has to wait.
+inline internal::ReadyCase on_ready(int fd, Events events) { return {fd, events}; }
 
 }  // namespace weft
 

@@ -48,6 +48,9 @@ class Event {
     return is_set() || wait_slowly(deadline);
   }
 
+  // For weft::select(): that it is set.
+  class Case;
+
  private:
   using Word = internal::ContendedWord::Word;
 

@@ -21,17 +21,21 @@ OwnedWait::Owner Mutex::owner_of(WaitQueue& queue) noexcept {
   return {reinterpret_cast<const LockOwner*>(word & ~kContended)};
 }
 
+// For a caller that is about to wait.
+bool Mutex::is_free(Word word) const {
+  if ((word & ~kContended) == LockWord::name_of(internal::caller())) {
+    internal::fail_misuse("Mutex::lock: the caller holds it already; it would wait for itself");
+  }
+  return word == LockWord::kFree;
+}
+
 // Each call that takes the mutex counts it in the owner: lock_slowly(), take_offer(), and
 // lock_free() of the word.
 bool Mutex::lock_slowly(TimePoint deadline) {
   LockOwner& owner = internal::caller();
   Lock lock(queue_);
-  const bool taken = word_.take_or_mark(lock, [&](Word& word) {
-    if ((word & ~kContended) == LockWord::name_of(owner)) {
-      internal::fail_misuse("Mutex::lock: the caller holds it already; it would wait for itself");
-    }
-    return word_.lock_free(word);
-  });
+  const bool taken =
+      word_.take_or_mark(lock, [&](Word& word) { return is_free(word) && word_.lock_free(word); });
   if (taken) return true;
   Heir heir(kLock, 0);
   if (!queue_.wait(lock, heir, deadline)) return false;

@@ -68,6 +68,9 @@ class Mutex {
   // Whether the caller holds it.
   bool is_held() const noexcept { return word_.is_held_by(internal::caller()); }
 
+  // For weft::select(): that it is locked.
+  class Case;
+
  private:
   using Lock = internal::WaitQueue::Lock;
   using Word = internal::LockWord::Word;
@@ -83,6 +86,7 @@ class Mutex {
   static internal::OwnedWait::Owner owner_of(internal::WaitQueue& queue) noexcept;
   static const internal::OwnedWait kLock;
 
+  bool is_free(Word word) const;
   bool lock_slowly(TimePoint deadline);
   bool lock_passed_over(Lock& lock, const internal::Heir& first, TimePoint deadline);
   bool accept(const Lock& lock, const internal::Heir& heir) noexcept;

@@ -115,6 +115,12 @@ class BasicQueue {
     return item;
   }
 
+  // For weft::select().
+  template <class Target>
+  class PopCase;
+  template <class Item>
+  class PushCase;
+
   // for (auto&& item : queue): pops until the queue is closed and empty; `item` may be moved from.
   // Several may do so at once. A cancellation point where it has to wait.
   Iterator begin() { return Iterator(*this); }

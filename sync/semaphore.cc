@@ -21,6 +21,15 @@ bool Semaphore::acquire_under(const Lock& lock, Word& word) noexcept {
   return true;
 }
 
+// Takes a permit if one is free: then no heir waits for it.
+bool Semaphore::acquire_in_turn() noexcept {
+  if (acquire_free()) return true;
+  if (!(word_.look() & kContended)) return false;
+  const Lock lock(heirs_.queue());
+  Word word = word_.look();
+  return acquire_under(lock, word);
+}
+
 bool Semaphore::acquire_slowly(TimePoint deadline) {
   Lock lock(heirs_.queue());
   return word_.take_or_mark(lock, [&](Word& word) { return acquire_under(lock, word); }) ||

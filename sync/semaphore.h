@@ -58,6 +58,9 @@ class Semaphore {
   // more than 2^63 - 1; then none are added, but waiters may have got theirs.
   void release(std::int64_t permits = 1);
 
+  // For weft::select(): that a permit is acquired.
+  class Case;
+
  private:
   using Lock = internal::WaitQueue::Lock;
   using Word = internal::ContendedWord::Word;
@@ -78,6 +81,7 @@ class Semaphore {
     return false;
   }
   bool acquire_under(const Lock& lock, Word& word) noexcept;
+  bool acquire_in_turn() noexcept;
   bool acquire_slowly(TimePoint deadline);
   bool take_offer() noexcept;
 

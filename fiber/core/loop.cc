@@ -54,7 +54,10 @@ void Loop::run() {
 void Loop::run_until(Completion& completion) {
   struct Stop : Waiter {
     explicit Stop(Loop& its_scheduler)
-        : Waiter([](Waiter& waiter) noexcept { static_cast<Stop&>(waiter).scheduler.stop(); }),
+        : Waiter([](Waiter& waiter) noexcept {
+            static_cast<Stop&>(waiter).scheduler.stop();
+            return false;
+          }),
           scheduler(its_scheduler) {}
     Loop& scheduler;
   } at_the_end(*this);

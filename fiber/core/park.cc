@@ -8,6 +8,7 @@
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/home.h"
 #include "weft/fiber/core/parker.h"
+#include "weft/fiber/core/selection.h"
 #include "weft/fiber/core/wait_queue.h"
 
 namespace weft::internal {
@@ -62,6 +63,11 @@ inline bool Waiter::claim_to_wake() noexcept {
   }
   State waiting = State::kWaiting;
   return state_.compare_exchange_strong(waiting, State::kWoken, std::memory_order_relaxed);
+}
+
+// The same, where it has just been taken off.
+[[gnu::always_inline]] inline bool Waiter::claim_unlinked() noexcept {
+  return notify_ ? notify_(*this) : claim_to_wake();
 }
 
 // REQUIRES: this is the waiter's own thread.
@@ -166,9 +172,7 @@ void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
 
 inline Waiter* WaitQueue::take_first() noexcept {
   Waiter& waiter = *waiters_.pop_front();
-  if (!waiter.notify_) return waiter.claim_to_wake() ? &waiter : nullptr;
-  waiter.notify_(waiter);
-  return nullptr;
+  return waiter.claim_unlinked() ? &waiter : nullptr;
 }
 
 Waiter* WaitQueue::claim_first(Lock&) noexcept { return take_first(); }
@@ -182,7 +186,7 @@ Waiter* WaitQueue::claim(Lock&) noexcept {
 
 Waiter* WaitQueue::claim(Lock&, Waiter& waiter) noexcept {
   waiters_.erase(waiter);
-  return waiter.claim_to_wake() ? &waiter : nullptr;
+  return waiter.claim_unlinked() ? &waiter : nullptr;
 }
 
 void WaitQueue::wake_all(Lock& lock) noexcept {
@@ -216,6 +220,42 @@ bool WaitQueue::unwatch(Waiter& watcher) noexcept {
   if (!watcher.linked()) return false;
   waiters_.erase(watcher);
   return true;
+}
+
+// ---- One of several -----------------------------------------------------------------------------
+
+Selection::Selection(const char* what) : Waiter(what) {
+  if (!adopt_caller()) refuse_wait();
+  queue_ = &none_;
+}
+
+void Selection::add(Waiter& waiter, SelectCase& its, WaitQueue& queue, Waiter* next) noexcept {
+  waiter.notify_ = &Selection::choose;
+  waiter.case_ = &its;
+  waiter.fiber_ = fiber_;
+  waiter.thread_ = thread_;
+  waiter.queue_ = &queue;
+  queue.waiters_.insert(next, waiter);
+}
+
+// On any thread, under the lock of the queue that the waiter was in.
+bool Selection::choose(Waiter& waiter) noexcept {
+  Selection& self = *waiter.case_->selection_;
+  if (!self.claim()) return false;
+  self.chosen_ = waiter.case_;
+  return true;
+}
+
+bool Selection::claim() noexcept {
+  State waiting = State::kWaiting;
+  // Relaxed: see claim_to_wake().
+  return state_.compare_exchange_strong(waiting, State::kWoken, std::memory_order_relaxed);
+}
+
+SelectCase& Selection::wait() {
+  if (!park_here(deadline_)) return *late_;
+  chosen_->queue_ = nullptr;
+  return *chosen_;
 }
 
 }  // namespace weft::internal

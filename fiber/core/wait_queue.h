@@ -14,6 +14,7 @@ namespace weft::internal {
 
 class Fiber;
 class Parker;
+class SelectCase;
 class WaitQueue;
 struct LockOwner;
 
@@ -64,7 +65,7 @@ T& object_with(M& member, M T::*place) noexcept {
 
 // One that waits, on its own stack: a fiber, or a plain thread. Derive from it to add what is to be
 // handed over, or what the waker has to know.
-// Or one that watches: a function to be called instead of somebody to be woken.
+// Or one that watches: a function is called before it is claimed, and may keep it from that.
 class Waiter : public ListNode<> {
  public:
   // For the caller of enqueue(): a fiber of this thread's scheduler, or the thread itself.
@@ -72,8 +73,10 @@ class Waiter : public ListNode<> {
   explicit Waiter(const char* what) noexcept : what_(what) {}
 
   // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
-  // throw or touch the queue. It is off the queue by then.
-  explicit Waiter(void (*notify)(Waiter&) noexcept) noexcept : notify_(notify) {}
+  // throw or touch the queue. It is off the queue by then. Returns whether something is to be
+  // woken.
+  using Notify = bool (*)(Waiter&) noexcept;
+  explicit Waiter(Notify notify) noexcept : notify_(notify) {}
 
   // To be called by the one that claimed it, after the queue's lock was released: makes its fiber
   // ready or wakes its thread. The waiter may be gone when this returns, and the queue with it.
@@ -108,6 +111,7 @@ class Waiter : public ListNode<> {
   friend class CancelScope;
   friend class Claimed;
   friend struct DebuggerLayout;
+  friend class Selection;
   friend class WaitQueue;
 
   // kWaiting turns into one of the others exactly once. A timeout or a cancellation claims on the
@@ -120,6 +124,7 @@ class Waiter : public ListNode<> {
   bool is_here() const noexcept;  // is_local(), to be inlined
   void wake() noexcept;
   bool claim_to_wake() noexcept;
+  bool claim_unlinked() noexcept;
   bool claim_to_abort(State reason) noexcept;
   bool park_here(TimePoint deadline);  // park(), to be inlined
   bool park_until(TimePoint deadline);
@@ -135,7 +140,8 @@ class Waiter : public ListNode<> {
   Waiter* next_claimed_ = nullptr;
   const char* what_ = nullptr;
   Duration::rep since_;  // set when a fiber is parked
-  void (*notify_)(Waiter&) noexcept = nullptr;
+  Notify notify_ = nullptr;
+  SelectCase* case_;  // if `notify_` is that of a Selection
 };
 
 // Waiters that were claimed, in the order of the claims, to be resumed after the queue's lock was
@@ -254,13 +260,14 @@ class WaitQueue {
 
   // Calls visit(watcher) for those that have this function.
   template <class Visit>
-  void for_each_watcher(const Lock&, void (*notify)(Waiter&) noexcept, Visit visit) {
+  void for_each_watcher(const Lock&, Waiter::Notify notify, Visit visit) {
     for (Waiter* waiter = waiters_.front(); waiter; waiter = waiters_.next(*waiter)) {
       if (waiter->notify_ == notify) visit(*waiter);
     }
   }
 
  private:
+  friend class Selection;
   friend class Waiter;
 
   void add(Lock& lock, Waiter* next, Waiter& waiter);  // enqueue(), to be inlined

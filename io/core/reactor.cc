@@ -135,28 +135,38 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
+Reactor::ForeignWait::ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what)
+    : waiter(events, what),
+      reactor_(reactor),
+      fd_(fd),
+      foreign_(reactor.foreign_[fd]),
+      awaiting_(reactor) {
+  ++foreign_.waiting;
+}
+
+Reactor::ForeignWait::~ForeignWait() {
+  if (--foreign_.waiting > 0) return;
+  reactor_.disarm(fd_, foreign_);
+  reactor_.foreign_.erase(fd_);
+}
+
+bool Reactor::ForeignWait::arm() {
+  if (reactor_.registry_->owns(fd_)) {
+    fail(EBUSY, {waiter.what(), " of descriptor ", decimal(fd_), ", which is a socket of weft's"});
+  }
+  const int error = -reactor_.arm(fd_, foreign_, foreign_.wanted() | waiter.wanted);
+  if (error == EPERM) return false;
+  if (error != 0) fail(error, {waiter.what(), " of descriptor ", decimal(fd_)});
+  return true;
+}
+
 std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char* what) {
   count_wait();
-  if (registry_->owns(fd)) {
-    fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
-  }
-  Foreign& foreign = foreign_[fd];
-  ++foreign.waiting;
-  const auto count_off = [&](Foreign* waited_for) noexcept {
-    if (--waited_for->waiting > 0) return;
-    disarm(fd, *waited_for);
-    foreign_.erase(fd);
-  };
-  const std::unique_ptr<Foreign, decltype(count_off)> counted(&foreign, count_off);
-  if (const int error = -arm(fd, foreign, foreign.wanted() | events)) {
-    if (error == EPERM) return events;  // e.g. a file, which is always ready
-    fail(error, {what, " of descriptor ", decimal(fd)});
-  }
-  ForeignWaiter waiter(events, what);
-  const Awaiting awaiting(*this);
-  WaitQueue::Lock lock(foreign.queue);
-  foreign.queue.wait(lock, waiter, kForever);
-  return waiter.came;
+  ForeignWait wait(*this, fd, events, what);
+  if (!wait.arm()) return events;
+  WaitQueue::Lock lock(wait.queue());
+  wait.queue().wait(lock, wait.waiter, kForever);
+  return wait.waiter.came;
 }
 
 std::uint32_t Reactor::Foreign::wanted() noexcept {

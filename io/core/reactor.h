@@ -73,8 +73,11 @@ class Reactor final : public Port {
   // A cancellation point if it waits. REQUIRES: `events` is not empty.
   std::uint32_t wait_for_foreign(int fd, std::uint32_t events, const char* what);
 
+  // The parts of it, for a fiber that waits for other things as well.
+  class ForeignWait;
+
  private:
-  // A fiber that waits for a descriptor of another owner, and the events that came for it.
+  // Waits for a descriptor of another owner, and the events that came for it.
   struct ForeignWaiter : Waiter {
     ForeignWaiter(std::uint32_t events, const char* what) : Waiter(what), wanted(events) {}
     const std::uint32_t wanted;
@@ -101,6 +104,29 @@ class Reactor final : public Port {
   std::unordered_map<int, Foreign> foreign_;
   std::uint32_t serial_ = 0;
   std::size_t awaited_ = 0;
+};
+
+// A wait of the calling fiber for a descriptor of another owner, which is registered until the end.
+class Reactor::ForeignWait {
+ public:
+  // As wait_for_foreign().
+  ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what);
+  ~ForeignWait();
+  ForeignWait(const ForeignWait&) = delete;
+  ForeignWait& operator=(const ForeignWait&) = delete;
+
+  // Registers it. Returns false if there is nothing to wait for, as with a file. Throws
+  // std::system_error. After that `waiter` may wait in `queue()`.
+  bool arm();
+  WaitQueue& queue() noexcept { return foreign_.queue; }
+
+  ForeignWaiter waiter;
+
+ private:
+  Reactor& reactor_;
+  const int fd_;
+  Foreign& foreign_;
+  const Awaiting awaiting_;
 };
 
 }  // namespace weft::internal

@@ -22,22 +22,26 @@ bool Heir::gives_way() noexcept {
 }
 
 bool Heirs::wait(Lock& lock, TimePoint deadline, const char* what, bool shared) {
-  const std::uint64_t place = ++last_place_;
+  const std::uint64_t place = next_place(lock);
   for (int passed_over = 0;; ++passed_over) {
     Member self(what, passed_over, place, shared);
     Waiter* const next = passed_over == 0 ? nullptr : successor(lock, place);
     if (!queue_.wait_before(lock, next, self, deadline)) return false;
     lock.lock();
-    if (self.state_ == Member::State::kOffered) {
-      offered_.erase(self);
-      --count_;
-      return true;
-    }
-    passed_over_.erase(self);
+    if (accept(lock, self)) return true;
   }
 }
 
-// The waiter in front of which an heir with this place goes back into the queue; null: at the end.
+bool Heirs::accept(const Lock&, Member& self) noexcept {
+  if (self.state_ == Member::State::kPassedOver) {
+    passed_over_.erase(self);
+    return false;
+  }
+  offered_.erase(self);
+  --count_;
+  return true;
+}
+
 Waiter* Heirs::successor(const Lock& lock, std::uint64_t place) const noexcept {
   Waiter* next = queue_.first(lock);
   while (next && static_cast<Member*>(next)->place_ < place) next = queue_.next(lock, *next);

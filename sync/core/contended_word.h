@@ -185,15 +185,15 @@ class Heirs {
 
   class Member : public Heir {
    public:
+    Member(const char* what, int passed_over, std::uint64_t place, bool shared) noexcept
+        : Heir(what, passed_over), place_(place), shared_(shared) {}
+
     bool is_shared() const noexcept { return shared_; }
 
    private:
     friend class Heirs;
 
     enum class State : std::uint8_t { kWaiting, kOffered, kPassedOver };
-
-    Member(const char* what, int passed_over, std::uint64_t place, bool shared) noexcept
-        : Heir(what, passed_over), place_(place), shared_(shared) {}
 
     const std::uint64_t place_;
     State state_ = State::kWaiting;
@@ -208,6 +208,13 @@ class Heirs {
   // `deadline`: false. Releases the lock. Throws Cancelled, and then nothing was accepted.
   // `shared` is for the primitive's own use.
   bool wait(Lock& lock, TimePoint deadline, const char* what, bool shared = false);
+
+  // The parts of it, for a caller that waits for other things as well: the place of a new waiter;
+  // the waiter in front of which one with a place goes into the queue, null: at the end; and for
+  // one that was woken, whether it has got what it was offered, or was passed over.
+  std::uint64_t next_place(const Lock&) noexcept { return ++last_place_; }
+  Waiter* successor(const Lock& lock, std::uint64_t place) const noexcept;
+  bool accept(const Lock& lock, Member& self) noexcept;
 
   // The first waiter without an offer, or null. It is in the queue, or was passed over and has not
   // run since.
@@ -229,8 +236,6 @@ class Heirs {
   void pass_over(const Lock&, Member& member) noexcept;
 
  private:
-  Waiter* successor(const Lock& lock, std::uint64_t place) const noexcept;
-
   WaitQueue queue_;
   // Both in the order of their places. A claimed waiter is off the queue, and its links are free.
   IntrusiveList<Member> offered_;

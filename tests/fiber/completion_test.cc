@@ -120,6 +120,7 @@ WEFT_TEST_CASE(watchers_are_told_at_once) {
         : Waiter([](Waiter& waiter) noexcept {
             auto& self = static_cast<Watcher&>(waiter);
             self.told = self.completion.done();
+            return false;
           }),
           completion(its_completion) {}
     Completion& completion;

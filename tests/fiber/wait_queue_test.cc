@@ -388,9 +388,10 @@ namespace {
 
 struct Watcher : Waiter {
   Watcher(std::string& its_log, char its_name) : Waiter(&notify), log(its_log), name(its_name) {}
-  static void notify(Waiter& waiter) noexcept {
+  static bool notify(Waiter& waiter) noexcept {
     auto& self = static_cast<Watcher&>(waiter);
     self.log += self.name;
+    return false;
   }
   std::string& log;
   const char name;
