@@ -83,7 +83,7 @@
 #include "weft/io/dns.h"
 // File
 #include "weft/io/file.h"
-// Events, wait_readable, wait_ready, wait_writable
+// Events, on_ready, wait_readable, wait_ready, wait_writable
 #include "weft/io/poll.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"

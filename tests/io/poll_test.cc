@@ -320,4 +320,64 @@ WEFT_REAL_TIME_TEST_CASE(urgent_data_is_nothing_to_be_read) {
   reader.get();
 }
 
+// ---- As a case of select() ----------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(a_descriptor_is_a_case_of_a_select) {
+  const Pipe pipe;
+  Queue<int> queue;
+  std::optional<int> item;
+  auto selecting = spawn(
+      [&] { return weft::select(on_pop(queue, item), on_ready(pipe.in(), Events::kRead)); });
+  yield();
+  BOOST_TEST(!selecting.done());
+  pipe.put("text");
+  BOOST_TEST(selecting.get() == 1u);
+  BOOST_TEST(registrations(pipe.in()) == 0);
+  BOOST_TEST(weft::select(on_pop(queue, item), on_ready(pipe.in(), Events::kRead)) == 1u);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_descriptor_that_was_not_chosen_is_registered_no_more) {
+  const Pipe pipe;
+  Queue<int> queue;
+  std::optional<int> item;
+  auto selecting = spawn(
+      [&] { return weft::select(on_ready(pipe.in(), Events::kRead), on_pop(queue, item)); });
+  yield();
+  BOOST_TEST(registrations(pipe.in()) == 1);
+  queue.push(1);
+  BOOST_TEST(selecting.get() == 1u);
+  BOOST_TEST(registrations(pipe.in()) == 0);
+  BOOST_TEST(weft::select(on_ready(pipe.in(), Events::kRead), after(1ms)) == 1u);
+  BOOST_TEST(registrations(pipe.in()) == 0);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_descriptor_may_be_selected_and_waited_for) {
+  const Pipe pipe;
+  Event never;
+  auto reader = reader_of(pipe.in());
+  auto selecting =
+      spawn([&] { return weft::select(on(never), on_ready(pipe.in(), Events::kRead)); });
+  yield();
+  pipe.put("text");
+  BOOST_TEST(selecting.get() == 1u);
+  reader.get();
+}
+
+WEFT_REAL_TIME_TEST_CASE(of_a_file_a_select_is_ready_at_once) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "file") << "content";
+  const Fd file(open((directory / "file").c_str(), O_RDONLY | O_CLOEXEC));
+  Event never;
+  BOOST_TEST(weft::select(on(never), on_ready(file.get(), Events::kRead)) == 1u);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_select_of_no_descriptor_or_no_event_is_refused) {
+  Event never;
+  BOOST_CHECK_EXCEPTION(weft::select(on(never), on_ready(-1, Events::kRead)), std::system_error,
+                        [](const std::system_error& error) {
+                          return error.code() == std::errc::bad_file_descriptor;
+                        });
+  BOOST_CHECK_THROW(weft::select(on_ready(0, Events::kNone)), std::invalid_argument);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
