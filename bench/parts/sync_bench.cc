@@ -113,6 +113,74 @@ void measure_queue(Bench& bench, const std::string& where) {
   }
 }
 
+// Takes items by pop(queue, other) from a queue that has them.
+template <class Pop>
+double pop_ready(Runtime& runtime, Pop pop) {
+  constexpr long kTimes = 100'000;
+  return runtime.run([&] {
+    Queue<long> queue, other;
+    for (long i = 0; i < kTimes; ++i) queue.push(i);
+    return ns_per(kTimes, [&] {
+      for (long i = 0; i < kTimes; ++i) pop(queue, other);
+    });
+  });
+}
+
+// A fiber takes by pop(first, second) what another pushes to one and the other in turn; it waits
+// each time.
+template <class Pop>
+double pop_waiting(Runtime& runtime, Pop pop) {
+  constexpr long kTimes = 50'000;
+  return runtime.run([&] {
+    Queue<long> first(1), second(1);
+    Task<void> taking = spawn([&] {
+      for (long i = 0; i < kTimes; ++i) pop(first, second);
+    });
+    yield();
+    return ns_per(kTimes, [&] {
+      for (long i = 0; i < kTimes; ++i) {
+        (i % 2 == 0 ? first : second).push(i);
+        yield();
+      }
+      taking.get();
+    });
+  });
+}
+
+long select_of_two(Queue<long>& first, Queue<long>& second) {
+  long item;
+  weft::select(on_pop(first, item), on_pop(second, item));
+  return item;
+}
+
+// Beside the same with a plain pop().
+void measure_select(Bench& bench, const std::string& where) {
+  Runtime runtime;
+  Row ready{.what = "select of 2 queues, the first ready" + where, .goal = 2};
+  Row second{.what = "select of 2 queues, the second ready" + where};
+  Row waiting{.what = "select of 2 queues, waiting" + where, .goal = 1.6};
+  const auto pop = [](Queue<long>& queue, Queue<long>&) { return queue.pop(); };
+  bool of_first = false;
+  const auto pop_in_turn = [&](Queue<long>& first, Queue<long>& second_queue) {
+    return ((of_first = !of_first) ? first : second_queue).pop();
+  };
+  for (int i = -1; i < bench.rounds(); ++i) {
+    const double plain = pop_ready(runtime, pop);
+    const double one = pop_ready(runtime, select_of_two);
+    const double two = pop_ready(runtime, [](Queue<long>& queue, Queue<long>& other) {
+      return select_of_two(other, queue);
+    });
+    of_first = false;
+    const double plain_wait = pop_waiting(runtime, pop_in_turn);
+    const double wait = pop_waiting(runtime, select_of_two);
+    if (i < 0) continue;
+    ready.weft.add(one), ready.raw.add(plain);
+    second.weft.add(two), second.raw.add(plain);
+    waiting.weft.add(wait), waiting.raw.add(plain_wait);
+  }
+  for (const Row& row : {ready, second, waiting}) bench.print(row);
+}
+
 // ---- Between threads ----------------------------------------------------------------------------
 
 // The median of the round trips, by the wall clock.
@@ -239,6 +307,7 @@ void measure_among_fibers(Bench& bench, const std::string& where) {
   if (bench.wants("lock")) measure_lock(bench, where);
   if (bench.wants("pass")) measure_pass(bench, where);
   if (bench.wants("queue")) measure_queue(bench, where);
+  if (bench.wants("select")) measure_select(bench, where);
 }
 
 }  // namespace
