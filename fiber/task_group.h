@@ -33,8 +33,8 @@ namespace weft {
 // failure at join(), or at a spawn(). A server that spawns a child for each connection, and rarely
 // joins, wants to be interrupted: see with_task_group().
 //
-// Threads: spawn() and cancel() from any fiber, the children too; join() from one fiber or plain
-// thread that is no child.
+// Threads: spawn(), start() and cancel() from any fiber, the children too; join() from one fiber or
+// plain thread that is no child.
 class TaskGroup {
  public:
   TaskGroup() = default;

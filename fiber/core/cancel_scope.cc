@@ -77,7 +77,7 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
 
 Scope::Scope(Fiber* fiber, Kind kind) noexcept
     : fiber_(fiber), kind_(kind), shielded_(kind == Kind::kShield) {
-  if (fiber_) enter();
+  if (kind == Kind::kTimed || fiber_) enter();
 }
 
 [[gnu::always_inline]] inline void Scope::leave() noexcept {
@@ -123,7 +123,7 @@ Scope* Scope::owner_of_failures(const Fiber& fiber) noexcept {
   return scope;
 }
 
-void Scope::update(Fiber& fiber) noexcept {
+[[gnu::noinline]] void Scope::update(Fiber& fiber) noexcept {
   const bool before = fiber.cancelled;
   fiber.cancelled = reaches(fiber, 0);
   if (fiber.cancelled != before) fiber.refusals = 0;
@@ -191,6 +191,8 @@ void Scope::set_shield(bool shielded) {
   limit();
 }
 
+ShieldScope::ShieldScope() noexcept : Scope(current_fiber(), Kind::kShield) {}
+
 TimedScope::TimedScope(TimePoint deadline, const char* caller)
     : Scope(&require_fiber(caller), Kind::kTimed), Timer([](Timer& timer) noexcept {
         auto& self = static_cast<TimedScope&>(timer);
@@ -205,7 +207,7 @@ TimedScope::TimedScope(TimePoint deadline, const char* caller)
   }
 }
 
-TimedScope::~TimedScope() {
+[[gnu::flatten]] TimedScope::~TimedScope() {
   if (pending()) Home::of(*fiber_).timers().remove(*this);
 }
 

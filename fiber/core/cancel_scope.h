@@ -6,7 +6,6 @@
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/atomic.h"
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/core/timer_queue.h"
 #include "weft/fiber/time.h"
 
@@ -36,7 +35,8 @@ class Scope {
     kTimed,   // a TimedScope
   };
 
-  // Enters the scope. `fiber` is the running one, or null: then the scope does nothing.
+  // Enters the scope. `fiber` is the running one, or null, but for kTimed: then the scope does
+  // nothing.
   Scope(Fiber* fiber, Kind kind) noexcept;
   ~Scope();
   Scope(const Scope&) = delete;
@@ -112,7 +112,7 @@ class Scope {
 // Holds back the cancellation of the calling fiber while it lives. On a plain thread: nothing.
 class ShieldScope final : public Scope {
  public:
-  ShieldScope() noexcept : Scope(current_fiber(), Kind::kShield) {}
+  ShieldScope() noexcept;
 };
 
 // Cancels the calling fiber from `deadline` on, while it lives. See weft::CancelScope.

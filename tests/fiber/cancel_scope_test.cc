@@ -292,7 +292,6 @@ WEFT_SHUFFLED_TEST_CASE(it_nests_with_timeouts_and_groups) {
   });
   BOOST_TEST(ended);
   BOOST_TEST((now() == start + 2s));
-  BOOST_TEST((count_fibers() == 1));
 }
 
 WEFT_SHUFFLED_TEST_CASE(the_failure_of_what_was_destroyed_on_the_way_out_is_thrown) {
@@ -389,6 +388,7 @@ WEFT_REAL_TIME_TEST_CASE(a_yield_looks_at_the_clock_again_when_a_shield_is_lifte
 
 WEFT_TEST_CASE(a_loop_that_catches_cancelled_is_slowed_down_also_if_it_shields) {
   auto task = spawn([] {
+    BOOST_TEST(sleep_is_cut());
     for (int i = 0; i < 2'000; ++i) {
       BOOST_REQUIRE(throws_cancelled([] { yield(); }));
       CancelScope scope;
@@ -399,12 +399,8 @@ WEFT_TEST_CASE(a_loop_that_catches_cancelled_is_slowed_down_also_if_it_shields) 
   run_until_blocked();
   const TimePoint start = now();
   task.cancel();
-  auto busy = spawn([&] {
-    while (!task.done()) yield();
-  });
-  busy.get();
   task.get();
-  BOOST_TEST((now() >= start + 500ms));
+  BOOST_TEST((now() >= start + 990ms));
 }
 
 // ---- Bad input ----------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ BOOST_AUTO_TEST_CASE(a_moved_deadline_that_ends_early_or_late_is_wrong) {
   const Step move{.what = Do::kMoveDeadline, .object = 1, .time = 500};
   Story story(2);
   story.begins(1, scope).does(1, move).begins(1, kAcquire);
+  story.begins(0, {.what = Do::kSleep, .time = 5000});
   BOOST_TEST(Story(story).at(100).ends(1, kAcquire, kCancelled).wrong());
   BOOST_TEST(Story(story).at(501).ends(1, kAcquire, kCancelled).wrong());
   story.at(500).ends(1, kAcquire, kCancelled);
