@@ -31,10 +31,11 @@ struct TaskInfo {
   StackTrace stack;        // by all_tasks({.stacks = true})
 
   // Cancels the task, as Task::cancel() does. No effect if it has ended since, or its runtime is
-  // gone: no other task is ever taken for it. From any fiber or thread. Does not wait: on the
-  // thread of the task's scheduler it takes effect at once, otherwise when that scheduler looks at
-  // its inbox. A task may cancel itself. O(stacks ever used) there, for any task but the caller
-  // itself. Throws std::bad_alloc.
+  // gone: no other task is ever taken for it. From any fiber or thread; a task may cancel itself.
+  // Does not wait. On the thread of the task's scheduler it takes effect at once, elsewhere by a
+  // call that is posted to that scheduler. There it looks through all fibers: O(stacks ever used),
+  // unless the caller is the task itself. Throws std::bad_alloc; what the posted call throws goes
+  // to the exception handler.
   void cancel() const;
 };
 
