@@ -167,14 +167,6 @@ bool Scope::caused() {
   return over() && (shielded_ || !reaches(outer_, *fiber_, uncaught_));
 }
 
-// That there is none is only found out by a look at the clock.
-void Scope::limit() noexcept {
-  for (Scope* inner = fiber_->scope; inner != this; inner = inner->outer_) {
-    inner->outer_limited_ = true;
-  }
-  fiber_->limited = true;
-}
-
 void Scope::check_fiber() const {
   if (current_fiber() == fiber_) return;
   throw_logic_error("weft::CancelScope: only its own fiber may move its deadline or shield it");
@@ -186,9 +178,7 @@ void Scope::set_shield(bool shielded) {
   shielded_ = shielded;
   if (shielded) outer_refusals_ = fiber_->refusals;
   update(*fiber_);
-  if (shielded) return;
-  fiber_->refusals = outer_refusals_;
-  limit();
+  if (!shielded) fiber_->refusals = outer_refusals_;
 }
 
 ShieldScope::ShieldScope() noexcept : Scope(current_fiber(), Kind::kShield) {}
@@ -218,7 +208,9 @@ void TimedScope::set_deadline(TimePoint deadline) {
   if (pending()) here.timers().remove(*this);
   if (deadline == kForever) return forget_deadline();
   here.timers().add(*this, deadline);
-  limit();
+  // Also when the scopes in this one have been left. (One too many only costs looks at the clock.)
+  for (Scope* at = fiber_->scope; at != this; at = at->outer_) at->outer_limited_ = true;
+  fiber_->limited = true;
   expire_if_due(here.now());
   update(*fiber_);
 }

@@ -89,8 +89,6 @@ class Scope {
 
   // The first end counts.
   void end(End end) noexcept;
-  // A timeout may expire from now on around what runs in here.
-  void limit() noexcept;
   void check_fiber() const;
 
   void enter() noexcept;

@@ -376,16 +376,6 @@ WEFT_SHUFFLED_TEST_CASE(a_shield_can_be_set_from_within_an_inner_scope) {
   BOOST_TEST(sleep_is_cut());
 }
 
-WEFT_REAL_TIME_TEST_CASE(a_yield_looks_at_the_clock_again_when_a_shield_is_lifted) {
-  CancelScope outer(now() + 50us);
-  CancelScope scope;
-  scope.set_shield(true);
-  while (now() <= outer.deadline()) continue;
-  with_timeout(1h, [] { yield(); });
-  scope.set_shield(false);
-  BOOST_TEST(throws_cancelled([] { yield(); }));
-}
-
 WEFT_TEST_CASE(a_loop_that_catches_cancelled_is_slowed_down_also_if_it_shields) {
   auto task = spawn([] {
     BOOST_TEST(sleep_is_cut());
