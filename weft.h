@@ -13,6 +13,8 @@
 
 // Cancelled, TaskCancelled, TimeoutError
 #include "weft/fiber/cancel.h"
+// CancelScope
+#include "weft/fiber/cancel_scope.h"
 // FiberLocal
 #include "weft/fiber/fiber_local.h"
 // Future, Promise
@@ -39,7 +41,7 @@
 #include "weft/fiber/this_fiber.h"
 // AnyDuration, AnyTimePoint, Clock, Duration, TimePoint, kForever, kPast, now
 #include "weft/fiber/time.h"
-// shield, shield_for, with_deadline, with_timeout
+// shield, shield_for, try_within, with_deadline, with_timeout
 #include "weft/fiber/timeout.h"
 // Trace, TraceSpan
 #include "weft/fiber/trace.h"

@@ -16,13 +16,14 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept;
 }  // namespace internal
 
 // What a wait throws in a fiber that was cancelled: by Task::cancel(), by the end of its owner or
-// of the runtime, by a timeout around it, or by a child's failure in with_task_group().
+// of the runtime, by a timeout or another CancelScope around it, or by a child's failure in
+// with_task_group().
 //
 // Cancellation is a level, not an event: from the request on, every wait of the fiber throws, so a
 // `catch (...)` may delay the end but cannot swallow it. A wait that throws at once lets others run
 // first. A fiber that catches Cancelled 1,000 times in a row and waits again is named on stderr,
 // once. From then on each of its waits takes a millisecond. Waits do not throw inside shield(),
-// except for a timeout or a group's body that begins in there. Cancelled is no std::exception, so
+// except for a scope or a group's body that begins in there. Cancelled is no std::exception, so
 // that a handler for errors does not catch it by accident. Only weft throws it.
 //
 // A destructor may wait. If stack unwinding has called it, its waits do not throw, except for a

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "weft/fiber/core/calls.h"
+#include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/task_report.h"
 #include "weft/fiber/core/text.h"
 #include "weft/fiber/core/unwind.h"
@@ -40,6 +41,22 @@ StackTrace stack_of(const Fiber& fiber) {
 }
 
 }  // namespace
+
+// By its id, as the fiber may be gone. Another runtime may have a scheduler of the same number: it
+// then finds no such task.
+void TaskInfo::cancel() const {
+  if (Fiber* const self = internal::current_fiber(); self && self->id == id) return self->cancel();
+  const auto cancel_here = [id = id] {
+    for (Fiber* const fiber : internal::Calls::here()->started()) {
+      if (fiber->id == id) return fiber->cancel();
+    }
+  };
+  const internal::Roster roster;
+  for (auto* home = roster.first(); home; home = roster.next(*home)) {
+    if (home->number() != scheduler || !home->is_of_this_process()) continue;
+    home == internal::Home::here() ? cancel_here() : home->post(cancel_here);
+  }
+}
 
 TaskInfo current_task() { return info_of(internal::require_fiber("weft::current_task")); }
 

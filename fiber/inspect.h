@@ -29,6 +29,14 @@ struct TaskInfo {
   std::uint64_t waits_for = 0;
   unsigned scheduler = 0;  // its scheduler's place in Runtime::schedulers()
   StackTrace stack;        // by all_tasks({.stacks = true})
+
+  // Cancels the task, as Task::cancel() does. No effect if it has ended since, or its runtime is
+  // gone: no other task is ever taken for it. From any fiber or thread; a task may cancel itself.
+  // Does not wait. On the thread of the task's scheduler it takes effect at once, elsewhere by a
+  // call that is posted to that scheduler. There it looks through all fibers: O(stacks ever used),
+  // unless the caller is the task itself. Throws std::bad_alloc; what the posted call throws goes
+  // to the exception handler.
+  void cancel() const;
 };
 
 // What all_tasks() is to find out.
@@ -39,7 +47,9 @@ struct TaskListOptions {
 // The fibers that there are, where they wait and for what.
 //
 //   log(weft::current_task().name);
-//   for (const weft::TaskInfo& task : weft::all_tasks()) log(task.name, task.waiting_for);
+//   for (const weft::TaskInfo& task : weft::all_tasks()) {
+//     if (task.since > 1min) log(task.name, task.waiting_for), task.cancel();
+//   }
 //   weft::print_tasks();  // of all schedulers, with stacks, on stderr
 
 // The running fiber. Throws std::logic_error outside fibers.

@@ -9,9 +9,9 @@
 
 namespace weft {
 
-using internal::BodyScope, internal::cancellation_due, internal::CancelScope, internal::Claimed;
-using internal::current_fiber, internal::Ending, internal::Fiber, internal::ShieldScope;
-using internal::OwnedWait, internal::throw_logic_error, internal::WaitQueue;
+using internal::cancellation_due, internal::Claimed, internal::current_fiber, internal::Ending;
+using internal::Fiber, internal::OwnedWait, internal::Scope, internal::ShieldScope;
+using internal::throw_logic_error, internal::WaitQueue;
 
 // The body of a group while it runs, for the children to interrupt.
 class TaskGroup::Body {
@@ -27,7 +27,7 @@ class TaskGroup::Body {
     group_.begin_anew(of_before);
     const bool failed_before = group_.failure_ && scope_.interrupt();
     lock.unlock();
-    if (failed_before) CancelScope::serve_interrupts(*scope_.fiber());
+    if (failed_before) Scope::update(*scope_.fiber());
   }
   ~Body() {
     const WaitQueue::Lock lock(group_.joiners_);
@@ -36,11 +36,11 @@ class TaskGroup::Body {
   Body(const Body&) = delete;
   Body& operator=(const Body&) = delete;
 
-  BodyScope& scope() noexcept { return scope_; }
+  Scope& scope() noexcept { return scope_; }
 
  private:
   TaskGroup& group_;
-  BodyScope scope_;
+  Scope scope_{current_fiber(), Scope::Kind::kBody};
 };
 
 TaskGroup::~TaskGroup() {
@@ -156,6 +156,14 @@ void TaskGroup::close_and_cancel() noexcept {
   for (Fiber* child = children_.front(); child; child = children_.next(*child)) child->cancel();
 }
 
+bool TaskGroup::cancel(std::uint64_t id) noexcept {
+  const WaitQueue::Lock lock(joiners_);
+  Fiber* child = children_.front();
+  while (child && child->id != id) child = children_.next(*child);
+  if (child) child->cancel();
+  return child != nullptr;
+}
+
 std::vector<std::exception_ptr> TaskGroup::failures() const {
   std::vector<std::exception_ptr> result;
   for (std::size_t size = 0;; result.reserve(size)) {  // not under the lock
@@ -198,7 +206,7 @@ void TaskGroup::refuse(Fiber& fiber) {
   if (Fiber* const self = current_fiber()) {
     // Another thread may have asked for it, and this one not have looked yet.
     if (self->group == this) self->cancel();
-    CancelScope::serve_interrupts(*self);
+    Scope::update(*self);
     if (cancellation_due(*self)) internal::refuse_wait();
   }
   throw std::runtime_error(
@@ -216,7 +224,7 @@ TaskGroup::Failures TaskGroup::place_for(const std::exception_ptr& failure) noex
 }
 
 // Adds a failure to the others. May return a fiber, whose body then is still to be interrupted,
-// once the lock is released: see BodyScope::interrupt(). REQUIRES: the lock is held.
+// once the lock is released: see Scope::interrupt(). REQUIRES: the lock is held.
 Fiber* TaskGroup::note(std::exception_ptr failure, Failures& place) noexcept {
   failures_.splice(failures_.end(), place);
   if (failure_) return nullptr;
@@ -243,7 +251,7 @@ void TaskGroup::ended(Fiber& fiber) noexcept {
   }
   // The group may be gone from here on, but not a fiber of this thread.
   claimed.resume();
-  if (interrupted) CancelScope::serve_interrupts(*interrupted);
+  if (interrupted) Scope::update(*interrupted);
 }
 
 }  // namespace weft

@@ -6,13 +6,16 @@
 #include <functional>
 #include <list>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "weft/fiber/core/callable.h"
+#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/core/wait_queue.h"
+#include "weft/fiber/future.h"
 #include "weft/fiber/task.h"
 
 namespace weft {
@@ -30,8 +33,8 @@ namespace weft {
 // failure at join(), or at a spawn(). A server that spawns a child for each connection, and rarely
 // joins, wants to be interrupted: see with_task_group().
 //
-// Threads: spawn() and cancel() from any fiber, the children too; join() from one fiber or plain
-// thread that is no child.
+// Threads: spawn(), start() and cancel() from any fiber, the children too; join() from one fiber or
+// plain thread that is no child.
 class TaskGroup {
  public:
   TaskGroup() = default;
@@ -44,18 +47,42 @@ class TaskGroup {
   // program with a sentence.
   ~TaskGroup();
 
-  // Starts f as a child; what it returns is dropped, and may be anything. Does not wait. Throws as
-  // weft::spawn does.
+  // Starts f as a child; what it returns is dropped, and may be anything. Returns the child's id:
+  // see cancel(id). Does not wait. Throws as weft::spawn does.
   //
   // If a child or the body has failed, or the group was cancelled, it is shutting down: it starts
   // nothing until the next join(), or the body, is over. Until then this destroys f and throws:
   // Cancelled if the caller is cancelled, as the group's own children are; otherwise
   // std::runtime_error.
   template <class F>
-  void spawn(F&& f, SpawnOptions options = {}) {
+  std::uint64_t spawn(F&& f, SpawnOptions options = {}) {
     internal::checked_callable(f, "TaskGroup::spawn");
-    add(internal::reserve_with(std::forward<F>(f), options), options);
+    internal::Fiber& child = internal::reserve_with(std::forward<F>(f), options);
+    const std::uint64_t id = child.id;
+    add(child, options);
+    return id;
   }
+
+  // Starts f(promise) as a child, and waits until it says that it is up, by setting its
+  // Promise<T>&. Returns that value; T may be void or a reference. From then on the child is one
+  // like any other.
+  //
+  //   const Address at = group.start<Address>([](weft::Promise<Address>& up) {
+  //     weft::TcpListener listener("127.0.0.1:0");
+  //     up.set_value(listener.local_address());
+  //     for (;;) serve(listener.accept());
+  //   });
+  //
+  // If the child fails before it is up, start() throws what it failed with. The group then does not
+  // fail, and goes on. If the child was cancelled, as a failure of another child does it, throws
+  // TaskCancelled; if it returned without being up, std::logic_error. f may set an exception
+  // instead, but may not move the promise away.
+  //
+  // A cancellation point. If the caller is cancelled, the child is, too, and start() waits until it
+  // has ended. Then it throws what the child failed with before it was up, or else Cancelled.
+  // Throws as spawn() does.
+  template <class T = void, class F>
+  T start(F&& f, SpawnOptions options = {});
 
   // Waits until all children have ended, those included that start meanwhile. Then throws the first
   // exception that left a child, if any: once. That a child was cancelled is no failure.
@@ -68,6 +95,10 @@ class TaskGroup {
 
   // Cancels the children. Does not wait. It interrupts no body: see with_task_group().
   void cancel() noexcept;
+
+  // Cancels the child of this id, and leaves the others alone. Returns false, without effect, if
+  // there is none, as it has ended. Does not wait. O(children).
+  bool cancel(std::uint64_t id) noexcept;
 
   // The exceptions that have left children, and the body, in the order in which they did: the first
   // is what join() throws, the others are often consequences of it. They stay until the first
@@ -138,6 +169,64 @@ template <class F>
 auto with_task_group(F&& f) -> std::invoke_result_t<F&, TaskGroup&>;
 
 // ---- Implementation -----------------------------------------------------------------------------
+
+namespace internal {
+
+// The child of TaskGroup::start().
+template <class T, class F>
+struct Starter {
+  void operator()() {
+    try {
+      std::invoke(*f, up);
+      if (!is_up.done()) throw std::logic_error("weft::TaskGroup::start: the child never came up");
+    } catch (...) {
+      if (is_up.done()) throw;
+      f.reset();
+      up.set_exception(std::current_exception());
+      over.set_value();
+    }
+  }
+
+  Promise<void> over{};  // destroyed last; set if it fails before it is up
+  Promise<T> up{};
+  Future<T> is_up = up.future();
+  std::optional<F> f;
+};
+
+}  // namespace internal
+
+template <class T, class F>
+T TaskGroup::start(F&& f, SpawnOptions options) {
+  internal::checked_callable(f, "TaskGroup::start");
+  internal::Starter<T, std::decay_t<F>> child{.f = std::forward<F>(f)};
+  const Future<T> up = child.is_up;
+  const Future<void> over = child.over.future();
+  // Waits for its end. If it was cancelled before it began, both promises are broken.
+  const auto has_begun = [&] {
+    const internal::ShieldScope unwatched;
+    over.wait();
+    return !over.failed();
+  };
+  const std::uint64_t id = spawn(std::move(child), options);
+  try {
+    up.completion().wait(kForever, "TaskGroup::start");
+    if constexpr (std::is_void_v<T> || std::is_reference_v<T>) {
+      return up.get();
+    } else {
+      return std::move(const_cast<T&>(up.get()));  // nobody else has a use for it
+    }
+  } catch (const Cancelled&) {
+    cancel(id);
+    try {
+      if (has_begun() && up.failed()) up.get();
+    } catch (const TaskCancelled&) {
+    }
+    throw;
+  } catch (const std::logic_error&) {  // that the promise is broken?
+    if (!has_begun()) throw TaskCancelled();
+    throw;
+  }
+}
 
 template <class F>
 auto with_task_group(TaskGroup& group, F&& f) -> std::invoke_result_t<F&, TaskGroup&> {

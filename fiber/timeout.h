@@ -1,17 +1,29 @@
 #ifndef WEFT_FIBER_TIMEOUT_H_
 #define WEFT_FIBER_TIMEOUT_H_
 
-#include <exception>
 #include <functional>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/cancel_scope.h"
 #include "weft/fiber/core/callable.h"
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
+
+namespace internal {
+
+// What try_within() makes of a result of type T.
+template <class T>
+using ResultInTime =
+    std::conditional_t<std::is_void_v<T>, bool,
+                       std::conditional_t<std::is_reference_v<T>, Kept<T>, std::optional<Kept<T>>>>;
+
+}  // namespace internal
 
 // Runs f in the calling fiber and returns its result. When the time is over, the wait in which f is
 // then, and each later one, throws Cancelled, which turns into TimeoutError here.
@@ -38,11 +50,10 @@ template <class F>
 auto with_deadline(AnyTimePoint deadline, F&& f, const char* caller = "weft::with_deadline")
     -> std::invoke_result_t<F&> {
   internal::checked_callable(f, "with_deadline");
-  internal::TimeoutScope scope(deadline, caller);
+  CancelScope scope(deadline, caller);
   try {
     return std::invoke(f);
   } catch (const Cancelled&) {
-    if (std::exception_ptr kept = scope.take_kept()) std::rethrow_exception(std::move(kept));
     if (!scope.caused()) throw;
   }
   throw TimeoutError();
@@ -52,6 +63,33 @@ template <class F>
 auto with_timeout(AnyDuration time, F&& f) -> std::invoke_result_t<F&> {
   internal::checked_callable(f, "with_timeout");
   return with_deadline(internal::deadline_within(time), std::forward<F>(f), "weft::with_timeout");
+}
+
+// The same without an exception: returns what f returns as an optional, or nullopt if the time was
+// over and f ended by that (trio's move_on_after). For an f that returns nothing: true, or false.
+// For one that returns a reference: a pointer, or null.
+//
+//   std::optional<Page> page = weft::try_within(200ms, [&] { return cache.load(url); });
+//   if (!page) page = load(url);
+//   const bool flushed = weft::try_within(1s, [&] { log.flush(); });
+//
+// Throws what f throws, and Cancelled if the task or a scope around was cancelled.
+template <class F>
+auto try_within(AnyDuration time, F&& f) -> internal::ResultInTime<std::invoke_result_t<F&>> {
+  using Result = std::invoke_result_t<F&>;
+  internal::checked_callable(f, "try_within");
+  CancelScope scope(internal::deadline_within(time), "weft::try_within");
+  try {
+    if constexpr (std::is_void_v<Result>) {
+      std::invoke(f);
+      return true;
+    } else {
+      return internal::result_to_keep<Result>(f);
+    }
+  } catch (const Cancelled&) {
+    if (!scope.caused()) throw;
+  }
+  return {};
 }
 
 // Runs f in the calling fiber and returns its result, with the cancellation of the task and of all
@@ -80,17 +118,17 @@ auto shield(F&& f) -> std::invoke_result_t<F&> {
 template <class F>
 bool shield_for(AnyDuration time, F&& f) {
   internal::checked_callable(f, "shield_for");
-  const internal::ShieldScope unwatched;
   if (!internal::current_fiber()) {
     std::invoke(f);
     return true;
   }
-  internal::TimeoutScope scope(internal::deadline_within(time), "weft::shield_for");
+  CancelScope scope(internal::deadline_within(time), "weft::shield_for");
+  scope.set_shield(true);
   try {
     std::invoke(f);
     return true;
   } catch (const Cancelled&) {
-    if (std::exception_ptr kept = scope.take_kept()) std::rethrow_exception(std::move(kept));
+    scope.caused();  // throws the failure
     return false;
   }
 }

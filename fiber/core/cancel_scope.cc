@@ -64,7 +64,7 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
   }
 }
 
-[[gnu::always_inline]] inline void CancelScope::enter() noexcept {
+[[gnu::always_inline]] inline void Scope::enter() noexcept {
   outer_ = fiber_->scope;
   fiber_->scope = this;
   outer_limited_ = fiber_->limited;
@@ -75,26 +75,23 @@ std::exception_ptr for_another_task(std::exception_ptr exception) noexcept {
   }
 }
 
-CancelScope::CancelScope(Fiber* fiber, Kind kind) noexcept : fiber_(fiber), kind_(kind) {
-  if (fiber_) enter();
+Scope::Scope(Fiber* fiber, Kind kind) noexcept
+    : fiber_(fiber), kind_(kind), shielded_(kind == Kind::kShield) {
+  if (kind == Kind::kTimed || fiber_) enter();
 }
 
-CancelScope::CancelScope(Fiber& fiber, Kind kind) noexcept : fiber_(&fiber), kind_(kind) {
-  enter();
-}
-
-[[gnu::always_inline]] inline void CancelScope::leave() noexcept {
+[[gnu::always_inline]] inline void Scope::leave() noexcept {
   fiber_->scope = outer_;
   fiber_->limited = outer_limited_;
-  if (kind_ == Kind::kShield) {
+  if (shielded_) {
     update(*fiber_);
     fiber_->refusals = outer_refusals_;  // a loop that catches Cancelled may have shields in it
-  } else if (expired_) {
+  } else if (over()) {
     update(*fiber_);
   }
 }
 
-CancelScope::~CancelScope() {
+Scope::~Scope() {
   if (!fiber_) return;
   if (fiber_->kept) [[unlikely]] {
     leave_with_kept();
@@ -103,25 +100,30 @@ CancelScope::~CancelScope() {
   }
 }
 
+std::exception_ptr Scope::take_kept() noexcept {
+  if (!fiber_ || !fiber_->kept || fiber_->kept_in != this) return nullptr;
+  return std::exchange(fiber_->kept, nullptr);
+}
+
 // What is kept here is not what the scope ends by. Reported when the scope is left: that may wait.
-[[gnu::noinline]] void CancelScope::leave_with_kept() noexcept {
+[[gnu::noinline]] void Scope::leave_with_kept() noexcept {
   std::exception_ptr kept = take_kept();
   leave();
   if (kept) Home::of(*fiber_).handle_further(*fiber_, std::move(kept));
 }
 
-bool CancelScope::unwinds(const Fiber& running) noexcept {
-  const CancelScope* const owner = owner_of_failures(running);
+bool Scope::unwinds(const Fiber& running) noexcept {
+  const Scope* const owner = owner_of_failures(running);
   return RunQueue::uncaught_exceptions() > (owner ? owner->uncaught_ : 0);
 }
 
-CancelScope* CancelScope::owner_of_failures(const Fiber& fiber) noexcept {
-  CancelScope* scope = fiber.scope;
+Scope* Scope::owner_of_failures(const Fiber& fiber) noexcept {
+  Scope* scope = fiber.scope;
   while (scope && scope->kind_ == Kind::kShield) scope = scope->outer_;
   return scope;
 }
 
-void CancelScope::update(Fiber& fiber) noexcept {
+[[gnu::noinline]] void Scope::update(Fiber& fiber) noexcept {
   const bool before = fiber.cancelled;
   fiber.cancelled = reaches(fiber, 0);
   if (fiber.cancelled != before) fiber.refusals = 0;
@@ -130,82 +132,102 @@ void CancelScope::update(Fiber& fiber) noexcept {
   }
 }
 
-void CancelScope::serve_interrupts(Fiber& fiber) noexcept {
-  for (CancelScope* scope = fiber.scope; scope; scope = scope->outer_) {
-    // Relaxed: the request, or being on the same thread, orders it.
-    if (scope->kind_ == Kind::kBody &&
-        static_cast<BodyScope*>(scope)->asked_.load(std::memory_order_relaxed)) {
-      scope->expired_ = true;
-    }
-  }
-  update(fiber);
-}
-
-std::exception_ptr CancelScope::take_kept() noexcept {
-  if (!fiber_ || !fiber_->kept || fiber_->kept_in != this) return nullptr;
-  return std::exchange(fiber_->kept, nullptr);
-}
-
-bool CancelScope::reaches(const CancelScope* innermost, const Fiber& fiber,
-                          unsigned uncaught) noexcept {
-  for (const CancelScope* scope = innermost; scope; scope = scope->outer_) {
+bool Scope::reaches(const Scope* innermost, const Fiber& fiber, unsigned uncaught) noexcept {
+  for (const Scope* scope = innermost; scope; scope = scope->outer_) {
     if (scope->uncaught_ < uncaught) return false;
-    if (scope->expired_) return true;
-    if (scope->kind_ == Kind::kShield) return false;
+    if (scope->over()) return true;
+    if (scope->shielded_) return false;
   }
   return uncaught == 0 && fiber.cancel_requested;
 }
 
-bool CancelScope::reaches(const Fiber& fiber, unsigned uncaught) noexcept {
+bool Scope::reaches(const Fiber& fiber, unsigned uncaught) noexcept {
   return reaches(fiber.scope, fiber, uncaught);
 }
 
 bool scopes_reach(const Fiber& running) noexcept {
-  return CancelScope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
+  return Scope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
 }
 
-ShieldScope::ShieldScope() noexcept : CancelScope(current_fiber(), Kind::kShield) {}
+void Scope::end(End end) noexcept {
+  End none = End::kNone;
+  end_.compare_exchange_strong(none, end, std::memory_order_relaxed);  // see over()
+}
 
-BodyScope::BodyScope() noexcept : CancelScope(current_fiber(), Kind::kBody) {}
-
-bool BodyScope::interrupt() noexcept {
+bool Scope::interrupt() noexcept {
   if (!fiber_) return false;
-  asked_.store(true, std::memory_order_relaxed);  // see serve_interrupts()
+  end(End::kCancelled);
   if (&RunQueue::of(*fiber_) == RunQueue::here()) return true;
   fiber_->request(Fiber::kInterrupt);
   return false;
 }
 
-TimeoutScope::TimeoutScope(TimePoint deadline, const char* caller)
-    : CancelScope(require_fiber(caller), Kind::kTimeout), Timer([](Timer& timer) noexcept {
-        auto& self = static_cast<TimeoutScope&>(timer);
-        self.expired_ = true;
-        update(*self.fiber_);
-      }) {
-  if (deadline == kForever) return;
-  Home::of(*fiber_).timers().add(*this, deadline);
-  fiber_->limited = true;
+bool Scope::caused() {
+  if (std::exception_ptr kept = take_kept()) std::rethrow_exception(std::move(kept));
+  return over() && (shielded_ || !reaches(outer_, *fiber_, uncaught_));
 }
 
-TimeoutScope::~TimeoutScope() {
+void Scope::check_fiber() const {
+  if (current_fiber() == fiber_) return;
+  throw_logic_error("weft::CancelScope: only its own fiber may move its deadline or shield it");
+}
+
+void Scope::set_shield(bool shielded) {
+  check_fiber();
+  if (shielded == shielded_) return;
+  shielded_ = shielded;
+  if (shielded) outer_refusals_ = fiber_->refusals;
+  update(*fiber_);
+  if (!shielded) fiber_->refusals = outer_refusals_;
+}
+
+ShieldScope::ShieldScope() noexcept : Scope(current_fiber(), Kind::kShield) {}
+
+TimedScope::TimedScope(TimePoint deadline, const char* caller)
+    : Scope(&require_fiber(caller), Kind::kTimed), Timer([](Timer& timer) noexcept {
+        auto& self = static_cast<TimedScope&>(timer);
+        self.end(End::kExpired);
+        update(*self.fiber_);
+      }) {
+  if (deadline == kForever) {
+    forget_deadline();
+  } else {
+    Home::of(*fiber_).timers().add(*this, deadline);
+    fiber_->limited = true;
+  }
+}
+
+[[gnu::flatten]] TimedScope::~TimedScope() {
   if (pending()) Home::of(*fiber_).timers().remove(*this);
 }
 
-void TimeoutScope::expire_those_due(Fiber& running) noexcept {
-  Home& here = Home::of(running);
-  const TimePoint now = here.now();
-  for (CancelScope* at = running.scope; at && at->kind_ != Kind::kShield; at = at->outer_) {
-    if (at->kind_ != Kind::kTimeout) continue;
-    auto& scope = static_cast<TimeoutScope&>(*at);
-    if (!scope.pending() || scope.deadline() > now) continue;
-    here.timers().remove(scope);
-    scope.expired_ = true;
-  }
-  update(running);
+void TimedScope::set_deadline(TimePoint deadline) {
+  check_fiber();
+  if (over()) return;
+  Home& here = Home::of(*fiber_);
+  if (pending()) here.timers().remove(*this);
+  if (deadline == kForever) return forget_deadline();
+  here.timers().add(*this, deadline);
+  // Also when the scopes in this one have been left. (One too many only costs looks at the clock.)
+  for (Scope* at = fiber_->scope; at != this; at = at->outer_) at->outer_limited_ = true;
+  fiber_->limited = true;
+  expire_if_due(here.now());
+  update(*fiber_);
 }
 
-bool TimeoutScope::caused() const noexcept {
-  return expired_ && !reaches(outer_, *fiber_, uncaught_);
+void TimedScope::expire_if_due(TimePoint now) noexcept {
+  if (!pending() || deadline() > now) return;
+  Home::of(*fiber_).timers().remove(*this);
+  end(End::kExpired);
+}
+
+void TimedScope::expire_those_due(Fiber& running) noexcept {
+  const TimePoint now = Home::of(running).now();
+  for (Scope* at = running.scope; at; at = at->outer_) {
+    if (at->kind_ == Kind::kTimed) static_cast<TimedScope*>(at)->expire_if_due(now);
+    if (at->shielded_) break;
+  }
+  update(running);
 }
 
 }  // namespace weft::internal

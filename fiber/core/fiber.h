@@ -23,9 +23,9 @@ struct SpawnOptions;
 
 namespace weft::internal {
 
-class CancelScope;
 class LocalTable;
 class RunQueue;
+class Scope;
 class StackPool;
 class Waiter;
 struct Orphanage;
@@ -107,7 +107,7 @@ class alignas(64) Fiber : public FiberHot,
     kRecycle = 8,   // the last handle is gone, and it has ended
     kForeign = 16,  // with kStart: not by a fiber on its way out, whose end is that of its own, too
     kStartForeign = kStart | kForeign,
-    kInterrupt = 32  // see BodyScope::interrupt()
+    kInterrupt = 32  // see Scope::interrupt()
   };
 
   Fiber() noexcept;
@@ -157,11 +157,11 @@ class alignas(64) Fiber : public FiberHot,
   void (*work)(Fiber&) noexcept = nullptr;
   void (*drop)(Fiber&) noexcept = nullptr;  // destroys the result and frees a payload on the heap
   void* payload = nullptr;
-  CancelScope* scope = nullptr;  // the innermost timeout, shield or body
+  Scope* scope = nullptr;  // the innermost one
   // A failure that was found while the stack unwound, and the scope that has to report it; null:
   // the task itself.
   std::exception_ptr kept;
-  CancelScope* kept_in = nullptr;
+  Scope* kept_in = nullptr;
   bool kept_while_cancelled = false;  // so it is most likely Cancelled that unwound
   std::exception_ptr exception;
   TaskGroup* group = nullptr;

@@ -104,7 +104,7 @@ class Home : public RunQueue {
   // Calls the exception handler; the default prints, and does not end the program.
   void handle_further(const Fiber& fiber, std::exception_ptr exception) noexcept;
   // Reports a failure, perhaps of `failed`, that a destructor has found here. While the stack
-  // unwinds it is kept for the innermost CancelScope, or else the task: if Cancelled leaves that,
+  // unwinds it is kept for the innermost Scope, or else the task: if Cancelled leaves that,
   // its owner gets the failure instead. Otherwise calls the exception handler. A plain thread has
   // none: the default prints, and ends the program unless the stack unwinds.
   static void handle_exception_here(std::exception_ptr exception,

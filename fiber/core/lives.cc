@@ -237,8 +237,7 @@ void Lives::report(Fiber& fiber) noexcept {
 
 // The same, but returns when the handler has.
 void Lives::report_here(Fiber& fiber) noexcept {
-  if (handler_ && running.fiber && &fiber != running.fiber &&
-      !CancelScope::unwinds(*running.fiber)) {
+  if (handler_ && running.fiber && &fiber != running.fiber && !Scope::unwinds(*running.fiber)) {
     run_again(fiber);
     run_eagerly(fiber);
     const ShieldScope unwatched;

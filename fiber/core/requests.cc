@@ -30,7 +30,7 @@ void Fiber::cancel() noexcept {
   if (here && home.load(std::memory_order_relaxed) == here) {
     if (!work) return;
     cancel_requested = true;
-    CancelScope::update(*this);
+    Scope::update(*this);
   } else {
     // Under the lock the fiber cannot end, and so its scheduler stays.
     const WaitQueue::Lock lock(completion.queue());
@@ -68,7 +68,7 @@ void Lives::release_elsewhere(Fiber& fiber) noexcept {
   // Here, not in the loop over there, which can neither wait nor report a failure to the caller.
   drop_result(fiber);
   if (const Fiber* const self = current_fiber();
-      fiber.ending == Ending::kException && self && CancelScope::unwinds(*self)) {
+      fiber.ending == Ending::kException && self && Scope::unwinds(*self)) {
     fiber.ending = Ending::kTaken;
     handle_exception_here(std::exchange(fiber.exception, nullptr));
   }
@@ -92,7 +92,7 @@ void Lives::serve(Fiber& fiber) noexcept {
   // Acquire: sees what came before the requests. Release: a later push finds the node free.
   const std::uint32_t what = fiber.requests.exchange(0, std::memory_order_acq_rel);
   if (what & Fiber::kCancel) fiber.cancel();
-  if (what & Fiber::kInterrupt) CancelScope::serve_interrupts(fiber);
+  if (what & Fiber::kInterrupt) Scope::update(fiber);
   if (what & Fiber::kStart) {
     if (here() == this) {
       start_here(fiber);

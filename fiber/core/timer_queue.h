@@ -22,6 +22,10 @@ class Timer {
   TimePoint deadline() const noexcept {
     return TimePoint(Duration(static_cast<std::int64_t>(deadline_)));
   }
+  // Then it is kForever. REQUIRES: the timer is not pending.
+  void forget_deadline() noexcept {
+    deadline_ = static_cast<std::uint64_t>(kForever.time_since_epoch().count());
+  }
   void expire() noexcept { expire_(*this); }
 
  private:

@@ -1,4 +1,4 @@
-// Failures that no caller gets: what Home declares of the exception handler, and what CancelScope
+// Failures that no caller gets: what Home declares of the exception handler, and what Scope
 // and Fiber do with those that are kept.
 
 #include "weft/fiber/core/unhandled.h"
@@ -64,11 +64,11 @@ void Home::handle_exception_here(std::exception_ptr exception, const Fiber* fail
   Fiber* const self = running.fiber;
   if (!self) {
     here->handle_exception(here->loop_, std::move(exception));
-  } else if (!CancelScope::unwinds(*self)) {
+  } else if (!Scope::unwinds(*self)) {
     here->handle_exception(failed ? *failed : *self, std::move(exception));
   } else if (self->work && !self->kept) {
     self->kept = std::move(exception);
-    self->kept_in = CancelScope::owner_of_failures(*self);
+    self->kept_in = Scope::owner_of_failures(*self);
     self->kept_while_cancelled = self->cancelled;
   } else {
     here->handle_further(failed ? *failed : *self, std::move(exception));

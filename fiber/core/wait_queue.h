@@ -108,7 +108,7 @@ class Waiter : public ListNode<> {
   }
 
  private:
-  friend class CancelScope;
+  friend class Scope;
   friend class Claimed;
   friend struct DebuggerLayout;
   friend class Selection;

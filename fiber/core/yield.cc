@@ -41,7 +41,7 @@ void report_refusals(const Fiber& fiber) noexcept {
 [[gnu::noinline]] void end_yield() {
   Fiber& self = *running.fiber;
   if (!cancellation_due(self)) {
-    TimeoutScope::expire_those_due(self);
+    TimedScope::expire_those_due(self);
     if (!cancellation_due(self)) return;
   }
   refuse(self);

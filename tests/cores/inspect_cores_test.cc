@@ -1,12 +1,14 @@
 // What tasks of several schedulers see and print of each other.
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "tests/support/fixture.h"
@@ -146,6 +148,67 @@ WEFT_CORES_TEST_CASE(a_task_of_another_scheduler_has_no_stack_here_and_keeps_its
   BOOST_TEST(task.name() == "old");
   event.set();
   task.get();
+}
+
+WEFT_CORES_TEST_CASE(a_task_of_any_scheduler_can_be_cancelled_by_what_is_known_of_it) {
+  for (const std::size_t home : {0, 1, 2}) {
+    const TimePoint start = now();
+    auto task = spawn([] { sleep_for(1h); }, on(home));
+    sleep_for(1s);
+    for (const auto& tasks : spread([] { return all_tasks(); })) {
+      for (const TaskInfo& info : tasks) {
+        if (info.id == task.id()) info.cancel();
+      }
+    }
+    BOOST_CHECK_THROW(task.get(), TaskCancelled);
+    BOOST_TEST((now() == start + 1s));
+  }
+}
+
+WEFT_CORES_TEST_CASE(a_plain_thread_can_cancel_what_is_known) {
+  TaskInfo info;
+  auto task = spawn([&] { info = current_task(), sleep_for(1h); }, on(1));
+  run_until_blocked();
+  std::thread([&] { info.cancel(); }).join();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+}
+
+// It finds the task under way, ended, or its block used by the next one.
+WEFT_CORES_TEST_CASE(a_cancellation_by_id_may_race_with_the_end) {
+  std::atomic<int> wrong{0};
+  spread([&](std::size_t self) {
+    for (int i = 0; i < 300; ++i) {
+      TaskInfo info;
+      Event begun;
+      auto task = spawn(
+          [&] {
+            info = current_task();
+            begun.set();
+            yield();
+            return 7;
+          },
+          on((self + 1) % 3));
+      shield([&] { begun.wait(); });
+      info.cancel();
+      try {
+        if (task.get() != 7) ++wrong;
+      } catch (const TaskCancelled&) {
+      }
+      task = spawn([] { return sleep_for(1ns), 8; }, on((self + 1) % 3));
+      if (task.get() != 8) ++wrong;
+    }
+  });
+  BOOST_TEST(wrong == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_known_of_a_runtime_that_is_gone_cancels_nothing) {
+  TaskInfo gone;
+  run([&] { gone = current_task(); });
+  gone.cancel();
+  run([&] {
+    gone.cancel();
+    yield();
+  });
 }
 
 // Each then keeps the others waiting, and is interrupted by them.

@@ -342,4 +342,65 @@ WEFT_CORES_TEST_CASE(groups_of_all_schedulers_may_end_at_any_moment) {
   BOOST_TEST(begun == ended);
 }
 
+// ---- One child ----------------------------------------------------------------------------------
+
+WEFT_CORES_TEST_CASE(one_child_of_any_scheduler_is_cancelled_by_its_id) {
+  const TimePoint start = now();
+  std::atomic<int> ended{0};
+  TaskGroup group;
+  for (const std::size_t home : {0, 1, 2}) {
+    group.spawn([&] { sleep_for(5s), ++ended; }, on(home));
+    const std::uint64_t id = group.spawn([&] { sleep_for(1h), ++ended; }, on(home));
+    run_until_blocked();
+    BOOST_TEST(group.cancel(id));
+    run_until_blocked();
+    BOOST_TEST(!group.cancel(id));
+  }
+  group.join();
+  BOOST_TEST(ended == 3);
+  BOOST_TEST((now() < start + 6s));
+}
+
+WEFT_CORES_TEST_CASE(a_child_of_any_scheduler_says_that_it_is_up) {
+  TaskGroup group;
+  for (const std::size_t home : {0, 1, 2}) {
+    const unsigned where = group.start<unsigned>(
+        [](Promise<unsigned>& up) {
+          up.set_value(current_task().scheduler);
+          sleep_for(1s);
+        },
+        on(home));
+    BOOST_TEST(where == home);
+  }
+  group.join();
+}
+
+WEFT_CORES_TEST_CASE(a_start_may_race_with_the_end_of_its_group) {
+  std::atomic<int> wrong{0};
+  spread([&](std::size_t self) {
+    for (int i = 0; i < 200; ++i) {
+      TaskGroup group;
+      auto canceller = spawn(
+          [&] {
+            for (int pause = i % 7; pause > 0; --pause) yield();
+            group.cancel();
+          },
+          on((self + 1) % 3));
+      try {
+        const int up = group.start<int>(
+            [&](Promise<int>& promise) {
+              yield();
+              promise.set_value(7);
+            },
+            on((self + 2) % 3));
+        if (up != 7) ++wrong;
+      } catch (const std::runtime_error&) {  // TaskCancelled, or the group is shutting down
+      }
+      canceller.get();
+      group.join();
+    }
+  });
+  BOOST_TEST(wrong == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -234,4 +234,59 @@ WEFT_CORES_TEST_CASE(a_job_that_waits_for_a_sleeper_of_elsewhere_does_not_keep_t
   BOOST_TEST((now() == start + 1h));
 }
 
+// ---- CancelScope --------------------------------------------------------------------------------
+
+WEFT_CORES_TEST_CASE(a_scope_can_be_cancelled_from_any_scheduler) {
+  for (const std::size_t home : {0, 1, 2}) {
+    for (const std::size_t there : {0, 1, 2}) {
+      const TimePoint start = now();
+      CancelScope* scope = nullptr;
+      Event left;
+      auto task = spawn(
+          [&] {
+            CancelScope its;
+            scope = &its;
+            const bool cut = throws_cancelled([] { sleep_for(1h); }) && its.caused();
+            shield([&] { left.wait(); });
+            return cut && !its.expired();
+          },
+          on(home));
+      sleep_for(1s);
+      spawn([&] { scope->cancel(); }, on(there)).get();
+      left.set();
+      BOOST_TEST(task.get());
+      BOOST_TEST((now() == start + 1s));
+    }
+  }
+}
+
+// In time, too late, or while it is left: the scope outlives the call.
+WEFT_CORES_TEST_CASE(a_cancel_of_a_scope_may_race_with_its_deadline_its_waits_and_its_end) {
+  std::atomic<int> wrong{0};
+  spread([&](std::size_t self) {
+    for (int i = 0; i < 300; ++i) {
+      const TimePoint start = now();
+      Task<void> canceller;
+      bool cut = false;
+      {
+        CancelScope scope(start + 1ns * (i % 3 + 1));
+        canceller = spawn(
+            [&] {
+              for (int pause = i % 5; pause > 0; --pause) yield();
+              scope.cancel();
+            },
+            on((self + 1) % 3));
+        cut = throws_cancelled([] {
+          yield();
+          sleep_for(1h);
+        });
+        if (!cut || !scope.cancelled() || !scope.caused()) ++wrong;
+        shield([&] { canceller.wait(); });
+      }
+      sleep_for(1ns);  // not cancelled any more
+    }
+  });
+  BOOST_TEST(wrong == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

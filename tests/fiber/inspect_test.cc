@@ -688,6 +688,73 @@ WEFT_TEST_CASE(of_12_000_tasks_10_000_are_listed_and_the_others_counted) {
 
 #endif
 
+// ---- TaskInfo::cancel() -------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_listed_task_can_be_cancelled_without_a_handle) {
+  const TimePoint start = now();
+  auto cancelled = spawn([] { sleep_for(1h); }, {.name = "this one"});
+  auto other = spawn([] { sleep_for(1s); });
+  run_until_blocked();
+  for (const TaskInfo& task : all_tasks()) {
+    if (task.name == "this one") task.cancel();
+  }
+  BOOST_CHECK_THROW(cancelled.get(), TaskCancelled);
+  BOOST_TEST((now() == start + 1ns));
+  other.get();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_may_cancel_itself) {
+  auto task = spawn([] {
+    current_task().cancel();
+    BOOST_TEST(throws_cancelled([] { sleep_for(1h); }));
+    return 7;
+  });
+  BOOST_TEST(task.get() == 7);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_call_is_cancelled_and_not_the_one_after_it) {
+  int ended = 0;
+  TaskInfo first;
+  Event second_may_end;
+  Scheduler::current().post([&] {
+    first = current_task();
+    ended += throws_cancelled([] { sleep_for(1h); });
+  });
+  run_until_blocked();
+  first.cancel();
+  run_until_blocked();
+  BOOST_TEST(ended == 1);
+  first.cancel();  // its runner rests
+  Scheduler::current().post([&] {
+    first.cancel();
+    second_may_end.wait();
+    ++ended;
+  });
+  run_until_blocked();
+  first.cancel();
+  second_may_end.set();
+  run_until_blocked();
+  BOOST_TEST(ended == 2);
+}
+
+// Its stack and block are used again by the next task.
+WEFT_TEST_CASE(a_task_that_has_ended_is_cancelled_without_effect_on_the_next_one) {
+  std::vector<TaskInfo> ended;
+  for (int i = 0; i < 100; ++i) {
+    spawn([&] { ended.push_back(current_task()); }).get();
+    auto next = spawn([] { sleep_for(1s), yield(); });
+    run_until_blocked();
+    for (const TaskInfo& task : ended) task.cancel();
+    next.get();
+  }
+  auto task = spawn([] { return current_task(); });  // it has ended, and its handle is there
+  task.wait();
+  const TaskInfo info = task.get();
+  info.cancel();
+  TaskInfo().cancel();
+  yield();
+}
+
 #if defined(WEFT_CAN_FAIL_ALLOCATIONS)
 
 WEFT_TEST_CASE(whatever_memory_there_is_less_is_printed) {

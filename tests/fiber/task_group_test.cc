@@ -6,7 +6,9 @@
 #include <csignal>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -374,6 +376,252 @@ BOOST_AUTO_TEST_CASE(groups_across_threads_may_end_at_any_moment) {
     }
   }
   BOOST_TEST(ended <= 200 * 8);
+}
+
+// ---- One child of several -----------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(spawn_returns_the_id_of_the_child) {
+  TaskGroup group;
+  std::uint64_t own = 0;
+  const std::uint64_t id = group.spawn([&] { own = current_task().id; });
+  const std::uint64_t eager = group.spawn([] {}, {.eager = true});
+  group.join();
+  BOOST_TEST(id == own);
+  BOOST_TEST(eager != id);
+}
+
+WEFT_SHUFFLED_TEST_CASE(one_child_is_cancelled_and_the_others_go_on) {
+  const TimePoint start = now();
+  std::string ended;
+  TaskGroup group;
+  group.spawn([&] { sleep_for(10s), ended += 'a'; });
+  const std::uint64_t id = group.spawn(when_cancelled([&] { ended += 'b'; }));
+  group.spawn([&] { sleep_for(20s), ended += 'c'; });
+  sleep_for(1s);
+  BOOST_TEST(group.cancel(id));
+  run_until_blocked();
+  BOOST_TEST(ended == "b");
+  BOOST_TEST(!group.cancel(id), "it has ended");
+  group.spawn([&] { ended += 'd'; });
+  group.join();
+  BOOST_TEST(ended == "bdac");
+  BOOST_TEST((now() == start + 20s));
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_child_cancelled_before_it_begins_never_does) {
+  bool ran = false;
+  TaskGroup group;
+  BOOST_TEST(group.cancel(group.spawn([&] { ran = true; })));
+  group.join();
+  BOOST_TEST(!ran);
+}
+
+WEFT_SHUFFLED_TEST_CASE(an_id_that_is_of_no_child_cancels_nothing) {
+  TaskGroup group;
+  bool ran = false;
+  group.spawn([&] { ran = true; });
+  const Task<void> other = spawn([] { sleep_for(1h); });
+  BOOST_TEST(!group.cancel(0));
+  BOOST_TEST(!group.cancel(other.id()));
+  BOOST_TEST(!group.cancel(current_task().id));
+  group.join();
+  BOOST_TEST(ran);
+  yield();
+}
+
+// ---- start() ------------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(start_returns_what_the_child_says_as_soon_as_it_is_up) {
+  const TimePoint start = now();
+  bool ended = false;
+  TaskGroup group;
+  const std::string said = group.start<std::string>([&](Promise<std::string>& up) {
+    sleep_for(1s);
+    up.set_value("up");
+    sleep_for(9s);
+    ended = true;
+  });
+  BOOST_TEST(said == "up");
+  BOOST_TEST((now() == start + 1s));
+  BOOST_TEST(!ended);
+  group.join();
+  BOOST_TEST(ended);
+  BOOST_TEST((now() == start + 10s));
+}
+
+WEFT_SHUFFLED_TEST_CASE(start_takes_values_of_all_kinds) {
+  TaskGroup group;
+  int variable = 0;
+  group.start([](Promise<void>& up) { up.set_value(); });
+  int& same = group.start<int&>([&](Promise<int&>& up) { up.set_value(variable); });
+  BOOST_TEST(&same == &variable);
+  const auto moved = group.start<std::unique_ptr<int>>(
+      [](auto& up) { up.set_value(std::make_unique<int>(7)); }, {.eager = true});
+  BOOST_TEST(*moved == 7);
+  auto can_only_be_moved = [mine = std::make_unique<int>(8)](Promise<int>& up) {
+    up.set_value(*mine);
+  };
+  BOOST_TEST(group.start<int>(std::move(can_only_be_moved)) == 8);
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_failure_before_it_is_up_is_that_of_start_alone) {
+  TaskGroup group;
+  int destroyed = 0;
+  bool ran = false;
+  group.spawn([&] { sleep_for(1h), ran = true; });
+  BOOST_CHECK_EXCEPTION(
+      group.start([&, held = std::make_shared<CountAtEnd<int>>(destroyed)](Promise<void>&) {
+        sleep_for(1s);
+        throw Failure("not up");
+      }),
+      Failure, says("not up"));
+  BOOST_TEST(destroyed == 1, "what it owned is gone");
+  BOOST_TEST(group.failures().empty());
+  group.join();
+  BOOST_TEST(ran);
+}
+
+WEFT_SHUFFLED_TEST_CASE(an_exception_that_the_child_says_is_thrown_too) {
+  const TimePoint start = now();
+  TaskGroup group;
+  BOOST_CHECK_EXCEPTION(group.start<int>([](Promise<int>& up) {
+    up.set_exception(std::make_exception_ptr(Failure("said")));
+    sleep_for(1h);
+  }),
+                        Failure, says("said"));
+  BOOST_TEST((now() == start));
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_failure_once_it_is_up_is_that_of_the_group) {
+  TaskGroup group;
+  group.start([](Promise<void>& up) {
+    up.set_value();
+    throw Failure("later");
+  });
+  BOOST_CHECK_EXCEPTION(group.join(), Failure, says("later"));
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_child_that_returns_without_being_up_is_told_by_a_sentence) {
+  TaskGroup group;
+  BOOST_CHECK_EXCEPTION(group.start([](Promise<void>&) { sleep_for(1s); }), std::logic_error,
+                        says("weft::TaskGroup::start: the child never came up"));
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_child_that_is_cancelled_before_it_is_up_gives_task_cancelled) {
+  TaskGroup group;
+  auto canceller = spawn([&] { sleep_for(1s), group.cancel(); });
+  BOOST_CHECK_THROW(group.start([](Promise<void>&) { sleep_for(1h); }), TaskCancelled);
+  canceller.get();
+  group.join();
+}
+
+WEFT_TEST_CASE(a_child_that_never_begins_gives_task_cancelled) {
+  TaskGroup group;
+  int destroyed = 0;
+  auto starter = spawn([&] {
+    group.start([held = std::make_shared<CountAtEnd<int>>(destroyed)](Promise<void>&) {
+      BOOST_ERROR("it ran");
+    });
+  });
+  auto canceller = spawn([&] { group.cancel(); });  // after the spawn, before the child's turn
+  BOOST_CHECK_THROW(starter.get(), TaskCancelled);
+  BOOST_TEST(destroyed == 1);
+  canceller.get();
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_caller_that_is_cancelled_waits_for_the_end_of_the_child) {
+  const TimePoint start = now();
+  bool ended = false;
+  TaskGroup group;
+  BOOST_CHECK_THROW(with_timeout(1s,
+                                 [&] {
+                                   group.start([&](Promise<void>&) {
+                                     when_cancelled([&] {
+                                       shield([] { sleep_for(5s); });
+                                       ended = true;
+                                       throw;
+                                     })();
+                                   });
+                                 }),
+                    TimeoutError);
+  BOOST_TEST(ended);
+  BOOST_TEST((now() == start + 6s));
+  bool ran = false;
+  group.spawn([&] { ran = true; });
+  group.join();
+  BOOST_TEST(ran, "the group goes on");
+}
+
+WEFT_SHUFFLED_TEST_CASE(also_if_the_child_comes_up_or_fails_nevertheless) {
+  TaskGroup group;
+  bool ended = false;
+  BOOST_CHECK_THROW(with_timeout(1s,
+                                 [&] {
+                                   group.start([&](Promise<void>& up) {
+                                     shield([&] {
+                                       sleep_for(2s);
+                                       up.set_value();
+                                       sleep_for(2s);
+                                     });
+                                     ended = true;
+                                   });
+                                 }),
+                    TimeoutError);
+  BOOST_TEST(ended);
+  BOOST_CHECK_EXCEPTION(with_timeout(1s,
+                                     [&] {
+                                       group.start([&](Promise<void>&) {
+                                         when_cancelled([] { throw Failure("cleanup"); })();
+                                       });
+                                     }),
+                        Failure, says("cleanup"));
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_caller_cancelled_before_it_starts_one_gets_cancelled) {
+  TaskGroup group;
+  auto task = spawn([&] {
+    BOOST_TEST(throws_cancelled([] { sleep_for(1h); }));
+    group.start([](Promise<void>& up) { up.set_value(); });
+  });
+  run_until_blocked();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  group.join();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_failing_sibling_ends_a_start_in_the_body) {
+  BOOST_CHECK_EXCEPTION(weft::with_task_group([](TaskGroup& group) {
+                          group.spawn([] { sleep_for(1s), throw Failure("sibling"); });
+                          group.start([](Promise<void>&) { sleep_for(1h); });
+                        }),
+                        Failure, says("sibling"));
+}
+
+WEFT_SHUFFLED_TEST_CASE(start_refuses_what_spawn_refuses) {
+  const Unhandled unhandled;
+  TaskGroup group;
+  BOOST_CHECK_THROW(group.start(std::function<void(Promise<void>&)>()), std::invalid_argument);
+  group.cancel();
+  BOOST_CHECK_THROW(group.start([](Promise<void>& up) { up.set_value(); }), std::runtime_error);
+  group.join();
+  BOOST_TEST(unhandled.said.empty());
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_promise_that_is_moved_away_makes_the_group_fail) {
+  TaskGroup group;
+  std::optional<Promise<int>> moved;
+  auto later = spawn([&] {
+    sleep_for(1s);
+    moved->set_value(7);
+  });
+  BOOST_TEST(group.start<int>([&](Promise<int>& up) { moved.emplace(std::move(up)); }) == 7);
+  BOOST_CHECK_THROW(group.join(), std::future_error);
+  later.get();
 }
 
 WEFT_TEST_CASE(a_million_children_one_after_another_do_not_grow_memory) {

@@ -21,6 +21,7 @@ struct Place {
   int depth = 0;              // of scopes
   int own_group = -1;         // which this fiber belongs to
   std::vector<int> groups{};  // around it
+  std::vector<int> scopes{};
 };
 
 class Generator {
@@ -344,7 +345,7 @@ class Generator {
     if (place.depth > 4) return false;
     Place inside = place;
     ++inside.depth;
-    switch (below(8)) {
+    switch (below(12)) {
       case 0:
       case 1:
       case 2:
@@ -373,9 +374,38 @@ class Generator {
         op.part = block(destructor, 1 + below(2));
         break;
       }
+      case 7:
+      case 8:
+        op = {{.what = Do::kScope, .object = ++scopes_, .time = one_in(3) ? -1 : dice_.time()}};
+        inside.scopes.push_back(op.object);
+        break;
+      case 9:
+      case 10:
+        return make_scope_step(op, place);
       default:
         return make_group(op, place);
     }
+    op.body = block(inside);
+    return true;
+  }
+
+  bool make_scope_step(Op& op, const Place& place) {
+    if (scopes_ == 0) return false;
+    if (place.scopes.empty() || one_in(3)) {
+      op = {{.what = Do::kCancelScope, .object = 1 + below(scopes_)}};
+      return true;
+    }
+    op.object = dice_.one_of(place.scopes);
+    if (one_in(2)) {
+      op.what = Do::kMoveDeadline;
+      op.time = one_in(4) ? -1 : dice_.time_or_none();
+      return true;
+    }
+    op.what = Do::kShieldOn;
+    Place inside = place;
+    ++inside.depth;
+    inside.bounded = true;
+    inside.condition = false;
     op.body = block(inside);
     return true;
   }
@@ -459,6 +489,7 @@ class Generator {
   int level_ = 0;  // in the tree of fibers
   int numbers_ = 0;
   int groups_ = 0;
+  int scopes_ = 0;
 };
 
 }  // namespace

@@ -111,6 +111,8 @@ class Interpreter {
       do_tasks(self, op);
     } else if (op.what <= Do::kGatherAll) {
       do_group(self, op);
+    } else if (op.what >= Do::kScope && op.what <= Do::kShieldOff) {
+      do_cancel_scope(self, op);
     } else {
       do_scope(self, op);
     }
@@ -456,6 +458,56 @@ class Interpreter {
     });
   }
 
+  void do_cancel_scope(Self& self, const Op& op) {
+    if (op.what == Do::kScope) return step(self, op, [&] { return run_in_scope(self, op); });
+    const auto found = scopes_.find(op.object);
+    CancelScope* const scope = found == scopes_.end() ? nullptr : found->second;
+    if (op.what != Do::kCancelScope && !scope) return;
+    step(self, op, [&] {
+      if (op.what == Do::kMoveDeadline) {
+        scope->set_deadline(deadline_of(op));
+      } else if (op.what == Do::kShieldOn) {
+        scope->set_shield(true);
+      } else if (scope) {
+        scope->cancel();
+      }
+      return yes_or_no(scope);
+    });
+    if (op.what != Do::kShieldOn) return;
+    struct Unshield {
+      ~Unshield() {
+        interpreter.step(self, {.what = Do::kShieldOff, .object = object},
+                         [&] { return done([&] { scope.set_shield(false); }); });
+      }
+      Interpreter& interpreter;
+      Self& self;
+      int object;
+      CancelScope& scope;
+    } const unshield{*this, self, op.object, *scope};
+    execute(self, op.body);
+  }
+
+  static TimePoint deadline_of(const Step& step) {
+    return step.time < 0 ? kForever : now() + Duration(step.time);
+  }
+
+  Outcome run_in_scope(Self& self, const Op& op) {
+    CancelScope scope(deadline_of(op));
+    struct Named {
+      ~Named() { scopes.erase(object); }
+      std::map<int, CancelScope*>& scopes;
+      int object;
+    } const named{scopes_, op.object};
+    scopes_[op.object] = &scope;
+    try {
+      execute(self, op.body);
+      return {};
+    } catch (const Cancelled&) {
+      if (!scope.caused()) throw;
+      return {Outcome::kNo};
+    }
+  }
+
   void try_and_handle(Self& self, const Op& op) {
     try {
       execute(self, op.body);
@@ -489,6 +541,7 @@ class Interpreter {
   std::vector<Task<std::int64_t>> tasks_;  // by fiber
   std::map<int, Handle> calls_;            // by fiber
   std::map<std::int64_t, TaskGroup*> groups_;
+  std::map<int, CancelScope*> scopes_;  // those that fibers are in
 };
 
 }  // namespace

@@ -239,8 +239,8 @@ class Model : public ModelGroups {
   static void expire_those_due(ModelFiber& fiber) {
     for (std::size_t i = fiber.frames.size(); i > 0; --i) {
       Frame& scope = *fiber.frames[i - 1];
-      if (scope.step.what == Do::kShield) return;
       if (scope.expired == Tri::kMaybe) scope.expired = Tri::kYes;
+      if (scope.shielded) return;
     }
   }
 
@@ -263,6 +263,17 @@ class Model : public ModelGroups {
       case Do::kDeadline:
         frame.deadline = frame.step.time;
         break;
+      case Do::kScope:
+        if (frame.step.time >= 0) frame.deadline = now_ + frame.step.time;
+        return;
+      case Do::kMoveDeadline:
+      case Do::kCancelScope:
+      case Do::kShieldOn:
+      case Do::kShieldOff:
+        return change_scope(frame);
+      case Do::kShield:
+        frame.shielded = true;
+        return;
       case Do::kHandler:
         fiber.frames[fiber.frames.size() - 2]->kept = std::exchange(fiber.flying, {});
         frame.flying_before = {};
@@ -281,17 +292,44 @@ class Model : public ModelGroups {
     if (frame.deadline <= now_) frame.expired = Tri::kMaybe;
   }
 
+  // The kScope of this number, if a fiber is in it.
+  Frame* scope_of(const Step& step) {
+    for (ModelFiber& fiber : fibers_) {
+      for (const auto& frame : fiber.frames) {
+        if (frame->step.what == Do::kScope && frame->step.object == step.object) return frame.get();
+      }
+    }
+    return nullptr;
+  }
+
+  void change_scope(Frame& frame) {
+    const Step& step = frame.step;
+    Frame* const scope = scope_of(step);
+    decide(frame, {scope ? Outcome::kOk : Outcome::kNo});
+    if (!scope) return;
+    if (step.what == Do::kCancelScope) {
+      scope->expired = Tri::kYes;
+    } else if (step.what != Do::kMoveDeadline) {
+      scope->shielded = step.what == Do::kShieldOn;
+    } else if (scope->expired == Tri::kNo) {
+      scope->deadline = step.time < 0 ? kNever : now_ + step.time;
+      if (step.time == 0) scope->expired = Tri::kYes;
+    }
+    interrupt(at(scope->fiber));
+  }
+
   void end_scope(Frame& frame) {
     ModelFiber& fiber = at(frame.fiber);
     if (frame.step.what == Do::kWithGroup) fail("it ends before its body");
     Outcome outcome = leave(fiber, &frame, fiber.flying.value_or(Outcome{}));
     const bool timed = frame.step.what != Do::kGroupBody;
     if (timed && outcome.kind == Outcome::kCancelled && frame.expired != Tri::kNo) {
-      const Tri outer = cancelled(fiber, fiber.frames.size() - 1);
+      const Outcome own{frame.step.what == Do::kScope ? Outcome::kNo : Outcome::kTimeoutError};
+      const Tri outer = frame.shielded ? Tri::kNo : cancelled(fiber, fiber.frames.size() - 1);
       const bool open = frame.expired == Tri::kMaybe || outer == Tri::kMaybe;
-      const bool caused = open && outer != Tri::kYes ? frame.final.kind == Outcome::kTimeoutError
-                                                     : outer == Tri::kNo;
-      if (caused) outcome = {Outcome::kTimeoutError};
+      const bool caused =
+          open && outer != Tri::kYes ? frame.final.kind == own.kind : outer == Tri::kNo;
+      if (caused) outcome = own;
     }
     if (frame.step.what == Do::kTry && !fiber.flying && frame.kept && frame.step.rethrow) {
       outcome = *frame.kept;

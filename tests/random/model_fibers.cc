@@ -30,13 +30,18 @@ bool ModelFibers::unwinds(const Frame& frame) {
   return frame.step.what == Do::kDestructor && frame.step.number > 0;
 }
 
+bool ModelFibers::expires(const Frame& frame) {
+  const Do what = frame.step.what;
+  return what == Do::kTimeout || what == Do::kDeadline || what == Do::kScope;
+}
+
 Tri ModelFibers::cancelled(const ModelFiber& fiber, std::size_t frames) const {
   Tri found = Tri::kNo;
   while (frames > 0) {
     const Frame& frame = *fiber.frames[--frames];
     if (frame.expired == Tri::kYes) return Tri::kYes;
     if (frame.expired == Tri::kMaybe) found = Tri::kMaybe;
-    if (frame.step.what == Do::kShield || unwinds(frame)) return found;
+    if (frame.shielded || unwinds(frame)) return found;
   }
   return fiber.requested == Tri::kNo ? found : std::max(found, fiber.requested);
 }
@@ -76,9 +81,7 @@ void ModelFibers::tell(int number, const Outcome& failure) {
   const Frame* innermost = nullptr;
   for (const auto& frame : fiber.frames) {
     const Do what = frame->step.what;
-    const bool scope = what == Do::kTimeout || what == Do::kDeadline || what == Do::kShield ||
-                       what == Do::kGroupBody;
-    if (scope) {
+    if (expires(*frame) || what == Do::kShield || what == Do::kGroupBody) {
       innermost = frame.get();
       leaves_scope = fiber.flying.has_value();
     }
@@ -206,8 +209,7 @@ void ModelFibers::expire() {
       fiber.state = ModelFiber::kReady;
     }
     for (const auto& frame : fiber.frames) {
-      const bool scope = frame->step.what == Do::kTimeout || frame->step.what == Do::kDeadline;
-      if (scope && frame->deadline <= now_) frame->expired = Tri::kYes;
+      if (expires(*frame) && frame->deadline <= now_) frame->expired = Tri::kYes;
     }
     Frame* const frame = fiber.top();
     if (!frame || frame->state != Frame::kWaits) continue;

@@ -52,7 +52,8 @@ struct Frame {
   bool in_stages = false;  // wakes several times before it ends
   Waiting* queue = nullptr;
 
-  Tri expired = Tri::kNo;                  // kTimeout, kDeadline and kGroupBody
+  Tri expired = Tri::kNo;                  // kTimeout, kDeadline, kGroupBody and kScope
+  bool shielded = false;                   // kShield and kScope
   std::optional<Outcome> kept{};           // of kTry, kWithGroup, and the waits for a condition
   std::optional<Outcome> flying_before{};  // an exception, where this is a step of a destructor
   std::int64_t round = 0;                  // of the barrier
@@ -113,6 +114,8 @@ class ModelFibers {
   ModelFiber& at(int fiber) { return fibers_[static_cast<std::size_t>(fiber)]; }
 
   static bool unwinds(const Frame& frame);
+  // Whether it ends when its deadline has come: a timeout or a scope.
+  static bool expires(const Frame& frame);
   // Whether what stands inside of the first so many frames is cancelled.
   Tri cancelled(const ModelFiber& fiber, std::size_t frames) const;
   // Whether a cancellation ends the step, if it waits.

@@ -95,6 +95,12 @@ enum class Do : std::uint8_t {
   kTimeout,    // with_timeout
   kDeadline,   // with_deadline, so long after the start
   kShield,
+  // CancelScopes are numbered by `object`. A negative time: no deadline.
+  kScope,         // the body; kNo if it ends by Cancelled that is the scope's own
+  kMoveDeadline,  // so long from now
+  kCancelScope,   // of any fiber; kNo if it is not there
+  kShieldOn,      // then the body, and then
+  kShieldOff,
   kTry,         // the body, and the part if it throws
   kHandler,     // the part of kTry
   kCleanup,     // the body, and the part in a destructor

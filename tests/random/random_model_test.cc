@@ -124,6 +124,41 @@ BOOST_AUTO_TEST_CASE(a_cancellation_inside_of_a_shield_is_wrong) {
   BOOST_TEST(Story(story).ends(1, kShield).does(1, kAcquire, kCancelled).right());
 }
 
+BOOST_AUTO_TEST_CASE(a_moved_deadline_that_ends_early_or_late_is_wrong) {
+  const Step scope{.what = Do::kScope, .object = 1, .time = 100};
+  const Step move{.what = Do::kMoveDeadline, .object = 1, .time = 500};
+  Story story(2);
+  story.begins(1, scope).does(1, move).begins(1, kAcquire);
+  story.begins(0, {.what = Do::kSleep, .time = 5000});
+  BOOST_TEST(Story(story).at(100).ends(1, kAcquire, kCancelled).wrong());
+  BOOST_TEST(Story(story).at(501).ends(1, kAcquire, kCancelled).wrong());
+  story.at(500).ends(1, kAcquire, kCancelled);
+  BOOST_TEST(Story(story).ends(1, scope, kCancelled).wrong());
+  BOOST_TEST(Story(story).ends(1, scope, kNo).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_that_is_cancelled_and_goes_on_is_wrong) {
+  const Step scope{.what = Do::kScope, .object = 1, .time = -1};
+  Story story(2);
+  story.begins(1, scope).begins(1, kAcquire).does(0, {.what = Do::kCancelScope, .object = 1});
+  BOOST_TEST(Story(story).ends(1, kAcquire).wrong());
+  story.ends(1, kAcquire, kCancelled);
+  BOOST_TEST(Story(story).does(1, kAcquire).wrong());
+  story.ends(1, scope, kNo);
+  BOOST_TEST(Story(story).does(1, {.what = Do::kYield}, kCancelled).wrong());
+  BOOST_TEST(Story(story).does(0, {.what = Do::kCancelScope, .object = 1}, kNo).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_inside_of_a_scope_that_shields_is_wrong) {
+  const Step scope{.what = Do::kScope, .object = 1, .time = -1};
+  Story story(2);
+  story.begins(1, scope).does(1, {.what = Do::kShieldOn, .object = 1}).begins(1, kAcquire);
+  story.does(0, kCancelFirst);
+  BOOST_TEST(Story(story).ends(1, kAcquire, kCancelled).wrong());
+  story.does(0, kRelease).ends(1, kAcquire).does(1, {.what = Do::kShieldOff, .object = 1});
+  BOOST_TEST(Story(story).does(1, kAcquire, kCancelled).right());
+}
+
 BOOST_AUTO_TEST_CASE(an_item_that_is_taken_twice_or_out_of_turn_is_wrong) {
   Story story(2);
   story.does(0, push(1)).does(0, push(2));

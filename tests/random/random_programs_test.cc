@@ -136,6 +136,9 @@ void check_variety(const Census& census) {
     require(what, Outcome::kCancelled);
   }
   for (const Do what : {Do::kTimeout, Do::kDeadline}) require(what, Outcome::kTimeoutError);
+  for (const auto how : {Outcome::kOk, Outcome::kNo, Outcome::kCancelled, Outcome::kFailure}) {
+    require(Do::kScope, how);
+  }
   for (const Do what : {Do::kPush, Do::kPop}) require(what, Outcome::kClosed);
   for (const Do what : {Do::kGet, Do::kJoinGroup, Do::kGather, Do::kGatherAll, Do::kWithGroup,
                         Do::kTimeout, Do::kShield}) {

@@ -1,0 +1,82 @@
+#ifndef WEFT_FIBER_CANCEL_SCOPE_H_
+#define WEFT_FIBER_CANCEL_SCOPE_H_
+
+#include <cstddef>
+
+#include "weft/fiber/cancel.h"
+#include "weft/fiber/core/cancel_scope.h"
+#include "weft/fiber/time.h"
+
+namespace weft {
+
+// A part of what a fiber does that can be cancelled alone: from its deadline on, or by cancel().
+// The wait that the fiber is then in, and each later one in the scope, throws Cancelled.
+// with_timeout(), shield_for() and try_within() are made of it; it is for what they cannot say,
+// such as a deadline that moves.
+//
+//   weft::CancelScope scope(weft::now() + 5s);
+//   try {
+//     while (read(stream)) scope.set_deadline(weft::now() + 5s);
+//   } catch (const weft::Cancelled&) {
+//     if (!scope.caused()) throw;  // the task was cancelled, or a scope further out
+//   }
+//
+// Constructing it enters the scope, destroying it leaves it. It lies on the stack of the fiber, and
+// scopes are left in the reverse order of being entered. Leave it before the task ends.
+//
+// Scopes nest, with those of timeouts, shields and groups. A Cancelled belongs to the outermost
+// scope that wants it: see caused().
+//
+// Threads: cancel(), cancelled() and expired() from any fiber or thread, as long as it keeps the
+// scope from being destroyed meanwhile: the scope has to outlive the call of cancel(), not only its
+// effect. The rest is for the fiber that has made it; set_deadline() and set_shield() throw
+// std::logic_error in another one. Nothing here waits, or is a cancellation point. Costs what
+// with_timeout() costs.
+class CancelScope {
+ public:
+  // Enters the scope. A deadline that is over is noticed as with_timeout() says. Throws
+  // std::logic_error outside fibers, where nothing could end a wait: the message names `caller`.
+  explicit CancelScope(AnyTimePoint deadline = kForever, const char* caller = "weft::CancelScope")
+      : scope_(deadline, caller) {}
+  static void* operator new(std::size_t) = delete;
+
+  // When it expires, or has expired; kForever: never.
+  TimePoint deadline() const noexcept { return scope_.deadline(); }
+
+  // Moves the deadline; kForever takes it away. If it is over already, the scope expires, and the
+  // next wait throws. No effect once the scope was cancelled or has expired. Costs two list
+  // operations and a reading of the clock.
+  void set_deadline(AnyTimePoint deadline) { scope_.set_deadline(deadline); }
+
+  // Makes the current or next wait in the scope throw Cancelled, and every later one in it. No
+  // effect twice. From another scheduler or thread it takes effect when the fiber's own scheduler
+  // looks at its inbox.
+  void cancel() noexcept {
+    if (scope_.interrupt()) internal::Scope::update(*scope_.fiber());
+  }
+
+  // Whether it was cancelled, or has expired; and whether its deadline was first. Whether a wait
+  // has thrown because of that is another question: see caused().
+  bool cancelled() const noexcept { return scope_.over(); }
+  bool expired() const noexcept { return scope_.expired(); }
+
+  // Whether what comes from outside, a cancellation of the task or of a scope around, is held back,
+  // as by shield(). The scope's own deadline and cancel() count nevertheless. When it is lifted,
+  // what was held back reaches the next wait. At first it is off.
+  void set_shield(bool shielded) { scope_.set_shield(shielded); }
+  bool shielded() const noexcept { return scope_.shielded(); }
+
+  // To be asked where Cancelled has been caught, while the scope is there: whether that Cancelled
+  // ends here, trio's cancelled_caught. True if this scope was cancelled or has expired, and
+  // nothing further out wants the Cancelled: or it has to go on, so throw it again. If a task or a
+  // group that was destroyed on the way out of the scope has failed, throws that failure: it is
+  // more than a cancellation. (A scope that does not ask leaves it to the exception handler.)
+  bool caused() { return scope_.caused(); }
+
+ private:
+  internal::TimedScope scope_;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_FIBER_CANCEL_SCOPE_H_
