@@ -465,6 +465,8 @@ WEFT_SHUFFLED_TEST_CASE(a_task_that_drops_its_own_last_future_goes_on_alone) {
   sleep_for(3s);
   BOOST_TEST(!future);
   BOOST_TEST(ended);
+  // On the same stack: nothing of it watches any more.
+  BOOST_TEST(spawn([] { return sleep_for(1s), 7; }).get() == 7);
 }
 
 WEFT_TEST_CASE(a_callback_sees_the_end_of_a_shared_task) {
