@@ -19,7 +19,7 @@
 #include "weft/fiber/fiber_local.h"
 // Future, Promise
 #include "weft/fiber/future.h"
-// gather, gather_all
+// RaceFailed, RaceOptions, gather, gather_all, race
 #include "weft/fiber/gather.h"
 // TaskInfo, TaskListOptions, all_tasks, current_task, print_tasks
 #include "weft/fiber/inspect.h"
@@ -56,13 +56,15 @@
 #include "weft/sync/condition_variable.h"
 // Event
 #include "weft/sync/event.h"
-// executor_stats, run_in_executor
+// ExecutorOptions, executor_stats, run_in_executor
 #include "weft/sync/executor.h"
+// Latch
+#include "weft/sync/latch.h"
 // Mutex
 #include "weft/sync/mutex.h"
 // Once, call_once
 #include "weft/sync/once.h"
-// LifoQueue, PriorityQueue, Queue, QueueClosed
+// Discard, LifoQueue, PopStatus, PriorityQueue, Queue, QueueClosed, kDiscard
 #include "weft/sync/queue.h"
 // after, on, on_pop, on_push, otherwise, select
 #include "weft/sync/select.h"

@@ -77,6 +77,25 @@ void FutureState::abandon() noexcept {
   completion.complete(lock, [] {});
 }
 
+void FutureState::leave() noexcept {
+  // Acquire and release: what all readers did is seen where the promise is found abandoned.
+  if (readers_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  WaitQueue::Lock lock(left.queue());
+  if (!left.done()) left.complete(lock, [] {});
+}
+
+void FutureState::settle(Fiber& task) noexcept {
+  if (task.ending == Ending::kException) {
+    exception = std::exchange(task.exception, nullptr);
+    task.ending = Ending::kTaken;
+  } else if (task.ending == Ending::kCancelled) {
+    exception = std::make_exception_ptr(TaskCancelled());
+    reported_.store(true, std::memory_order_relaxed);  // complete() publishes it
+  }
+  WaitQueue::Lock lock(completion.queue());
+  completion.complete(lock, [] {});
+}
+
 void FutureState::fail_already_set() {
   throw std::future_error(std::future_errc::promise_already_satisfied);
 }

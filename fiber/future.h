@@ -15,6 +15,7 @@
 #include "weft/fiber/core/completion.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/scheduler.h"
+#include "weft/fiber/task.h"
 #include "weft/fiber/time.h"
 
 namespace weft {
@@ -52,6 +53,13 @@ class FutureState {
   std::uint64_t add(DoneCallback& callback) noexcept;
   bool remove(std::uint64_t id) noexcept;
 
+  // A Future more, or less. Relaxed: nobody is told of the first.
+  void enter() noexcept { readers_.fetch_add(1, std::memory_order_relaxed); }
+  void leave() noexcept;
+
+  // Takes what the task failed with, and makes the future done. REQUIRES: the task has ended.
+  void settle(Fiber& task) noexcept;
+
   // Runs `store` and makes the future done. Throws std::future_error if somebody did before.
   template <class Store>
   void complete(Store store) {
@@ -73,6 +81,7 @@ class FutureState {
   }
 
   Completion completion;
+  Completion left;  // no Future is left
   std::exception_ptr exception;
 
   [[noreturn]] static void fail_already_set();
@@ -81,20 +90,47 @@ class FutureState {
  private:
   [[noreturn]] void rethrow();
 
+  Atomic<std::uint64_t> readers_{0};  // how many Futures there are
   Atomic<bool> claimed_{false};
   Atomic<bool> reported_{false};  // the exception was thrown, or need not be
 };
 
 template <class T>
 struct ValueState : FutureState {
-  std::optional<Kept<T>> value;
+  const Kept<T>* value = nullptr;  // when done, if there is one: in `place`, or in a task
+  std::optional<Kept<T>> place;    // what a Promise has set
 };
-template <>
-struct ValueState<void> : FutureState {};
+
+// With a task, which keeps its result. It is done when the task is.
+template <class T>
+struct SharedTask final : ValueState<T>, Waiter {
+  explicit SharedTask(Task<T>&& its_task) : Waiter(&SharedTask::notify), task(std::move(its_task)) {
+    WaitQueue::Lock lock(task.completion().queue());
+    if (task.done()) {
+      notify(*this);
+    } else {
+      task.completion().queue().watch(lock, *this);
+    }
+  }
+  // The task may go on alone. Also, under its lock the notifier has left.
+  ~SharedTask() { task.completion().queue().unwatch(*this); }
+
+  static void notify(Waiter& waiter) noexcept {
+    auto& self = static_cast<SharedTask&>(waiter);
+    Fiber& fiber = self.task.fiber();
+    if (fiber.ending == Ending::kValue) {
+      self.value = std::addressof(static_cast<TaskResult<T>*>(fiber.payload)->value);
+    }
+    self.settle(fiber);
+  }
+
+  Task<T> task;
+};
 
 }  // namespace internal
 
-// A value that arrives later; many may wait for it. Copyable; copies refer to the same value.
+// A value that arrives later; many may wait for it. Copyable; copies refer to the same value. Made
+// by a Promise, or of a task by Task::share().
 //
 //   weft::Promise<int> promise;
 //   auto reader = weft::spawn([future = promise.future()] { return future.get(); });
@@ -111,6 +147,15 @@ template <class T>
 class Future {
  public:
   Future() = default;
+  Future(const Future& other) noexcept : Future(other.state_) {}
+  Future(Future&&) noexcept = default;
+  Future& operator=(Future other) noexcept {
+    state_.swap(other.state_);
+    return *this;
+  }
+  ~Future() {
+    if (state_) state_->leave();
+  }
 
   // Waits for the value, or throws what set_exception() was given, or std::future_error
   // (broken_promise) if the promise was destroyed unset. As often as wanted: the value stays, and
@@ -147,8 +192,13 @@ class Future {
  private:
   template <class>
   friend class Promise;
+  template <class>
+  friend class Task;
 
-  explicit Future(std::shared_ptr<internal::ValueState<T>> state) : state_(std::move(state)) {}
+  explicit Future(std::shared_ptr<internal::ValueState<T>> state) noexcept
+      : state_(std::move(state)) {
+    if (state_) state_->enter();
+  }
   internal::ValueState<T>& state() const {
     if (!state_) internal::FutureState::fail_no_state();
     return *state_;
@@ -159,8 +209,11 @@ class Future {
 
 // The place where a Future's value is put, once. Movable.
 //
-// Threads: any, but one call at a time. Destroying it unset breaks the promise: waiters get
-// std::future_error.
+//   auto guard = weft::spawn([&] { promise.wait_abandoned(), work.cancel(); });
+//   if (!promise.abandoned()) promise.set_value(compute());
+//
+// Threads: any, but one call at a time; while one waits, another may set, move or destroy it.
+// Destroying it unset breaks the promise: waiters get std::future_error.
 template <class T>
 class Promise {
  public:
@@ -184,6 +237,22 @@ class Promise {
 
   // As often as wanted.
   Future<T> future() const { return Future<T>(state_); }
+
+  // Whether nobody can get the value any more: futures were given, and all of them are gone, with
+  // the callbacks that were added to them. It stays so, even if another future is given. Does not
+  // depend on whether the value is set. Does not wait. Throws std::future_error (no_state) if this
+  // was moved from.
+  bool abandoned() const { return state()->left.done(); }
+
+  // Wait until that is so; _for and _until return whether it is. A negative duration counts as
+  // zero. Cancellation points, unless it is so.
+  void wait_abandoned() const { wait_abandoned_until(kForever); }
+  bool wait_abandoned_for(AnyDuration time) const {
+    return wait_abandoned_until(internal::deadline_within(time));
+  }
+  bool wait_abandoned_until(AnyTimePoint deadline) const {
+    return state()->left.wait(deadline, "Promise::wait_abandoned");
+  }
 
   void swap(Promise& other) noexcept { state_.swap(other.state_); }
 
@@ -245,11 +314,17 @@ void Promise<T>::set_value(Value&&... value) {
   its->complete([&] {
     static_assert(!std::is_void_v<T> || sizeof...(value) == 0, "a Promise<void> has no value");
     if constexpr (std::is_reference_v<T>) {
-      its->value = std::addressof((value, ...));
+      its->value = &its->place.emplace(std::addressof((value, ...)));
     } else if constexpr (!std::is_void_v<T>) {
-      its->value.emplace(std::forward<Value>(value)...);
+      its->value = std::addressof(its->place.emplace(std::forward<Value>(value)...));
     }
   });
+}
+
+template <class T>
+Future<T> Task<T>::share() && {
+  check_not_taken();
+  return Future<T>(std::make_shared<internal::SharedTask<T>>(std::move(*this)));
 }
 
 }  // namespace weft

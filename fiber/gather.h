@@ -6,6 +6,7 @@
 #include <functional>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -69,6 +70,40 @@ auto gather_all(F&&... fs) -> std::tuple<Outcome<internal::ResultOf<F&>>...>;
 // The same for a range of callables: returns a vector.
 template <internal::CallableRange R>
 auto gather_all(R&& range);
+
+struct RaceOptions {
+  // When the next callable begins: as soon as the one before has ended, but at the latest after
+  // this time. Zero or less: all begin at once. Duration::max(): one after the other.
+  AnyDuration stagger = {};
+};
+
+// What race() throws if all have failed.
+struct RaceFailed : std::runtime_error {
+  RaceFailed() : std::runtime_error("weft::race: all have failed") {}
+  std::vector<std::exception_ptr> failures;  // one of each, in the order of the arguments
+};
+
+// Runs the callables, each as a fiber, and returns the result of the first that succeeds. The rest
+// are then cancelled and waited for; what they return or throw is dropped. (asyncio's
+// staggered_race, JavaScript's Promise.any.)
+//
+//   Page page = weft::race([&] { return from(mirror); }, [&] { return from(origin); });
+//   weft::race(ask_a, ask_b, weft::RaceOptions{.stagger = 250ms});  // the last argument
+//   std::vector<std::function<Stream()>> attempts = attempts_at(addresses);
+//   Stream stream = weft::race(attempts, {.stagger = 250ms});  // as RFC 8305 has it
+//
+// A failure cancels nobody; if all fail, throws RaceFailed. With a stagger, those that have not
+// begun when the first succeeds never do. A cancellation of the caller cancels all of them; when
+// they have ended throws Cancelled, even if one of them had succeeded. A cancellation point. All
+// results have the same type; see gather() for what it may be. The callables are used in place, not
+// copied. Throws std::invalid_argument if there are none, or one is null, and as spawn() does.
+template <class F, class... Rest>
+requires std::is_invocable_v<F&>
+auto race(F&& f, Rest&&... rest) -> internal::ResultOf<F&>;
+
+// The same for a range of callables.
+template <internal::CallableRange R>
+decltype(auto) race(R&& range, RaceOptions options = {});
 
 // ---- Implementation -----------------------------------------------------------------------------
 
@@ -173,6 +208,33 @@ auto gather_all_placed(R& range, Place place) {
 
 inline SpawnOptions here(std::size_t) { return {}; }
 
+// The fibers of a race. All are cancelled before the first is waited for.
+struct Racers {
+  ~Racers() { cancel(); }
+  void cancel() {
+    for (Task<void>& task : tasks) task.cancel();
+  }
+  std::vector<Task<void>> tasks;
+};
+
+// Runs attempt(0) to attempt(count - 1) as race() does; each returns whether it has succeeded.
+// Returns the first that has, or else `count`, when all have ended.
+template <class Attempt>
+std::size_t first_success(std::size_t count, Duration stagger, Attempt attempt) {
+  std::size_t winner = count;
+  Racers racers;
+  while (winner == count && racers.tasks.size() < count) {
+    racers.tasks.push_back(spawn([&, i = racers.tasks.size()] {
+      if (!attempt(i) || winner != count) return;
+      winner = i;
+      racers.cancel();  // also the one that began last, which may be waited for below
+    }));
+    if (stagger > Duration::zero()) racers.tasks.back().wait_for(stagger);
+  }
+  weft::wait(racers.tasks);
+  return winner;
+}
+
 }  // namespace internal
 
 template <class... F>
@@ -208,6 +270,40 @@ auto gather_all(F&&... fs) -> std::tuple<Outcome<internal::ResultOf<F&>>...> {
 template <internal::CallableRange R>
 auto gather_all(R&& range) {
   return internal::gather_all_placed(range, internal::here);
+}
+
+template <internal::CallableRange R>
+decltype(auto) race(R&& range, RaceOptions options) {
+  using T = internal::ResultOf<internal::ElementOf<std::remove_reference_t<R>>&>;
+  internal::Elements<std::remove_reference_t<R>> fs(range);
+  if (fs.size() == 0) throw std::invalid_argument("weft::race: no callables");
+  for (std::size_t i = 0; i < fs.size(); ++i) internal::checked_callable(fs[i], "race");
+  std::vector<std::optional<Outcome<T>>> outcomes(fs.size());
+  const std::size_t winner = internal::first_success(
+      fs.size(), options.stagger,
+      [&](std::size_t i) { return outcomes[i].emplace(Outcome<T>::of(fs[i])).has_value(); });
+  if (winner < fs.size()) return static_cast<T>(std::move(*outcomes[winner]).value());
+  RaceFailed all;
+  for (auto& outcome : outcomes) all.failures.push_back(internal::settled(outcome).exception());
+  throw all;
+}
+
+template <class F, class... Rest>
+requires std::is_invocable_v<F&>
+auto race(F&& f, Rest&&... rest) -> internal::ResultOf<F&> {
+  RaceOptions options;
+  std::vector<std::function<internal::ResultOf<F&>()>> fs;
+  const auto add = [&]<class Part>(Part& part) {
+    if constexpr (std::is_convertible_v<Part, RaceOptions>) {
+      options = part;
+    } else {
+      static_assert(std::is_same_v<internal::ResultOf<Part&>, internal::ResultOf<F&>>);
+      fs.emplace_back(std::ref(internal::checked_callable(part, "race")));
+    }
+  };
+  add(f);
+  (add(rest), ...);
+  return race(fs, options);
 }
 
 }  // namespace weft

@@ -62,8 +62,13 @@ void TaskBase::join() {
     case Ending::kCancelled:
       throw TaskCancelled();
     default:
-      throw_logic_error("weft::Task::get: the result was taken already");
+      check_not_taken();
   }
+}
+
+void TaskBase::check_not_taken() const {
+  if (!done() || fiber().ending != Ending::kTaken) return;
+  throw_logic_error("weft::Task: the result was taken already");
 }
 
 void TaskBase::cancel_and_join() noexcept {

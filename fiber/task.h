@@ -16,6 +16,8 @@
 namespace weft {
 
 class StackTrace;
+template <class T>
+class Future;
 
 namespace internal {
 
@@ -94,6 +96,9 @@ class TaskBase {
   // Waits; throws what get() has to throw, and else leaves the result to be taken.
   void join();
 
+  // Throws std::logic_error if the result was taken.
+  void check_not_taken() const;
+
  private:
   [[noreturn]] static void fail_no_task();
 
@@ -138,6 +143,18 @@ class [[nodiscard]] Task : public internal::TaskBase {
   // TaskCancelled if it ended by cancellation. Once only. A cancellation point, unless done.
   // A result that can be neither moved nor copied stays in the task, and get() does not compile.
   T get();
+
+  // Gives the task to a future, whose copies may wait for it on any thread, each of them:
+  //
+  //   weft::Future<Page> page = weft::spawn([=] { return load(url); }).share();
+  //   for (auto& reader : readers) group.spawn([&, page] { reader.show(page.get()); });
+  //
+  // A reader that goes does not cancel the task. When the last Future goes the task is cancelled
+  // and waited for, as by this handle's destructor: it cannot outlive what its callable refers to.
+  // (If the task itself drops the last one, it goes on alone.) Its failure goes to the exception
+  // handler if no get() has thrown it. After this the handle refers to no task. Does not wait.
+  // Costs an allocation. Throws std::logic_error if the result was taken. In fiber/future.h.
+  Future<T> share() &&;
 
   explicit Task(internal::Fiber& fiber) noexcept : TaskBase(fiber) {}  // for spawn
 };

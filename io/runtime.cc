@@ -42,8 +42,9 @@ OnDeadlock on_deadlock(const RunOptions& options) {
 // The pool of run_in_executor().
 ThreadPoolOptions pool_options(const RunOptions& options) {
   const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
-  return {.threads = std::max(cores, 4U),
-          .max_threads = std::max(4 * cores, 64U),
+  const unsigned fixed = options.executor_threads;
+  return {.threads = fixed ? fixed : std::max(cores, 4U),
+          .max_threads = fixed ? fixed : std::max(4 * cores, 64U),
           .spin = std::max(options.spin, ThreadPoolOptions().spin)};
 }
 

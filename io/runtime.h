@@ -81,6 +81,10 @@ struct RunOptions {
   // installs a handler of SIGSEGV. Off under AddressSanitizer, which reports overflows itself.
   bool name_overflows = true;
 
+  // The threads that run_in_executor() has without a pool. 0: as many as there are cores, at least
+  // four, and up to 64, or four for each core, while jobs are blocked.
+  unsigned executor_threads = 0;
+
   // The exception handler of every scheduler, from the beginning: see
   // Scheduler::set_exception_handler(). Several threads may call it at once. Null: the default,
   // which prints and terminates.

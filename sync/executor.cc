@@ -9,7 +9,7 @@
 
 namespace weft::internal {
 
-void AwaitedJob::run_in(ThreadPool& pool) {
+void AwaitedJob::run_in(ThreadPool& pool, std::unique_ptr<AwaitedJob>* owner) {
   // The waiter is queued before the job. So the thread that completes the job finds the waiter, and
   // they never wait for the same lock.
   WaitQueue& queue = end_.queue();
@@ -30,6 +30,11 @@ void AwaitedJob::run_in(ThreadPool& pool) {
     poster.park(kForever);
   } catch (const Cancelled&) {
     if (pool.withdraw(*this)) throw;
+    stop_.request_stop();
+    if (owner && abandon()) {
+      (void)owner->release();
+      throw;
+    }
     const ShieldScope shield;
     end_.wait(kForever, "run_in_executor");
     const WaitQueue::Lock released(queue);  // the thread that completed it no longer has it
@@ -46,9 +51,17 @@ void AwaitedJob::run() noexcept {
   }
 }
 
+// Returns false if it has ended.
+bool AwaitedJob::abandon() noexcept {
+  const WaitQueue::Lock lock(end_.queue());
+  return abandoned_ = !end_.done();
+}
+
 void AwaitedJob::complete() noexcept {
   WaitQueue::Lock lock(end_.queue());
-  end_.complete(lock, [] {});
+  if (!abandoned_) return end_.complete(lock, [] {});
+  lock.unlock();
+  delete this;
 }
 
 PooledGroup& PooledGroup::current(const char* missing) {

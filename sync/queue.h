@@ -26,6 +26,14 @@ class QueueClosed : public std::runtime_error {
   QueueClosed() : std::runtime_error("weft: the queue is closed") {}
 };
 
+// For Queue::close(): what is in the queue is dropped.
+struct Discard {};
+inline constexpr Discard kDiscard;
+
+// How a pop with a time limit ended: with an item, because the time was over, or because the queue
+// is closed and empty.
+enum class PopStatus : std::uint8_t { kItem, kLate, kClosed };
+
 namespace internal {
 
 // A queue for any number of producers and consumers, with room for so many items, or for any
@@ -115,6 +123,20 @@ class BasicQueue {
     return item;
   }
 
+  // The same for a caller that has to tell the two apart. Empties `item` first.
+  //
+  //   std::optional<Job> job;
+  //   while (jobs.pop_for(job, 1s) != weft::PopStatus::kClosed) {
+  //     job ? process(*job) : report_idle();
+  //   }
+  PopStatus pop_for(std::optional<T>& item, AnyDuration time) {
+    return pop_until(item, deadline_within(time));
+  }
+  PopStatus pop_until(std::optional<T>& item, AnyTimePoint deadline) {
+    item.reset();
+    return pop_into(item, deadline);
+  }
+
   // For weft::select().
   template <class Target>
   class PopCase;
@@ -132,6 +154,20 @@ class BasicQueue {
     Lock lock(waiters_);
     closed_ = true;
     waiters_.wake_all(lock);
+  }
+
+  // The same, and drops what is there: asyncio's shutdown(immediate=True). The items count as done,
+  // so that join() waits only for those that were popped. A push that waits keeps its item. Also
+  // for a queue that is closed already. The items are destroyed by the caller, outside of the lock:
+  // they may wait and use the queue. O(waiters + items).
+  void close(Discard) noexcept {
+    Claimed joiners;
+    Lock lock(waiters_);
+    closed_ = true;
+    finish(std::min<std::uint64_t>(store_.size(), unfinished_), joiners);
+    const Store dropped(std::move(store_));
+    waiters_.wake_all(lock);
+    joiners.resume();
   }
   bool is_closed() const noexcept {
     const Lock lock(waiters_);
@@ -156,10 +192,7 @@ class BasicQueue {
         lock.unlock();
         throw std::logic_error("weft::Queue::task_done: called more often than items were pushed");
       }
-      if (--unfinished_ == 0) {
-        Lock also(joiners_);
-        joiners_.claim_all(also, claimed);
-      }
+      finish(1, claimed);
     }
     claimed.resume();
   }
@@ -199,6 +232,14 @@ class BasicQueue {
   static constexpr std::size_t kFirstRoom = 8;
 
   bool is_full() const noexcept { return capacity_ != 0 && store_.size() >= capacity_; }
+
+  // So many items are done with. REQUIRES: the lock is held.
+  void finish(std::uint64_t items, Claimed& joiners) noexcept {
+    unfinished_ -= items;
+    if (unfinished_ != 0) return;
+    Lock lock(joiners_);
+    joiners_.claim_all(lock, joiners);
+  }
 
   // A Cancelled is for the fiber that was cancelled alone.
   static void hand_out(T& item) noexcept {
@@ -257,14 +298,13 @@ class BasicQueue {
   }
 
   // Leaves `item` empty if the time is over, or the queue closed and empty.
-  [[gnu::always_inline]] void pop_into(std::optional<T>& item, TimePoint deadline) {
+  [[gnu::always_inline]] PopStatus pop_into(std::optional<T>& item, TimePoint deadline) {
     count_wait();
     Lock lock(waiters_);
-    if (store_.size() != 0) [[likely]] {
-      item.emplace(take(lock));
-    } else {
-      wait_for_item(lock, item, deadline);
-    }
+    if (store_.size() == 0) [[unlikely]]
+      return wait_for_item(lock, item, deadline);
+    item.emplace(take(lock));
+    return PopStatus::kItem;
   }
 
   // REQUIRES: not empty.
@@ -286,14 +326,15 @@ class BasicQueue {
   }
 
   // Inlined, as wait_for_room() is: see fiber/README.md, "The switch".
-  [[gnu::always_inline]] void wait_for_item(Lock& lock, std::optional<T>& item,
-                                            TimePoint deadline) {
+  [[gnu::always_inline]] PopStatus wait_for_item(Lock& lock, std::optional<T>& item,
+                                                 TimePoint deadline) {
     if (closed_) {
       lock.unlock();
-      return;
+      return PopStatus::kClosed;
     }
     Popper self(item);
-    waiters_.wait(lock, self, deadline);
+    if (!waiters_.wait(lock, self, deadline)) return PopStatus::kLate;
+    return item ? PopStatus::kItem : PopStatus::kClosed;
   }
 
   [[gnu::noinline]] static void fail_closed(Lock& lock) {

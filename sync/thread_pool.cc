@@ -381,7 +381,7 @@ class Crew {
   Worker* standby_ = nullptr;
 
   alignas(64) Event all_ended_;
-  std::mutex threads_lock_;            // held while a thread is started or joined
+  ThreadMutex threads_lock_;           // held while a thread is started or joined
   std::forward_list<Worker> workers_;  // the last that was started comes first
 };
 

@@ -10,6 +10,14 @@
 #include "weft/fiber/core/error.h"
 
 namespace weft::internal {
+
+#if defined(WEFT_EXPLORED)
+// Implemented by the explorer: makes f one of the threads that it explores, if the caller is.
+namespace explored {
+bool start(const std::function<void()>& f);
+}
+#endif
+
 namespace {
 
 // The cores that the calling thread might use if it were not pinned; null if it is not.
@@ -37,6 +45,9 @@ class SignalsBlocked {
 }  // namespace
 
 std::thread start_thread(const std::string& name, std::function<void()> f) {
+#if defined(WEFT_EXPLORED)
+  if (explored::start(f)) return {};
+#endif
   std::optional<cpu_set_t> cores;
   if (unpinned) cores = *unpinned;
   const SignalsBlocked signals;

@@ -57,6 +57,8 @@ struct Never {
   Event event;
   weft::Queue<int> empty;
   weft::Queue<int> full{1};
+  std::optional<int> item;
+  Latch latch{1};
   Task<void> holder = spawn([this] {
     const std::scoped_lock held(mutex, shared_mutex);
     sleep_until(kForever);
@@ -108,7 +110,15 @@ void for_each_try(Visit visit) {
   });
   visit("Semaphore", [](Never& never, auto d) { never.semaphore.try_acquire_for(d); });
   visit("Event", [](Never& never, auto d) { never.event.wait_for(d); });
+  visit("Latch", [](Never& never, auto d) { never.latch.wait_for(d); });
+  visit("Promise", [](Never& never, auto d) { never.promise.wait_abandoned_for(d); });
+  visit("race", [](Never& never, auto d) {
+    const auto stays = [&] { never.event.wait(); };
+    weft::race(
+        stays, [] {}, RaceOptions{.stagger = d});
+  });
   visit("pop", [](Never& never, auto d) { never.empty.try_pop_for(d); });
+  visit("pop_for", [](Never& never, auto d) { never.empty.pop_for(never.item, d); });
   visit("push", [](Never& never, auto d) { never.full.try_push_for(2, d); });
   visit("push copy", [](Never& never, auto d) {
     const int item = 2;
@@ -147,7 +157,10 @@ void for_each_until(Visit visit) {
   });
   visit("Semaphore", [](Never& never, auto t) { never.semaphore.try_acquire_until(t); });
   visit("Event", [](Never& never, auto t) { never.event.wait_until(t); });
+  visit("Latch", [](Never& never, auto t) { never.latch.wait_until(t); });
+  visit("Promise", [](Never& never, auto t) { never.promise.wait_abandoned_until(t); });
   visit("pop", [](Never& never, auto t) { never.empty.try_pop_until(t); });
+  visit("pop_until", [](Never& never, auto t) { never.empty.pop_until(never.item, t); });
   visit("push", [](Never& never, auto t) { never.full.try_push_until(2, t); });
 }
 
@@ -330,6 +343,7 @@ WEFT_TEST_CASE(each_function_waits_for_a_fraction_of_a_second) {
   };
   for_each_try(visit);
   visit("sleep_for", [](Never&, auto d) { sleep_for(d); });
+  visit("shield_for", [](Never& its, auto d) { shield_for(d, [&] { its.task.wait(); }); });
   visit("with_timeout", [](Never& its, auto d) { with_timeout(d, [&] { its.task.wait(); }); });
   visit("wait", [](Never& its, auto d) { wait(its.futures, When::all_completed, d); });
   visit("Task", [](Never& its, auto d) { its.task.wait_for(d); });

@@ -1,6 +1,7 @@
 #include "weft/fiber/future.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <future>
@@ -9,8 +10,11 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "tests/support/bound.h"
+#include "tests/support/failure.h"
 #include "tests/support/fixture.h"
 #include "tests/support/scheduler_thread.h"
 
@@ -365,6 +369,238 @@ BOOST_AUTO_TEST_CASE(callbacks_added_while_their_runtime_ends_are_dropped_too) {
       {.virtual_time = true});
   BOOST_TEST(held.use_count() == 1);
   if (held.use_count() == 1) promise.set_value();
+}
+
+// ---- The future of a task -----------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(several_may_wait_for_a_task_that_is_shared) {
+  auto task = spawn([] {
+    sleep_for(1s);
+    return std::string("it");
+  });
+  const Future<std::string> future = std::move(task).share();
+  BOOST_TEST(!task.valid());
+  BOOST_TEST(!future.done());
+  const std::string* seen[3] = {};
+  TaskGroup group;
+  for (const std::string*& its : seen) group.spawn([&its, future] { its = &future.get(); });
+  group.join();
+  BOOST_TEST(future.get() == "it");
+  for (const std::string* its : seen) BOOST_TEST(its == &future.get());
+  BOOST_TEST(future.done());
+  BOOST_TEST(!future.failed());
+}
+
+WEFT_TEST_CASE(a_task_of_any_type_may_be_shared_also_when_it_has_ended) {
+  int variable = 0;
+  auto reference = spawn([&]() -> int& { return variable; }, {.eager = true});
+  auto nothing = spawn([] {}, {.eager = true});
+  auto moved_only = spawn([] { return std::make_unique<int>(7); }, {.eager = true});
+  BOOST_TEST(&std::move(reference).share().get() == &variable);
+  std::move(nothing).share().get();
+  BOOST_TEST(*std::move(moved_only).share().get() == 7);
+  auto large = spawn([block = std::array<char, 1000>{'a'}] { return block; });
+  BOOST_TEST(std::move(large).share().get()[0] == 'a');
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_reader_that_goes_does_not_cancel_the_task) {
+  auto task = spawn([] {
+    sleep_for(2s);
+    return 7;
+  });
+  const Future<int> future = std::move(task).share();
+  auto cancelled = spawn([future] { future.get(); });
+  BOOST_CHECK_THROW(with_timeout(1s, [&] { future.wait(); }), TimeoutError);
+  BOOST_TEST(!future.wait_for(1ms));
+  cancelled.cancel();
+  BOOST_TEST(future.get() == 7);
+  BOOST_CHECK_THROW(cancelled.get(), TaskCancelled);
+}
+
+WEFT_SHUFFLED_TEST_CASE(when_the_last_future_goes_the_task_is_cancelled_and_waited_for) {
+  bool ended = false;
+  int local = 0;
+  std::optional<Future<void>> future = spawn([&] {
+                                         try {
+                                           sleep_for(1h);
+                                         } catch (const Cancelled&) {
+                                           shield([] { sleep_for(1s); });
+                                           ended = ++local == 1;
+                                         }
+                                       }).share();
+  run_until_blocked();
+  auto copy = *future;
+  future.reset();
+  run_until_blocked();
+  BOOST_TEST(local == 0);
+  copy = {};
+  BOOST_TEST(ended);
+}
+
+WEFT_SHUFFLED_TEST_CASE(what_a_shared_task_throws_is_for_all_readers_or_for_the_handler) {
+  const Unhandled unhandled;
+  {
+    const Future<int> future = spawn([]() -> int { throw Failure("shared"); }).share();
+    for (int i = 0; i < 2; ++i) {
+      BOOST_CHECK_EXCEPTION(future.get(), Failure, says("shared"));
+    }
+    BOOST_TEST(future.failed());
+  }
+  BOOST_TEST(unhandled.said == "");
+  spawn([] { throw Failure("alone"); }, {.eager = true}).share();
+  BOOST_TEST(unhandled.said == "alone");
+  { const auto future = spawn(failing_cleanup(", and cleanup"), {.eager = true}).share(); }
+  BOOST_TEST(unhandled.said == "alone, and cleanup");
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_task_that_drops_its_own_last_future_goes_on_alone) {
+  std::optional<Future<void>> future;
+  bool ended = false;
+  future = spawn([&] {
+             sleep_for(1s);
+             future.reset();
+             sleep_for(1s);
+             ended = true;
+           }).share();
+  sleep_for(3s);
+  BOOST_TEST(!future);
+  BOOST_TEST(ended);
+  // On the same stack: nothing of it watches any more.
+  BOOST_TEST(spawn([] { return sleep_for(1s), 7; }).get() == 7);
+}
+
+WEFT_TEST_CASE(a_callback_sees_the_end_of_a_shared_task) {
+  int seen = 0;
+  const Future<int> future = spawn([] { return sleep_for(1s), 7; }).share();
+  future.add_done_callback([&](const Future<int>& its) { seen = its.get(); });
+  sleep_for(2s);
+  BOOST_TEST(seen == 7);
+}
+
+WEFT_TEST_CASE(there_is_nothing_to_share_of_a_task_whose_result_was_taken_or_of_none) {
+  auto task = spawn([] { return 7; });
+  BOOST_TEST(task.get() == 7);
+  BOOST_CHECK_THROW((void)std::move(task).share(), std::logic_error);
+  BOOST_CHECK_THROW((void)Task<int>().share(), std::logic_error);
+}
+
+BOOST_AUTO_TEST_CASE(a_shutdown_makes_a_shared_task_task_cancelled) {
+  std::optional<Future<void>> future;
+  run([&] { future = spawn([] { sleep_until(kForever); }).share(); }, {.virtual_time = true});
+  BOOST_TEST(future->done());
+  BOOST_CHECK_THROW(future->get(), TaskCancelled);
+  future.reset();
+}
+
+BOOST_AUTO_TEST_CASE(a_shared_task_may_be_waited_for_and_dropped_anywhere) {
+  for (int round = 0; round < bound(300, 50); ++round) {
+    SchedulerThread one;
+    const Future<int> future = spawn([round] { return yield(), round; }, {.on = one.get()}).share();
+    std::atomic<bool> wrong{false};
+    std::thread reader([future, round, &wrong] { wrong = future.get() != round; });
+    auto dropper =
+        spawn([copy = std::optional(future)]() mutable { copy.reset(); }, {.on = one.get()});
+    if (round % 2) BOOST_TEST(future.get() == round);
+    reader.join();
+    dropper.get();
+    BOOST_TEST(!wrong);
+  }
+}
+
+// ---- Abandoned ----------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_promise_is_abandoned_when_the_last_future_goes) {
+  Promise<int> promise;
+  BOOST_TEST(!promise.abandoned());
+  std::optional future(promise.future());
+  std::optional copy(*future);
+  auto waiter = spawn([&] { promise.wait_abandoned(); });
+  future.reset();
+  run_until_blocked();
+  BOOST_TEST(!promise.abandoned());
+  BOOST_TEST(!waiter.done());
+  copy.reset();
+  BOOST_TEST(promise.abandoned());
+  waiter.get();
+  promise.wait_abandoned();
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_wait_for_that_may_be_bounded_and_cancelled) {
+  Promise<void> promise;
+  const TimePoint start = now();
+  BOOST_TEST(!promise.wait_abandoned_for(1s));
+  const auto future = promise.future();
+  BOOST_TEST(!promise.wait_abandoned_until(start + 2s));
+  BOOST_TEST((now() == start + 2s));
+  BOOST_CHECK_THROW(with_timeout(1s, [&] { promise.wait_abandoned(); }), TimeoutError);
+  { const auto last = std::exchange(const_cast<Future<void>&>(future), {}); }
+  BOOST_TEST(promise.wait_abandoned_for(-1s));
+}
+
+WEFT_TEST_CASE(it_stays_abandoned_whether_set_or_given_again) {
+  Promise<int> promise;
+  promise.future();
+  BOOST_TEST(promise.abandoned());
+  const auto again = promise.future();
+  BOOST_TEST(promise.abandoned());
+  promise.set_value(7);
+  BOOST_TEST(again.get() == 7);
+  Promise<int> set;
+  {
+    const auto future = set.future();
+    set.set_value(7);
+    BOOST_TEST(!set.abandoned());
+  }
+  BOOST_TEST(set.abandoned());
+}
+
+WEFT_TEST_CASE(a_callback_wants_the_value_until_it_was_called) {
+  Promise<int> promise;
+  int seen = 0;
+  promise.future().add_done_callback([&](const Future<int>& future) { seen = future.get(); });
+  BOOST_TEST(!promise.abandoned());
+  promise.set_value(7);
+  run_until_blocked();
+  BOOST_TEST(seen == 7);
+  BOOST_TEST(promise.abandoned());
+}
+
+WEFT_TEST_CASE(what_is_asked_moves_with_the_promise) {
+  Promise<int> first;
+  std::optional future(first.future());
+  Promise<int> second = std::move(first);
+  BOOST_CHECK_EXCEPTION(first.abandoned(), std::future_error, is(std::future_errc::no_state));
+  BOOST_CHECK_EXCEPTION(first.wait_abandoned(), std::future_error, is(std::future_errc::no_state));
+  BOOST_TEST(!first.future().valid());
+  Promise<int> other;
+  other.swap(second);
+  future.reset();
+  BOOST_TEST(other.abandoned());
+  BOOST_TEST(!second.abandoned());
+}
+
+WEFT_TEST_CASE(a_promise_may_go_while_it_is_waited_for) {
+  std::optional<Promise<int>> promise(std::in_place);
+  std::optional future(promise->future());
+  auto waiter = spawn([&] { return promise->wait_abandoned_for(1h); });
+  run_until_blocked();
+  promise.reset();
+  BOOST_CHECK_EXCEPTION(future->get(), std::future_error, is(std::future_errc::broken_promise));
+  future.reset();
+  BOOST_TEST(waiter.get());
+}
+
+BOOST_AUTO_TEST_CASE(threads_drop_what_threads_and_fibers_are_to_set) {
+  for (int round = 0; round < bound(300, 50); ++round) {
+    SchedulerThread one;
+    Promise<int> promise;
+    std::thread reader([future = promise.future()]() mutable { future = {}; });
+    auto producer = spawn([&] { promise.wait_abandoned(); }, {.on = one.get()});
+    if (round % 2) promise.wait_abandoned();
+    producer.get();
+    BOOST_TEST(promise.abandoned());
+    reader.join();
+  }
 }
 
 // ---- Threads ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <semaphore>
 #include <thread>
@@ -64,6 +65,7 @@ class Run {
   std::string perform(const Scenario& scenario);
 
   // For the threads.
+  void start(const std::function<void()>& body);
   void step(const void* word);
   void spin();
   bool sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed);
@@ -91,10 +93,7 @@ thread_local Thread* self = nullptr;  // null on threads that are not part of it
 thread_local bool explores = false;   // whether this thread makes or checks the scenario
 
 std::string Run::perform(const Scenario& scenario) {
-  for (const auto& body : scenario.threads) {
-    Thread& thread = *threads_.emplace_back(std::make_unique<Thread>());
-    thread.thread = std::thread([this, &thread, &body] { perform_one(thread, body); });
-  }
+  for (const auto& body : scenario.threads) start(body);
   choose(nullptr)->turn.release();
   over_.acquire();
   for (auto& thread : threads_) {
@@ -105,6 +104,11 @@ std::string Run::perform(const Scenario& scenario) {
     }
   }
   return failure_;
+}
+
+void Run::start(const std::function<void()>& body) {
+  Thread& thread = *threads_.emplace_back(std::make_unique<Thread>());
+  thread.thread = std::thread([this, &thread, body] { perform_one(thread, body); });
 }
 
 void Run::perform_one(Thread& thread, const std::function<void()>& body) {
@@ -291,6 +295,11 @@ void step(const void* word) noexcept {
 
 void spin() noexcept {
   if (self) current_run->spin();
+}
+
+bool start(const std::function<void()>& f) {
+  if (self) current_run->start(f);
+  return self;
 }
 
 bool sleep(const std::atomic<std::uint32_t>& word, std::uint32_t expected, bool timed) noexcept {

@@ -30,6 +30,8 @@ struct Exploration {
 // destruction, if a thread throws, or if holds() is false. After a failure its threads are left
 // where they are.
 //
+// A thread that weft starts meanwhile, such as that of a ThreadPool, takes part like the others.
+//
 // What it does not see: accesses that no Atomic lies between, and orders that only a weaker memory
 // than sequential consistency allows. For those there is TSan.
 Exploration explore(const std::function<Scenario()>& make, int preemptions);

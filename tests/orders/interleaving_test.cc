@@ -289,7 +289,8 @@ BOOST_AUTO_TEST_CASE(who_sees_the_value_may_destroy_the_promise) {
         auto promise = std::make_shared<std::optional<Promise<int>>>(std::in_place);
         return Scenario{.threads = {[promise] { (*promise)->set_value(7); },
                                     [promise] {
-                                      while (!(*promise)->future().done()) let_others_run();
+                                      const auto future = (*promise)->future();
+                                      while (!future.done()) let_others_run();
                                       promise->reset();
                                     }}};
       },
@@ -400,6 +401,57 @@ BOOST_AUTO_TEST_CASE(a_task_may_end_while_another_thread_drops_the_handle_it_was
                                       Task<int> task = std::move(state->task);
                                       task.detach();
                                     }}};
+      },
+      2);
+}
+
+// The task ends, one waits a while for it, and both drop a future; the last one cancels the task.
+BOOST_AUTO_TEST_CASE(a_shared_task_may_end_while_readers_go) {
+  check(
+      [] {
+        struct State {
+          ExploredScheduler scheduler;
+          Future<int> first = spawn([] { return 7; }, {.on = scheduler.get()}).share();
+          Future<int> second = first;
+          bool wrong = false;
+        };
+        auto state = std::make_shared<State>();
+        return Scenario{.threads = {[state] {
+                                      state->scheduler.run([state] {
+                                        state->first = {};
+                                        yield();
+                                      });
+                                    },
+                                    [state] {
+                                      Future<int> future = std::move(state->second);
+                                      if (future.wait_until(kSoon)) {
+                                        state->wrong = future.get() != 7;
+                                      }
+                                    }},
+                        .holds = [state] { return !state->wrong; }};
+      },
+      2);
+}
+
+BOOST_AUTO_TEST_CASE(a_promise_is_abandoned_once_whoever_goes_last) {
+  check(
+      [] {
+        struct State {
+          std::optional<Promise<int>> promise{std::in_place};
+          Future<int> first = promise->future();
+          Future<int> second = first;
+          bool seen = false;
+        };
+        auto state = std::make_shared<State>();
+        return Scenario{.threads = {[state] { state->first = {}; }, [state] { state->second = {}; },
+                                    [state] {
+                                      const bool soon = state->promise->wait_abandoned_until(kSoon);
+                                      const auto again = state->promise->future();
+                                      if (!soon) state->promise->abandoned();
+                                      state->promise.reset();
+                                      state->seen = again.done();
+                                    }},
+                        .holds = [state] { return state->seen; }};
       },
       2);
 }

@@ -96,6 +96,63 @@ BOOST_AUTO_TEST_CASE(what_was_pushed_before_closing_comes_out) {
                     2);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_pushed_is_popped_or_dropped_or_stays_where_it_was) {
+  struct Item {
+    explicit Item(int& its_count) : count(&its_count) { ++*count; }
+    Item(Item&& other) noexcept : count(std::exchange(other.count, nullptr)) {}
+    ~Item() {
+      if (count) --*count;
+    }
+    int* count;
+  };
+  struct State {
+    int left = 0, kept = 0, popped = 0;
+    Queue<Item> queue{1};
+    void push() {
+      try {
+        for (int i = 0; i < 2; ++i) {
+          Item item(left);
+          try {
+            queue.push(std::move(item));
+          } catch (const QueueClosed&) {
+            kept += item.count != nullptr;
+            throw;
+          }
+        }
+      } catch (const QueueClosed&) {
+      }
+    }
+    void pop() {
+      std::optional<Item> item;
+      while (queue.pop_until(item, kForever) != PopStatus::kClosed) {
+        ++popped;
+        queue.task_done();
+      }
+    }
+    bool holds() {
+      queue.join();
+      return left == 0 && queue.empty() && kept <= 1 && kept + popped <= 2;
+    }
+  };
+  check<State>({[](State& state) { state.push(); }, [](State& state) { state.pop(); },
+                [](State& state) { state.queue.close(kDiscard); }},
+               1);
+}
+
+BOOST_AUTO_TEST_CASE(a_join_that_dropping_ends_may_destroy_the_queue) {
+  struct State {
+    std::optional<Queue<int>> queue{std::in_place};
+    State() { queue->push(1); }
+    bool holds() { return !queue; }
+  };
+  check<State>({[](State& state) { state.queue->close(kDiscard); },
+                [](State& state) {
+                  state.queue->join();
+                  state.queue.reset();
+                }},
+               4);
+}
+
 namespace {
 
 // A store has memory for 16 items at first, and doubles it. One pushes into the full store, while

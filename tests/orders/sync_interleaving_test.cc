@@ -12,6 +12,7 @@
 #include "weft/sync/barrier.h"
 #include "weft/sync/condition_variable.h"
 #include "weft/sync/event.h"
+#include "weft/sync/latch.h"
 #include "weft/sync/mutex.h"
 #include "weft/sync/once.h"
 #include "weft/sync/semaphore.h"
@@ -541,6 +542,60 @@ BOOST_AUTO_TEST_CASE(a_cancellation_and_the_last_arrival_agree) {
                 },
                 [](State& state) { state.first.fiber.cancel(); }},
                1);
+}
+
+// ---- Latch --------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(whoever_saw_it_open_may_destroy_the_latch) {
+  struct State {
+    std::optional<Latch> latch{std::in_place, 2};
+    bool holds() { return !latch; }
+  };
+  const auto count_down = [](State& state) { state.latch->count_down(); };
+  check<State>({count_down, count_down,
+                [](State& state) {
+                  while (!state.latch->try_wait()) let_others_run();
+                  state.latch.reset();
+                }},
+               2);
+  check<State>({count_down, count_down,
+                [](State& state) {
+                  if (!state.latch->wait_until(kSoon)) state.latch->wait();
+                  state.latch.reset();
+                }},
+               2);
+}
+
+BOOST_AUTO_TEST_CASE(whoever_arrived_and_waited_may_destroy_the_latch) {
+  struct State {
+    std::optional<Latch> latch{std::in_place, 3};
+    int passed = 0;
+    bool holds() { return !latch; }
+  };
+  const auto arrive = [](State& state) {
+    state.latch->arrive_and_wait();
+    if (++state.passed == 3) state.latch.reset();
+  };
+  check<State>({arrive, arrive, arrive}, 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_waiter_takes_no_arrival_from_the_latch) {
+  struct State {
+    Latch latch{2};
+    bool passed = false;
+    ExploredFiber fiber{[this] {
+      latch.arrive_and_wait();
+      passed = true;
+    }};
+    bool holds() { return latch.try_wait() || !passed; }
+  };
+  check<State>(
+      {[](State& state) {
+         state.fiber.run();
+         state.latch.wait_until(kSoon);
+       },
+       [](State& state) { state.latch.count_down(); }, [](State& state) { state.fiber.cancel(); }},
+      2);
 }
 
 // ---- Once ---------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 // run_in_executor(): what does not run to its end as a matter of course.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/failure.h"
@@ -227,6 +231,205 @@ WEFT_SHUFFLED_TEST_CASE(a_failure_in_a_group_drops_the_jobs_of_the_others) {
   }
   group.spawn([] { throw Failure("first"); });
   BOOST_CHECK_THROW(group.join(), Failure);
+}
+
+// ---- A job that may be abandoned ----------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_cancelled_wait_leaves_an_abandoned_f_to_its_thread) {
+  ThreadPool pool(1);
+  const auto events = std::make_shared<std::array<Event, 3>>();
+  auto task = spawn(
+      [&] {
+        run_in_executor(pool,
+                        [events] {
+                          auto& [begun, release, ended] = *events;
+                          begun.set();
+                          release.wait();
+                          ended.set();
+                          return std::make_unique<int>(7);
+                        },
+                        {.abandon = true});
+        BOOST_ERROR("it was not cancelled");
+      },
+      {.eager = true});
+  auto& [begun, release, ended] = *events;
+  begun.wait();
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(!ended.is_set());
+  BOOST_TEST(pool.stats().running == 1u);
+  release.set();
+  pool.close();  // waits for it
+  BOOST_TEST(ended.is_set());
+  BOOST_TEST(events.use_count() == 1);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_timeout_abandons_an_f_and_what_it_throws_is_dropped) {
+  const Unhandled unhandled;
+  ThreadPool pool(1);
+  const auto release = std::make_shared<Event>();
+  const TimePoint start = now();
+  const auto hang = [&] {
+    run_in_executor(pool,
+                    [release] {
+                      release->wait();
+                      throw Failure("nobody hears it");
+                    },
+                    {.abandon = true});
+  };
+  BOOST_CHECK_THROW(with_timeout(1s, hang), TimeoutError);
+  BOOST_TEST((now() == start + 1s));
+  release->set();
+  pool.close();
+  BOOST_TEST(unhandled.said == "");
+  BOOST_TEST(release.use_count() == 1);
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_cancelled_f_that_may_be_abandoned_but_has_not_begun_never_does) {
+  ThreadPool pool(1);
+  std::optional<Occupied> busy(pool);
+  auto held = std::make_shared<int>(7);
+  auto task =
+      spawn([&] { run_in_executor(pool, [held] { BOOST_ERROR("it ran"); }, {.abandon = true}); },
+            {.eager = true});
+  BOOST_TEST(held.use_count() == 2);
+  task.cancel();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(held.use_count() == 1);
+  busy.reset();
+}
+
+WEFT_SHUFFLED_TEST_CASE(an_f_that_may_be_abandoned_gives_its_result_and_is_gone_then) {
+  ThreadPool pool(1);
+  const ExecutorOptions options{.abandon = true};
+  auto held = std::make_shared<int>(7);
+  BOOST_TEST(run_in_executor(
+                 pool, [held] { return *held; }, options) == 7);
+  BOOST_TEST(held.use_count() == 1);
+  const auto fails = [held] { throw Failure("of the job"); };
+  BOOST_CHECK_EXCEPTION(run_in_executor(pool, fails, options), Failure, says("of the job"));
+  BOOST_TEST(held.use_count() == 2);  // the copy is gone
+  auto moved_only = [its = std::make_unique<int>(8)]() mutable { return std::move(its); };
+  BOOST_TEST(*run_in_executor(pool, std::move(moved_only), options) == 8);
+  static int variable = 0;
+  BOOST_TEST(&run_in_executor(
+                 pool, []() -> int& { return variable; }, options) == &variable);
+  BOOST_TEST(run_in_executor(seven, options) == 7);
+  BOOST_CHECK_THROW(run_in_executor(pool, std::function<void()>(), options), std::invalid_argument);
+  pool.close();
+  BOOST_CHECK_THROW(run_in_executor(
+                        pool, [held] {}, options),
+                    std::logic_error);
+  BOOST_TEST(held.use_count() == 2);
+}
+
+WEFT_SHUFFLED_TEST_CASE(an_f_that_may_not_be_abandoned_is_not_copied) {
+  struct Counts {
+    Counts() = default;
+    Counts(const Counts& other) : calls(other.calls) { BOOST_ERROR("it is copied"); }
+    void operator()() { ++calls; }
+    int calls = 0;
+  } in_place;
+  ThreadPool pool(1);
+  run_in_executor(pool, in_place, ExecutorOptions{});
+  run_in_executor(in_place, ExecutorOptions{});
+  BOOST_TEST(in_place.calls == 2);
+}
+
+// ---- Stop requests ------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_cancellation_requests_a_stop_and_waits_unless_it_may_abandon) {
+  for (const bool abandon : {false, true}) {
+    ThreadPool pool(1);
+    const auto begun = std::make_shared<Event>();
+    const auto stopped = std::make_shared<Event>();
+    auto task = spawn(
+        [&] {
+          run_in_executor(pool,
+                          [begun, stopped](const std::stop_token& stop) {
+                            begun->set();
+                            Event asked;
+                            const std::stop_callback callback(stop, [&] { asked.set(); });
+                            asked.wait();
+                            stopped->set();
+                          },
+                          {.abandon = abandon});
+          BOOST_ERROR("it was not cancelled");
+        },
+        {.eager = true});
+    begun->wait();
+    task.cancel();
+    BOOST_CHECK_THROW(task.get(), TaskCancelled);
+    if (!abandon) BOOST_TEST(stopped->is_set());
+    pool.close();
+    BOOST_TEST(stopped->is_set());
+  }
+}
+
+WEFT_TEST_CASE(an_f_that_is_not_cancelled_sees_no_stop) {
+  const auto is_stoppable = [](std::stop_token stop) {
+    return stop.stop_possible() && !stop.stop_requested();
+  };
+  BOOST_TEST(run_in_executor(is_stoppable));
+  BOOST_TEST(run_in_executor(is_stoppable, {.abandon = true}));
+}
+
+// ---- Threads of a runtime -----------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_runtime_has_as_many_threads_for_jobs_as_it_is_told) {
+  run(
+      [] {
+        std::atomic<int> at_once{0}, most{0};
+        TaskGroup group;
+        for (int i = 0; i < 20; ++i) {
+          group.spawn([&] {
+            run_in_executor([&] {
+              most = std::max(most.load(), ++at_once);
+              std::this_thread::yield();
+              --at_once;
+            });
+          });
+        }
+        group.join();
+        BOOST_TEST(most == 1);
+        BOOST_TEST(executor_stats().threads == 1u);
+      },
+      {.executor_threads = 1});
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_a_runtime_waits_for_what_was_abandoned) {
+  static std::atomic<bool> ended;
+  ended = false;
+  const auto release = std::make_shared<Event>();
+  run(
+      [&] {
+        const auto begun = std::make_shared<Event>();
+        auto task = spawn(
+            [=] {
+              run_in_executor(
+                  [=] {
+                    begun->set();
+                    release->wait();
+                    ended = true;
+                  },
+                  {.abandon = true});
+            },
+            {.eager = true});
+        begun->wait();
+        task.cancel();
+        BOOST_CHECK_THROW(task.get(), TaskCancelled);
+        BOOST_TEST(!ended);
+        spawn([release] {
+          struct Releases {
+            Event& release;
+            ~Releases() { release.set(); }
+          } const releases{*release};
+          sleep_until(kForever);
+        }).detach();
+        yield();
+      },
+      {.executor_threads = 1});
+  BOOST_TEST(ended);
 }
 
 // ---- The pool of a runtime, and its end ---------------------------------------------------------

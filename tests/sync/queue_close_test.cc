@@ -184,6 +184,160 @@ BOOST_AUTO_TEST_CASE(closing_wakes_fibers_and_threads_of_all_kinds) {
   }
 }
 
+// ---- Discarding ---------------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(closing_may_drop_what_is_there) {
+  with_each_kind<int>(0, [](auto& queue) {
+    for (int i = 0; i < 20; ++i) queue.push(i);
+    queue.close(kDiscard);
+    BOOST_TEST(queue.is_closed());
+    BOOST_TEST(queue.empty());
+    BOOST_TEST(!queue.try_pop());
+    BOOST_CHECK_THROW(queue.pop(), QueueClosed);
+    BOOST_CHECK_THROW(queue.push(1), QueueClosed);
+    for ([[maybe_unused]] const int item : queue) BOOST_ERROR("there is none");
+    queue.close(kDiscard);
+    queue.close();
+    queue.join();
+  });
+}
+
+WEFT_TEST_CASE(what_a_closed_queue_still_has_may_be_dropped) {
+  with_each_kind<int>(0, [](auto& queue) {
+    queue.push(1);
+    queue.close();
+    BOOST_TEST(queue.size() == 1u);
+    queue.close(kDiscard);
+    BOOST_TEST(queue.empty());
+    queue.join();
+  });
+}
+
+WEFT_SHUFFLED_TEST_CASE(pushes_that_wait_keep_their_items_where_the_rest_is_dropped) {
+  Queue<std::unique_ptr<int>> queue(1);
+  queue.push(std::make_unique<int>(1));
+  auto mine = std::make_unique<int>(2);
+  auto pusher = spawn([&] { queue.push(std::move(mine)); });
+  run_until_blocked();
+  queue.close(kDiscard);
+  BOOST_CHECK_THROW(pusher.get(), QueueClosed);
+  BOOST_REQUIRE(mine);
+  BOOST_TEST(*mine == 2);
+  BOOST_TEST(queue.empty());
+}
+
+WEFT_SHUFFLED_TEST_CASE(what_is_dropped_is_done_and_what_was_popped_is_not) {
+  with_each_kind<int>(0, [](auto& queue) {
+    for (int i = 0; i < 5; ++i) queue.push(i);
+    queue.pop();
+    auto joiner = spawn([&] { queue.join(); });
+    run_until_blocked();
+    queue.close(kDiscard);
+    run_until_blocked();
+    BOOST_TEST(!joiner.done());
+    queue.task_done();
+    joiner.get();
+    BOOST_CHECK_THROW(queue.task_done(), std::logic_error);
+  });
+}
+
+WEFT_SHUFFLED_TEST_CASE(a_join_returns_if_all_that_was_left_is_dropped) {
+  with_each_kind<int>(0, [](auto& queue) {
+    queue.push(1);
+    queue.push(2);
+    auto joiner = spawn([&] { queue.join(); });
+    run_until_blocked();
+    queue.task_done();  // ahead of its pop
+    queue.close(kDiscard);
+    joiner.get();
+  });
+}
+
+WEFT_TEST_CASE(what_is_dropped_may_use_the_queue_and_wait) {
+  struct Item {
+    explicit Item(Queue<std::shared_ptr<Item>>& its_queue) : queue(its_queue) {}
+    ~Item() {
+      sleep_for(1s);
+      BOOST_TEST(queue.is_closed());
+      BOOST_TEST(queue.empty());
+    }
+    Queue<std::shared_ptr<Item>>& queue;
+  };
+  Queue<std::shared_ptr<Item>> queue;
+  for (int i = 0; i < 3; ++i) queue.push(std::make_shared<Item>(queue));
+  const TimePoint start = now();
+  auto popper = spawn([&] {
+    sleep_for(1ms);
+    BOOST_CHECK_THROW(queue.pop(), QueueClosed);
+  });
+  queue.close(kDiscard);
+  BOOST_TEST((now() == start + 3s));
+  BOOST_TEST(popper.done());
+}
+
+WEFT_SHUFFLED_TEST_CASE(what_was_handed_over_before_the_rest_was_dropped_arrives) {
+  Queue<int> queue;
+  auto popper = spawn([&] { return queue.pop(); });
+  run_until_blocked();
+  queue.push(1);
+  queue.push(2);
+  queue.close(kDiscard);
+  BOOST_TEST(popper.get() == 1);
+}
+
+// ---- Late, or closed ----------------------------------------------------------------------------
+
+WEFT_SHUFFLED_TEST_CASE(a_pop_tells_late_from_closed) {
+  with_each_kind<int>(0, [](auto& queue) {
+    std::optional<int> item = 7;
+    const TimePoint start = now();
+    BOOST_TEST((queue.pop_for(item, 1s) == PopStatus::kLate));
+    BOOST_TEST(!item);
+    BOOST_TEST((queue.pop_until(item, start + 2s) == PopStatus::kLate));
+    BOOST_TEST((queue.pop_for(item, -1s) == PopStatus::kLate));
+    BOOST_TEST((now() == start + 2s));
+    queue.push(1);
+    item = 7;
+    BOOST_TEST((queue.pop_for(item, 0s) == PopStatus::kItem));
+    BOOST_TEST(item.value() == 1);
+    auto waits = spawn([&] { return queue.pop_until(item, kForever); });
+    run_until_blocked();
+    queue.push(2);
+    BOOST_TEST((waits.get() == PopStatus::kItem));
+    BOOST_TEST(item.value() == 2);
+    auto ends = spawn([&] { return queue.pop_for(item, 1h); });
+    run_until_blocked();
+    queue.close();
+    BOOST_TEST((ends.get() == PopStatus::kClosed));
+    BOOST_TEST(!item);
+    BOOST_TEST((queue.pop_for(item, 1h) == PopStatus::kClosed));
+    BOOST_TEST((queue.pop_until(item, kPast) == PopStatus::kClosed));
+  });
+}
+
+WEFT_TEST_CASE(a_closed_queue_gives_its_items_before_it_says_closed) {
+  Queue<int> queue;
+  queue.push(1);
+  queue.close();
+  std::optional<int> item;
+  BOOST_TEST((queue.pop_for(item, 1s) == PopStatus::kItem));
+  BOOST_TEST((queue.pop_for(item, 1s) == PopStatus::kClosed));
+}
+
+WEFT_TEST_CASE(a_pop_whose_item_can_only_be_constructed_has_a_status_too) {
+  struct Item {
+    explicit Item(int its_number) : number(its_number) {}
+    Item(Item&&) = default;
+    Item& operator=(Item&&) = delete;
+    const int number;
+  };
+  Queue<Item> queue;
+  queue.push(Item(7));
+  std::optional<Item> item;
+  BOOST_TEST((queue.pop_for(item, 1s) == PopStatus::kItem));
+  BOOST_TEST(item->number == 7);
+}
+
 // ---- Iterating ----------------------------------------------------------------------------------
 
 static_assert(std::input_iterator<Queue<int>::Iterator>);
