@@ -6,8 +6,11 @@
 #include <algorithm>
 
 #include "weft/fiber/core/running.h"
+#include "weft/fiber/task.h"
 #include "weft/fiber/timeout.h"
+#include "weft/fiber/wait.h"
 #include "weft/io/core/accept.h"
+#include "weft/io/core/adopt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 #include "weft/io/dns.h"
@@ -15,9 +18,6 @@
 
 namespace weft {
 namespace {
-
-// The least time that each address gets while others are left.
-constexpr Duration kLeastShare = std::chrono::seconds(2);
 
 // If no process serves a port of this machine, the kernel may choose that very port for a
 // connection to it, which is then connected to itself (TCP's simultaneous open). `peer` is the
@@ -28,40 +28,62 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
+// Takes IPv4 and IPv6 in turn, beginning with the family of the first.
+void interleave_families(std::vector<Address>& addresses) {
+  std::vector<std::pair<std::size_t, Address>> ranked;
+  std::size_t next_rank[] = {0, 1};
+  for (const Address& address : addresses) {
+    std::size_t& rank = next_rank[address.family() != addresses.front().family()];
+    ranked.emplace_back(rank, address);
+    rank += 2;
+  }
+  std::sort(ranked.begin(), ranked.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::transform(ranked.begin(), ranked.end(), addresses.begin(),
+                 [](const auto& entry) { return entry.second; });
+}
+
 }  // namespace
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
 // A call of connect(): what it may do, and what it has tried, for messages.
 struct TcpStream::Attempt {
-  explicit Attempt(const ConnectOptions& options)
-      : deadline(internal::deadline_within(options.timeout)), nodelay(options.nodelay) {}
+  explicit Attempt(const ConnectOptions& its_options)
+      : options(its_options), deadline(internal::deadline_within(its_options.timeout)) {}
 
   // Return a stream that is not open if they fail.
-  TcpStream to(const Address& address, TimePoint until);
+  TcpStream to(const Address& address);
   TcpStream to(std::string_view host_and_port);
+  TcpStream to_first(const std::vector<Address>& found);
 
-  const TimePoint deadline;
-  const bool nodelay;
+  const ConnectOptions& options;
+  TimePoint deadline;
   std::error_code error = {};
   const char* call = "";  // that has failed
   std::string addresses = {};
 };
 
 // Connects to peer_address(). Returns 0 or a negative error.
-int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
+int TcpStream::connect(Attempt& attempt) {
+  const ConnectOptions& options = attempt.options;
   attempt.call = "connect to ";
   if (!is_open()) return -errno;
   internal::count_wait();
-  const int on = attempt.nodelay;
-  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
-    attempt.call = "setsockopt for ";
-    return -errno;
+  attempt.call = "setsockopt for ";
+  const int on = options.nodelay;
+  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) return -errno;
+  if (const int error = internal::try_set_options(native_handle(), options.socket)) return error;
+  attempt.call = "bind for connect to ";
+  if (const auto& from = options.from) {
+    if (from->family() != peer_.family()) return -EAFNOSUPPORT;
+    if (bind(native_handle(), from->data(), from->size()) != 0) return -errno;
   }
+  attempt.call = "connect to ";
   // If a signal interrupts it, the kernel goes on.
   if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
     if (errno != EINPROGRESS && errno != EINTR) return -errno;
-    if (const int error = socket_.wait(internal::Direction::kWrite, deadline, "connect"))
+    if (const int error = socket_.wait(internal::Direction::kWrite, attempt.deadline, "connect"))
       return error;
     int reason = 0;
     socklen_t size = sizeof(reason);
@@ -76,9 +98,9 @@ int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
   return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
 }
 
-TcpStream TcpStream::Attempt::to(const Address& address, TimePoint until) {
+TcpStream TcpStream::Attempt::to(const Address& address) {
   TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  error = internal::error_of(stream.connect_until(until, *this));
+  error = internal::error_of(stream.connect(*this));
   if (error) stream.close();
   return stream;
 }
@@ -92,29 +114,53 @@ TcpStream TcpStream::Attempt::to(std::string_view host_and_port) {
   } catch (const TimeoutError&) {
     error = std::make_error_code(std::errc::timed_out);
   }
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const TimePoint begin = now();
-    const Duration share = (deadline - begin) / static_cast<std::int64_t>(found.size() - i);
-    const Duration least = std::min(deadline - begin, kLeastShare);
-    TcpStream stream = to(found[i], begin + std::max(share, least));
-    if (!error) return stream;
-    addresses += (i == 0 ? "" : ", ") + found[i].to_string();
-    if (now() >= deadline) break;
+  if (error) return {};
+  if (options.from) {
+    std::erase_if(found, [&](const Address& a) { return a.family() != options.from->family(); });
   }
+  if (found.empty()) error = std::make_error_code(std::errc::address_family_not_supported);
+  interleave_families(found);
+  for (const Address& address : found) {
+    addresses += (addresses.empty() ? "" : ", ") + address.to_string();
+  }
+  return found.size() == 1 ? to(found.front()) : to_first(found);
+}
+
+// Tries each address in a fiber of its own. The first success wins, and the first failure is kept.
+TcpStream TcpStream::Attempt::to_first(const std::vector<Address>& found) {
+  std::vector<Attempt> attempts(found.size(), *this);
+  std::vector<Task<TcpStream>> running;  // cancelled and joined at the end
+  for (std::size_t next = 0; next < found.size() || !running.empty();) {
+    std::optional<AnyDuration> limit;
+    if (next < found.size()) {
+      running.push_back(spawn([&attempt = attempts[next], &address = found[next]]() -> TcpStream {
+        return attempt.to(address);
+      }));
+      if (++next < found.size()) limit = options.stagger;
+    }
+    for (const std::size_t i : weft::wait(running, When::first_completed, limit).done) {
+      TcpStream stream = running[i].get();
+      if (stream.is_open()) return stream;
+    }
+    std::erase_if(running, [](const Task<TcpStream>& task) { return task.done(); });
+  }
+  if (found.empty()) return {};
+  error = attempts.front().error;
+  call = attempts.front().call;
   return {};
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
                              std::error_code& error) {
   Attempt attempt(options);
-  TcpStream stream = attempt.to(address, attempt.deadline);
+  TcpStream stream = attempt.to(address);
   error = attempt.error;
   return stream;
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
   Attempt attempt(options);
-  TcpStream stream = attempt.to(address, attempt.deadline);
+  TcpStream stream = attempt.to(address);
   if (attempt.error) {
     internal::throw_system_error(attempt.error, {attempt.call, address.to_string()});
   }
@@ -142,6 +188,12 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
                                {attempt.call, host_and_port, " (tried ", tried, ")"});
 }
 
+TcpStream TcpStream::adopt(int fd) {
+  Address peer;
+  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM}, peer.data(), Address::kMaxSize);
+  return TcpStream(internal::Fd(fd), peer.unmapped());
+}
+
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }
 
 void TcpStream::set_nodelay(bool nodelay) {
@@ -160,7 +212,8 @@ TcpListener::TcpListener(const Address& address, const TcpListenerOptions& optio
     : socket_(internal::bound_socket(SOCK_STREAM, address,
                                      {.reuse_address = options.reuse_address,
                                       .reuse_port = options.reuse_port,
-                                      .both_families = both_families})) {
+                                      .both_families = both_families,
+                                      .socket = options.socket})) {
   const std::string asked = address.to_string();
   // Accepted sockets inherit it.
   internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, asked);
@@ -198,6 +251,14 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
     options.reuse_port = true;
   }
   return listeners;
+}
+
+TcpListener TcpListener::adopt(int fd) {
+  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM, .listens = true});
+  TcpListener listener;
+  listener.name_ = internal::local_address_of(fd).to_string();
+  listener.socket_ = internal::Socket(internal::Fd(fd));
+  return listener;
 }
 
 TcpStream TcpListener::accept(std::error_code& error) {

@@ -10,6 +10,12 @@
 #include "weft/io/core/socket.h"
 #include "weft/io/stream_socket.h"
 
+namespace weft::internal {
+
+struct SocketFile;
+
+}  // namespace weft::internal
+
 namespace weft {
 
 // A connection within this machine. See StreamSocket for what it can do. Its place is the path of a
@@ -34,6 +40,10 @@ class UnixStream final : public StreamSocket {
   // Returns two ends that are connected to each other. Needs no fiber and does not wait. Throws
   // std::system_error if the process is out of descriptors.
   static std::pair<UnixStream, UnixStream> pair();
+
+  // Takes over a connection that the program has, and makes it non-blocking. Does not wait. Throws
+  // as TcpStream::adopt().
+  static UnixStream adopt(int fd);
 
  private:
   friend class UnixListener;
@@ -71,6 +81,9 @@ class UnixListener {
   UnixListener& operator=(UnixListener&&) = default;
   ~UnixListener() { close(); }
 
+  // As TcpListener::adopt(). The socket file is not this listener's: it stays.
+  static UnixListener adopt(int fd);
+
   // As TcpListener::accept().
   UnixStream accept();
   UnixStream accept(std::error_code& error);
@@ -83,15 +96,16 @@ class UnixListener {
   }
   bool is_open() const noexcept { return socket_.is_open(); }
 
-  // The path given to the constructor.
+  // As TcpListener::release(). The socket file stays.
+  int release() noexcept;
+
+  // The path given to the constructor, or that of the adopted socket.
   const std::string& path() const noexcept { return path_.text(); }
 
   int native_handle() const noexcept { return socket_.fd(); }
 
  private:
-  struct SocketFile;
-
-  std::shared_ptr<const SocketFile> file_;  // null after close(), and for an abstract name
+  std::shared_ptr<internal::SocketFile> file_;  // null after close(), and for an abstract name
   internal::Socket socket_;
   internal::Name path_;
 };

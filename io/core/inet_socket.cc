@@ -23,6 +23,7 @@ Fd bound_socket(int type, const Address& address, const BindOptions& options) {
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, options.reuse_address, name);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, options.reuse_port, name);
   if (options.both_families) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0, name);
+  set_options(fd.get(), options.socket);
   checked(bind(fd.get(), address.data(), address.size()), {"bind to ", name});
   return fd;
 }

@@ -9,6 +9,7 @@
 #include "weft/io/address.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/dns.h"
+#include "weft/io/socket_options.h"
 
 namespace weft::internal {
 
@@ -24,6 +25,7 @@ struct BindOptions {
   bool reuse_address = false;
   bool reuse_port = false;
   bool both_families = false;  // lets an IPv6 socket take IPv4, too
+  SocketOptions socket = {};
 };
 
 // Returns a non-blocking socket of this type, bound to the address.

@@ -31,6 +31,9 @@ class Fd {
   // -1 if it owns no descriptor.
   int get() const noexcept { return fd_; }
 
+  // Gives the descriptor to the caller.
+  int release() noexcept { return std::exchange(fd_, -1); }
+
  private:
   int fd_ = -1;
 };
@@ -64,7 +67,7 @@ class Socket {
  public:
   Socket() = default;
   // Takes over a descriptor, which must be non-blocking.
-  explicit Socket(Fd fd) noexcept : fd_(std::move(fd)) {}
+  explicit Socket(Fd fd) noexcept;
   // REQUIRES, here and for the destructor: no call is in progress on the socket that goes.
   Socket(Socket&& other) noexcept { *this = std::move(other); }
   Socket& operator=(Socket&& other) noexcept;
@@ -74,7 +77,13 @@ class Socket {
   bool is_open() const noexcept { return fd_.get() >= 0; }
 
   // Closes; calls that wait fail with -ECANCELED. No effect twice.
-  void close() noexcept;
+  void close() noexcept { release(); }
+
+  // The same, but the caller gets the descriptor instead of its being closed.
+  Fd release() noexcept;
+
+  // True if a socket of this process owns the descriptor. Numbers from 2^20 on are not known.
+  static bool owns(int fd) noexcept;
 
   // Runs call() until it succeeds, waiting while it would block, and returns its result. If it
   // fails returns its error, -ECANCELED if close() came meanwhile, or -EBADF if it came before. A
@@ -101,6 +110,7 @@ class Socket {
   int prepare(Direction direction, const char* what);
 
  private:
+  static void disown(int fd) noexcept;
   int begin_slowly();
 
   // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
