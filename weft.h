@@ -103,9 +103,7 @@
 #include "weft/io/tcp.h"
 // UdpSocket, UdpSocketOptions
 #include "weft/io/udp.h"
-// UnixDatagram
-#include "weft/io/unix_datagram.h"
-// UnixListener, UnixListenerOptions, UnixStream
+// UnixDatagram, UnixListener, UnixListenerOptions, UnixStream
 #include "weft/io/unix_socket.h"
 
 // ---- This version -------------------------------------------------------------------------------

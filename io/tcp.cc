@@ -10,7 +10,6 @@
 #include "weft/fiber/timeout.h"
 #include "weft/fiber/wait.h"
 #include "weft/io/core/accept.h"
-#include "weft/io/core/adopt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 #include "weft/io/dns.h"
@@ -28,19 +27,17 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
-// Takes IPv4 and IPv6 in turn, beginning with the family of the first.
-void interleave_families(std::vector<Address>& addresses) {
-  std::vector<std::pair<std::size_t, Address>> ranked;
-  std::size_t next_rank[] = {0, 1};
-  for (const Address& address : addresses) {
-    std::size_t& rank = next_rank[address.family() != addresses.front().family()];
-    ranked.emplace_back(rank, address);
-    rank += 2;
+// IPv4 and IPv6 in turn, beginning with the family of the first.
+std::vector<Address> interleaved(std::vector<Address> addresses) {
+  const int first = addresses.empty() ? AF_INET : addresses.front().family();
+  const auto middle = std::stable_partition(addresses.begin(), addresses.end(),
+                                            [&](const Address& a) { return a.family() == first; });
+  std::vector<Address> result;
+  for (auto one = addresses.begin(), other = middle; one != middle || other != addresses.end();) {
+    if (one != middle) result.push_back(*one++);
+    if (other != addresses.end()) result.push_back(*other++);
   }
-  std::sort(ranked.begin(), ranked.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::transform(ranked.begin(), ranked.end(), addresses.begin(),
-                 [](const auto& entry) { return entry.second; });
+  return result;
 }
 
 }  // namespace
@@ -73,7 +70,7 @@ int TcpStream::connect(Attempt& attempt) {
   attempt.call = "setsockopt for ";
   const int on = options.nodelay;
   if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) return -errno;
-  if (const int error = internal::try_set_options(native_handle(), options.socket)) return error;
+  set_options(native_handle(), options.socket);
   attempt.call = "bind for connect to ";
   if (const auto& from = options.from) {
     if (from->family() != peer_.family()) return -EAFNOSUPPORT;
@@ -119,7 +116,7 @@ TcpStream TcpStream::Attempt::to(std::string_view host_and_port) {
     std::erase_if(found, [&](const Address& a) { return a.family() != options.from->family(); });
   }
   if (found.empty()) error = std::make_error_code(std::errc::address_family_not_supported);
-  interleave_families(found);
+  found = interleaved(std::move(found));
   for (const Address& address : found) {
     addresses += (addresses.empty() ? "" : ", ") + address.to_string();
   }

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <string>
 
-#include "weft/io/core/adopt.h"
 #include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"

@@ -21,7 +21,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 Fd Socket::release() noexcept {
   Fd fd = std::move(fd_);  // closed last: until then its number is not used again
   if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd.get());
-  disown(fd.get());
+  note_owned(fd.get(), false);
   return fd;
 }
 

@@ -5,42 +5,51 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdint>
 
 #include "weft/io/core/error.h"
 
 namespace weft::internal {
 namespace {
 
-// A bit for each descriptor: whether a Socket owns it. Pages that are not touched take no memory.
-constexpr int kMostKnown = 1 << 20;
-constinit std::atomic<std::uint64_t> owned[kMostKnown / 64];
-
-bool is_known(int fd) noexcept { return fd >= 0 && fd < kMostKnown; }
-std::atomic<std::uint64_t>& word_of(int fd) noexcept { return owned[fd / 64]; }
-std::uint64_t bit_of(int fd) noexcept { return std::uint64_t{1} << fd % 64; }
+// By descriptor: whether a Socket owns it. Pages that are not touched take no memory. Relaxed: a
+// number comes to another thread together with its socket, or from the kernel.
+constexpr unsigned kMostKnown = 1 << 20;
+constinit bool owned[kMostKnown];
 
 }  // namespace
 
-Fd::~Fd() {
-  // Linux closes the descriptor whatever close() returns: a second try might close another one.
-  if (fd_ >= 0) close(fd_);
-}
+Socket::Socket(Fd fd) noexcept : fd_(std::move(fd)) { note_owned(fd_.get(), true); }
 
-// Relaxed, all three: a descriptor's number comes to another thread by an exchange of its own, or
-// by the kernel.
-Socket::Socket(Fd fd) noexcept : fd_(std::move(fd)) {
-  if (is_known(fd_.get())) {
-    word_of(fd_.get()).fetch_or(bit_of(fd_.get()), std::memory_order_relaxed);
-  }
-}
-
-void Socket::disown(int fd) noexcept {
-  if (is_known(fd)) word_of(fd).fetch_and(~bit_of(fd), std::memory_order_relaxed);
+void Socket::note_owned(int fd, bool is_owned) noexcept {
+  const auto place = static_cast<unsigned>(fd);
+  if (place < kMostKnown) std::atomic_ref(owned[place]).store(is_owned, std::memory_order_relaxed);
 }
 
 bool Socket::owns(int fd) noexcept {
-  return is_known(fd) && word_of(fd).load(std::memory_order_relaxed) & bit_of(fd);
+  const auto place = static_cast<unsigned>(fd);
+  return place < kMostKnown && std::atomic_ref(owned[place]).load(std::memory_order_relaxed);
+}
+
+socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer, socklen_t size) {
+  const std::string name = "adopt of descriptor " + decimal(fd);
+  const auto get = [&](int option) {
+    int value = 0;
+    socklen_t room = sizeof(value);
+    checked(getsockopt(fd, SOL_SOCKET, option, &value, &room), {name});
+    return value;
+  };
+  if (Socket::owns(fd)) fail(EBUSY, {name, ", a socket of weft's"});
+  const int family = get(SO_DOMAIN);
+  const bool is_inet = family == AF_INET || family == AF_INET6;
+  if (kind.local ? family != AF_UNIX : !is_inet) fail(EAFNOSUPPORT, {name});
+  if (get(SO_TYPE) != kind.type) fail(EPROTOTYPE, {name});
+  const bool listens = get(SO_ACCEPTCONN) != 0;
+  if (listens != kind.listens)
+    fail(EINVAL, {name, listens ? ": it listens" : ": it does not listen"});
+  if (peer) checked(getpeername(fd, peer, &size), {name});
+  const int flags = checked(fcntl(fd, F_GETFL), {name});
+  checked(fcntl(fd, F_SETFL, flags | O_NONBLOCK), {name});
+  return size;
 }
 
 void fill_standard_descriptors() {

@@ -1,6 +1,7 @@
 #ifndef WEFT_IO_CORE_SOCKET_H_
 #define WEFT_IO_CORE_SOCKET_H_
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -110,7 +111,7 @@ class Socket {
   int prepare(Direction direction, const char* what);
 
  private:
-  static void disown(int fd) noexcept;
+  static void note_owned(int fd, bool is_owned) noexcept;
   int begin_slowly();
 
   // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
@@ -126,6 +127,19 @@ class Socket {
 // Returns a new non-blocking socket of this family and type. If it fails, returns an empty Fd and
 // sets errno. Outside runtimes it fills the standard descriptors first.
 Fd new_socket(int family, int type);
+
+// What a socket must be to be adopted.
+struct SocketKind {
+  bool local = false;  // of Unix sockets, not of IPv4 or IPv6
+  int type = SOCK_STREAM;
+  bool listens = false;
+};
+
+// Makes a descriptor non-blocking, so that a Socket can take it over. Throws std::system_error,
+// naming adopt and the descriptor, and changes nothing, if it is no socket of this kind, or a
+// Socket owns it. With `peer` it must be connected: writes as much of its peer's address as fits
+// `size`, and returns the full size of that.
+socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer = nullptr, socklen_t size = 0);
 
 // Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
 // would get that number, and the program's output would go into a user's socket or file. If there
