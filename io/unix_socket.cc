@@ -225,6 +225,7 @@ void UnixDatagram::send_to(ConstBuffer datagram, std::string_view path) {
   ssize_t result = 0;
   do {
     if (result != 0) room.wait();
+    if (result != 0 && !is_open()) internal::fail(ECANCELED, {"send_to ", path});
     result = socket_.attempt(internal::Direction::kWrite, "send_to", [&] {
       const ssize_t size =
           sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, to.data(), to.size);
