@@ -18,6 +18,11 @@ constinit bool owned[kMostKnown];
 
 }  // namespace
 
+Fd::~Fd() {
+  // Linux closes the descriptor whatever close() returns: a second try might close another one.
+  if (fd_ >= 0) close(fd_);
+}
+
 Socket::Socket(Fd fd) noexcept : fd_(std::move(fd)) { note_owned(fd_.get(), true); }
 
 void Socket::note_owned(int fd, bool is_owned) noexcept {
