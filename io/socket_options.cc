@@ -1,5 +1,6 @@
 #include "weft/io/socket_options.h"
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -8,7 +9,7 @@
 #include <string>
 
 #include "weft/io/core/error.h"
-#include "weft/io/core/inet_socket.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 namespace {
@@ -51,7 +52,8 @@ void set_options(int fd, const SocketOptions& options) {
   set("multicast_ttl", IPPROTO_IP, IP_MULTICAST_TTL, options.multicast_ttl);
   set("multicast_loop", IPPROTO_IP, IP_MULTICAST_LOOP, options.multicast_loop);
   const bool multicasts = options.multicast_ttl || options.multicast_loop;
-  if (multicasts && internal::local_address_of(fd).is_v6()) {  // it sends to both families
+  if (multicasts && internal::get_option(fd, SO_DOMAIN, name_of("family")) ==
+                        AF_INET6) {  // it sends to both families
     set("multicast_ttl", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, options.multicast_ttl);
     set("multicast_loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, options.multicast_loop);
   }

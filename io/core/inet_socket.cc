@@ -7,10 +7,6 @@
 
 namespace weft::internal {
 
-void set_option(int fd, int level, int option, int value, std::string_view object) {
-  checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
-}
-
 bool is_not_here(std::error_code error) noexcept {
   return error == std::errc::address_family_not_supported ||
          error == std::errc::address_not_available;

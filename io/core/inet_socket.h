@@ -16,8 +16,6 @@ namespace weft::internal {
 // What TCP and UDP sockets have in common. All functions throw std::system_error, naming the
 // object.
 
-void set_option(int fd, int level, int option, int value, std::string_view object);
-
 // True e.g. for IPv6 on a machine without it.
 bool is_not_here(std::error_code error) noexcept;
 

@@ -35,20 +35,25 @@ bool Socket::owns(int fd) noexcept {
   return place < kMostKnown && std::atomic_ref(owned[place]).load(std::memory_order_relaxed);
 }
 
+void set_option(int fd, int level, int option, int value, std::string_view object) {
+  checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
+}
+
+int get_option(int fd, int option, std::string_view object) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  checked(getsockopt(fd, SOL_SOCKET, option, &value, &size), {object});
+  return value;
+}
+
 socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer, socklen_t size) {
   const std::string name = "adopt of descriptor " + decimal(fd);
-  const auto get = [&](int option) {
-    int value = 0;
-    socklen_t room = sizeof(value);
-    checked(getsockopt(fd, SOL_SOCKET, option, &value, &room), {name});
-    return value;
-  };
   if (Socket::owns(fd)) fail(EBUSY, {name, ", a socket of weft's"});
-  const int family = get(SO_DOMAIN);
+  const int family = get_option(fd, SO_DOMAIN, name);
   const bool is_inet = family == AF_INET || family == AF_INET6;
   if (kind.local ? family != AF_UNIX : !is_inet) fail(EAFNOSUPPORT, {name});
-  if (get(SO_TYPE) != kind.type) fail(EPROTOTYPE, {name});
-  const bool listens = get(SO_ACCEPTCONN) != 0;
+  if (get_option(fd, SO_TYPE, name) != kind.type) fail(EPROTOTYPE, {name});
+  const bool listens = get_option(fd, SO_ACCEPTCONN, name) != 0;
   if (listens != kind.listens)
     fail(EINVAL, {name, listens ? ": it listens" : ": it does not listen"});
   if (peer) checked(getpeername(fd, peer, &size), {name});

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "weft/fiber/time.h"
@@ -127,6 +128,10 @@ class Socket {
 // Returns a new non-blocking socket of this family and type. If it fails, returns an empty Fd and
 // sets errno. Outside runtimes it fills the standard descriptors first.
 Fd new_socket(int family, int type);
+
+// Set an option, or return one of SOL_SOCKET. Throw std::system_error, naming the object.
+void set_option(int fd, int level, int option, int value, std::string_view object);
+int get_option(int fd, int option, std::string_view object);
 
 // What a socket must be to be adopted.
 struct SocketKind {
