@@ -51,7 +51,7 @@ class TcpStream final : public StreamSocket {
   //   TcpStream stream = TcpStream::connect("example.org:80", {.timeout = 5s, .stagger = 100ms});
   //
   // A cancellation point if it waits. Throws std::system_error, naming what it tried: timed_out,
-  // what the look-up failed with, or else the first address. The kernel may connect a socket to
+  // what the look-up failed with, or else the first failure. The kernel may connect a socket to
   // itself if nobody serves the port: that is connection_refused, too. The overloads with an error
   // code report these there and return a stream that is not open. In any case, throws
   // std::system_error (invalid_argument) for a text that is no host and port, and std::logic_error
@@ -87,12 +87,13 @@ class TcpStream final : public StreamSocket {
  private:
   friend class TcpListener;
 
-  struct Attempt;
-
   TcpStream(internal::Fd fd, const Address& peer) noexcept
       : StreamSocket(std::move(fd), true), peer_(peer) {}
 
-  int connect(Attempt& attempt);
+  static TcpStream connect_until(TimePoint deadline, const Address& address,
+                                 const ConnectOptions& options);
+  static TcpStream connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
+                                  const ConnectOptions& options);
 
   std::string peer_name() const override;
 
