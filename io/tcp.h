@@ -21,14 +21,14 @@ struct ConnectOptions {
   // The limit of everything together: look-up and all addresses. A negative duration counts as
   // zero.
   AnyDuration timeout = std::chrono::seconds(30);
+  // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms if the
+  // peer delays its acknowledgements.
+  bool nodelay = true;
   // If a host has several addresses, how long the latest attempt has before the next address is
   // tried as well (RFC 8305). Zero or less: all are tried at once.
   AnyDuration stagger = std::chrono::milliseconds(250);
   // The local address. For port 0 the kernel chooses one. Only addresses of its family are tried.
   std::optional<Address> from = {};
-  // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms if the
-  // peer delays its acknowledgements.
-  bool nodelay = true;
   // What else is set before it connects.
   SocketOptions socket = {};
 };
@@ -144,8 +144,9 @@ class TcpListener {
                                                     TcpListenerOptions options = {});
 
   // Takes over a socket that listens, from listen_fds() or another library, and makes it
-  // non-blocking. Does not wait. Throws as TcpStream::adopt(), but invalid_argument if it does not
-  // listen.
+  // non-blocking. Other options stay as they are: for connections that do not hold small writes
+  // back, set_options(fd, {.nodelay = true}). Does not wait. Throws as TcpStream::adopt(), but
+  // invalid_argument if it does not listen.
   static TcpListener adopt(int fd);
 
   // Waits for the next connection. A cancellation point if it waits, and every 32nd time.

@@ -160,7 +160,8 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 UnixStream UnixStream::adopt(int fd) {
   UnixAddress peer;
   peer.size = internal::prepare_to_adopt(fd, {.local = true}, peer.data(), sizeof(peer.address));
-  std::string name = "the peer \"" + peer.path() + "\"";
+  std::string name = peer.path();
+  if (name.empty()) name = "an adopted connection";
   return UnixStream(Fd(fd), std::move(name));
 }
 
