@@ -348,10 +348,10 @@ BOOST_AUTO_TEST_CASE(a_released_socket_goes_on_in_another_scheduler) {
         on(1));
     sleep_for(1ms);
     pair.server.write_all("x");
+    elsewhere.get();
     char text[5];
     pair.server.read_exactly(text);
     BOOST_TEST(std::string(text, 5) == "hello");
-    elsewhere.get();
   };
   run_real_time_case(body, {.threads = 2});
 }
