@@ -83,25 +83,33 @@
 #include "weft/io/buffer.h"
 // BufferedReader
 #include "weft/io/buffered_reader.h"
+// DatagramSocket
+#include "weft/io/datagram_socket.h"
 // resolve, resolve_category
 #include "weft/io/dns.h"
 // File
 #include "weft/io/file.h"
+// listen_fds
+#include "weft/io/listen_fds.h"
 // Events, on_ready, wait_readable, wait_ready, wait_writable
 #include "weft/io/poll.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet
 #include "weft/io/signal.h"
+// SocketOptions, set_options
+#include "weft/io/socket_options.h"
 // round_robin, spread, spread_all
 #include "weft/io/spread.h"
+// Source, Stream
+#include "weft/io/stream.h"
 // StreamSocket
 #include "weft/io/stream_socket.h"
 // ConnectOptions, TcpListener, TcpListenerOptions, TcpStream
 #include "weft/io/tcp.h"
 // UdpSocket, UdpSocketOptions
 #include "weft/io/udp.h"
-// UnixListener, UnixListenerOptions, UnixStream
+// UnixDatagram, UnixListener, UnixListenerOptions, UnixStream
 #include "weft/io/unix_socket.h"
 
 // ---- This version -------------------------------------------------------------------------------

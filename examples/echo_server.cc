@@ -26,7 +26,7 @@ struct Served {
   long connections = 0, open = 0, failed = 0, reads = 0, bytes = 0;
 };
 
-void echo(weft::TcpStream stream, Served& served) {
+void echo(weft::Stream auto stream, Served& served) {
   ++served.connections;
   ++served.open;
   try {

@@ -172,7 +172,7 @@ void fetch_all(const std::vector<Url>& urls, std::size_t count, weft::Duration t
 
 // ---- A server to ask ----------------------------------------------------------------------------
 
-void answer(weft::TcpStream& stream, int number) {
+void answer(weft::Stream auto& stream, int number) {
   weft::BufferedReader reader(stream);
   reader.read_until("\r\n\r\n");
   weft::sleep_for(20ms + 3ms * (number % 100));

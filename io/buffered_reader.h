@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weft/io/buffer.h"
+#include "weft/io/stream.h"
 
 namespace weft {
 
@@ -18,9 +19,8 @@ namespace weft {
 //   while (const auto line = reader.read_line()) handle(*line);
 //   const std::string rest = reader.read_all();
 //
-// A stream is anything with `std::size_t read_some(MutableBuffer)` that returns 0 at the end:
-// TcpStream, UnixStream, File, or another reader. The reader reads ahead: do not read from the
-// stream itself any more.
+// The source is a stream, a File, or another reader: see Source. The reader reads ahead: do not
+// read from the stream itself any more.
 //
 // Every call waits, and is a cancellation point, if the stream's read_some() does and is; what that
 // throws comes through. If a call throws, nothing is lost, and it may be repeated.
@@ -30,10 +30,10 @@ class BufferedReader {
  public:
   // `limit` is the size in bytes of the longest line, or piece before a delimiter, without its end.
   // Memory grows to twice that, or 4 KiB, for these.
-  template <class Stream>
-  explicit BufferedReader(Stream& stream, std::size_t limit = 64 * 1024)
+  template <Source S>
+  explicit BufferedReader(S& stream, std::size_t limit = 64 * 1024)
       : read_([](void* object, MutableBuffer buffer) {
-          return static_cast<Stream*>(object)->read_some(buffer);
+          return static_cast<S*>(object)->read_some(buffer);
         }),
         stream_(&stream),
         limit_(limit) {}

@@ -141,6 +141,10 @@ class StreamSocket {
   void close() noexcept { socket_.close(); }
   bool is_open() const noexcept { return socket_.is_open(); }
 
+  // As close(), but gives the descriptor, which stays open and non-blocking, to the caller; -1 if
+  // the stream is closed. What was not read can still be read from it.
+  int release() noexcept { return socket_.release().release(); }
+
   // The descriptor, non-blocking, for getsockopt and the like; -1 after close(). weft owns it.
   int native_handle() const noexcept { return socket_.fd(); }
 

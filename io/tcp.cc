@@ -4,9 +4,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <exception>
+#include <functional>
 
 #include "weft/fiber/core/running.h"
+#include "weft/fiber/task.h"
 #include "weft/fiber/timeout.h"
+#include "weft/fiber/wait.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
@@ -15,9 +19,6 @@
 
 namespace weft {
 namespace {
-
-// The least time that each address gets while others are left.
-constexpr Duration kLeastShare = std::chrono::seconds(2);
 
 // If no process serves a port of this machine, the kernel may choose that very port for a
 // connection to it, which is then connected to itself (TCP's simultaneous open). `peer` is the
@@ -28,118 +29,129 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
+// IPv4 and IPv6 in turn, beginning with the family of the first.
+std::vector<Address> interleaved(std::vector<Address> addresses) {
+  const int first = addresses.empty() ? AF_INET : addresses.front().family();
+  const auto middle = std::stable_partition(addresses.begin(), addresses.end(),
+                                            [&](const Address& a) { return a.family() == first; });
+  std::vector<Address> result;
+  for (auto one = addresses.begin(), other = middle; one != middle || other != addresses.end();) {
+    if (one != middle) result.push_back(*one++);
+    if (other != addresses.end()) result.push_back(*other++);
+  }
+  return result;
+}
+
 }  // namespace
 
 // ---- TcpStream ----------------------------------------------------------------------------------
 
-// A call of connect(): what it may do, and what it has tried, for messages.
-struct TcpStream::Attempt {
-  explicit Attempt(const ConnectOptions& options)
-      : deadline(internal::deadline_within(options.timeout)), nodelay(options.nodelay) {}
-
-  // Return a stream that is not open if they fail.
-  TcpStream to(const Address& address, TimePoint until);
-  TcpStream to(std::string_view host_and_port);
-
-  const TimePoint deadline;
-  const bool nodelay;
-  std::error_code error = {};
-  const char* call = "";  // that has failed
-  std::string addresses = {};
-};
-
-// Connects to peer_address(). Returns 0 or a negative error.
-int TcpStream::connect_until(TimePoint deadline, Attempt& attempt) {
-  attempt.call = "connect to ";
-  if (!is_open()) return -errno;
+// Throws std::system_error, naming call and address.
+TcpStream TcpStream::connect_until(TimePoint deadline, const Address& address,
+                                   const ConnectOptions& options) {
+  const std::string name = "connect to " + address.to_string();
+  TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
+  const int fd = internal::checked(stream.native_handle(), {name});
   internal::count_wait();
-  const int on = attempt.nodelay;
-  if (setsockopt(native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
-    attempt.call = "setsockopt for ";
-    return -errno;
+  internal::set_option(fd, IPPROTO_TCP, TCP_NODELAY, options.nodelay, name);
+  set_options(fd, options.socket);
+  if (const auto& from = options.from) {
+    if (from->family() != address.family()) internal::fail(EAFNOSUPPORT, {"bind for ", name});
+    internal::checked(bind(fd, from->data(), from->size()), {"bind for ", name});
   }
   // If a signal interrupts it, the kernel goes on.
-  if (::connect(native_handle(), peer_.data(), peer_.size()) != 0) {
-    if (errno != EINPROGRESS && errno != EINTR) return -errno;
-    if (const int error = socket_.wait(internal::Direction::kWrite, deadline, "connect"))
-      return error;
-    int reason = 0;
-    socklen_t size = sizeof(reason);
-    if (getsockopt(native_handle(), SOL_SOCKET, SO_ERROR, &reason, &size) != 0) return -errno;
-    if (reason != 0) return -reason;
+  if (::connect(fd, address.data(), address.size()) != 0) {
+    int error = errno;
+    if (error == EINPROGRESS || error == EINTR) {
+      error = -stream.socket_.wait(internal::Direction::kWrite, deadline, "connect");
+      if (error == 0) error = internal::get_option(fd, SO_ERROR, name);
+    }
+    if (error != 0) internal::fail(error, {name});
   }
   Address reached;
   socklen_t size = Address::kMaxSize;
   // Fails if the peer has gone again already: then it was not this socket itself.
-  if (getpeername(native_handle(), reached.data(), &size) != 0) return 0;
-  peer_ = reached;
-  return is_connected_to_itself(native_handle(), peer_) ? -ECONNREFUSED : 0;
-}
-
-TcpStream TcpStream::Attempt::to(const Address& address, TimePoint until) {
-  TcpStream stream(internal::new_socket(address.family(), SOCK_STREAM), address);
-  error = internal::error_of(stream.connect_until(until, *this));
-  if (error) stream.close();
+  if (getpeername(fd, reached.data(), &size) != 0) return stream;
+  if (is_connected_to_itself(fd, reached)) internal::fail(ECONNREFUSED, {name});
+  stream.peer_ = reached;
   return stream;
 }
 
-TcpStream TcpStream::Attempt::to(std::string_view host_and_port) {
+// Tries each address in a fiber of its own. If all fail, throws what the first of them to fail did.
+TcpStream TcpStream::connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
+                                    const ConnectOptions& options) {
+  std::exception_ptr failure;
+  const auto attempt = [&](const Address& address) -> TcpStream {
+    try {
+      return connect_until(deadline, address, options);
+    } catch (const std::system_error&) {
+      if (!failure) failure = std::current_exception();
+      return {};
+    }
+  };
+  std::vector<Task<TcpStream>> running;  // cancelled and joined at the end
+  for (auto next = addresses.begin(); next != addresses.end() || !running.empty();) {
+    if (next != addresses.end()) running.push_back(spawn(std::bind_front(attempt, *next++)));
+    const std::optional<AnyDuration> until_next =
+        next != addresses.end() ? std::optional(options.stagger) : std::nullopt;
+    for (const std::size_t i : wait(running, When::first_completed, until_next).done) {
+      TcpStream stream = running[i].get();
+      if (stream.is_open()) return stream;
+    }
+    std::erase_if(running, [](const Task<TcpStream>& task) { return task.done(); });
+  }
+  std::rethrow_exception(failure);
+}
+
+TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
+  return connect_until(internal::deadline_within(options.timeout), address, options);
+}
+
+TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
   internal::require_fiber("weft::TcpStream::connect");
-  const internal::HostPort target = internal::HostPort::split(host_and_port);
-  std::vector<Address> found;
+  const TimePoint deadline = internal::deadline_within(options.timeout);
+  const auto target = internal::HostPort::split(host_and_port);
+  const auto look_up = [&](std::error_code& error) {
+    try {
+      return with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
+    } catch (const TimeoutError&) {
+      error = std::make_error_code(std::errc::timed_out);
+      return std::vector<Address>();
+    }
+  };
+  auto found = internal::or_throw({"look-up for connect to ", host_and_port}, look_up);
+  if (const auto& from = options.from) {
+    std::erase_if(found, [&](const Address& a) { return a.family() != from->family(); });
+    if (found.empty()) internal::fail(EAFNOSUPPORT, {"bind for connect to ", host_and_port});
+  }
+  found = interleaved(std::move(found));
   try {
-    found = with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
-  } catch (const TimeoutError&) {
-    error = std::make_error_code(std::errc::timed_out);
+    return found.size() == 1 ? connect_until(deadline, found.front(), options)
+                             : connect_to_any(deadline, found, options);
+  } catch (const std::system_error& failure) {
+    std::string tried;
+    for (const Address& a : found) tried += (tried.empty() ? "" : ", ") + a.to_string();
+    if (tried == host_and_port) throw;
+    internal::throw_system_error(failure.code(),
+                                 {"connect to ", host_and_port, " (tried ", tried, ")"});
   }
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const TimePoint begin = now();
-    const Duration share = (deadline - begin) / static_cast<std::int64_t>(found.size() - i);
-    const Duration least = std::min(deadline - begin, kLeastShare);
-    TcpStream stream = to(found[i], begin + std::max(share, least));
-    if (!error) return stream;
-    addresses += (i == 0 ? "" : ", ") + found[i].to_string();
-    if (now() >= deadline) break;
-  }
-  return {};
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
                              std::error_code& error) {
-  Attempt attempt(options);
-  TcpStream stream = attempt.to(address, attempt.deadline);
-  error = attempt.error;
-  return stream;
-}
-
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  Attempt attempt(options);
-  TcpStream stream = attempt.to(address, attempt.deadline);
-  if (attempt.error) {
-    internal::throw_system_error(attempt.error, {attempt.call, address.to_string()});
-  }
-  return stream;
+  return internal::or_report(error, [&] { return connect(address, options); });
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
                              std::error_code& error) {
-  Attempt attempt(options);
-  TcpStream stream = attempt.to(host_and_port);
-  error = attempt.error;
-  return stream;
+  internal::HostPort::split(host_and_port);  // what is none is thrown
+  return internal::or_report(error, [&] { return connect(host_and_port, options); });
 }
 
-TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
-  Attempt attempt(options);
-  TcpStream stream = attempt.to(host_and_port);
-  if (!attempt.error) return stream;
-  const std::string& tried = attempt.addresses;
-  if (tried.empty()) {
-    internal::throw_system_error(attempt.error, {"look-up for connect to ", host_and_port});
-  }
-  if (tried == host_and_port) internal::throw_system_error(attempt.error, {attempt.call, tried});
-  internal::throw_system_error(attempt.error,
-                               {attempt.call, host_and_port, " (tried ", tried, ")"});
+TcpStream TcpStream::adopt(int fd) {
+  Address peer;
+  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM}, peer.data(), Address::kMaxSize);
+  return TcpStream(internal::Fd(fd), peer.unmapped());
 }
 
 Address TcpStream::local_address() const { return internal::local_address_of(native_handle()); }
@@ -160,7 +172,8 @@ TcpListener::TcpListener(const Address& address, const TcpListenerOptions& optio
     : socket_(internal::bound_socket(SOCK_STREAM, address,
                                      {.reuse_address = options.reuse_address,
                                       .reuse_port = options.reuse_port,
-                                      .both_families = both_families})) {
+                                      .both_families = both_families,
+                                      .socket = options.socket})) {
   const std::string asked = address.to_string();
   // Accepted sockets inherit it.
   internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, asked);
@@ -198,6 +211,14 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
     options.reuse_port = true;
   }
   return listeners;
+}
+
+TcpListener TcpListener::adopt(int fd) {
+  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM, .listens = true});
+  TcpListener listener;
+  listener.name_ = internal::local_address_of(fd).to_string();
+  listener.socket_ = internal::Socket(internal::Fd(fd));
+  return listener;
 }
 
 TcpStream TcpListener::accept(std::error_code& error) {

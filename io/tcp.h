@@ -1,25 +1,36 @@
 #ifndef WEFT_IO_TCP_H_
 #define WEFT_IO_TCP_H_
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "weft/fiber/time.h"
 #include "weft/io/address.h"
 #include "weft/io/core/socket.h"
+#include "weft/io/socket_options.h"
 #include "weft/io/stream_socket.h"
 
 namespace weft {
 
 struct ConnectOptions {
-  // The limit of everything together: look-up and all addresses. Each address may take an equal
-  // share of what is left, but at least two seconds. A negative duration counts as zero.
+  // The limit of everything together: look-up and all addresses. A negative duration counts as
+  // zero.
   AnyDuration timeout = std::chrono::seconds(30);
   // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms if the
   // peer delays its acknowledgements.
   bool nodelay = true;
+  // If a host has several addresses, how long the latest attempt has before the next address is
+  // tried as well (RFC 8305). Zero or less: all are tried at once.
+  AnyDuration stagger = std::chrono::milliseconds(250);
+  // The local address. For port 0 the kernel chooses one. Only addresses of its family are tried.
+  std::optional<Address> from = {};
+  // What else is set before it connects.
+  SocketOptions socket = {};
 };
 
 // A TCP connection. See StreamSocket for what it can do.
@@ -33,18 +44,36 @@ class TcpStream final : public StreamSocket {
   TcpStream() = default;
 
   // Connects to "host:port": "127.0.0.1:80", "[::1]:80", "localhost:http". Tries the addresses of
-  // the host in the order of resolve() until one answers.
+  // the host in the order of resolve(), IPv4 and IPv6 in turn. The next attempt begins when one
+  // fails, or after ConnectOptions::stagger. The first connection is returned; the other attempts
+  // are cancelled. Several addresses take a fiber each.
+  //
+  //   TcpStream stream = TcpStream::connect("example.org:80", {.timeout = 5s, .stagger = 100ms});
   //
   // A cancellation point if it waits. Throws std::system_error, naming what it tried: timed_out,
-  // what the look-up failed with, or the last address. The kernel may connect a socket to itself
-  // if nobody serves the port: that is connection_refused, too. The overloads with an error code
-  // report these there and return a stream that is not open. In any case, throws std::system_error
-  // (invalid_argument) for a text that is no host and port, and std::logic_error outside fibers.
+  // what the look-up failed with, or else the first failure. The kernel may connect a socket to
+  // itself if nobody serves the port: that is connection_refused, too. The overloads with an error
+  // code report these there and return a stream that is not open. In any case, throws
+  // std::system_error (invalid_argument) for a text that is no host and port, and std::logic_error
+  // outside fibers.
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
   static TcpStream connect(std::string_view host_and_port, ConnectOptions options,
                            std::error_code& error);
   static TcpStream connect(const Address& address, ConnectOptions options = {});
   static TcpStream connect(const Address& address, ConnectOptions options, std::error_code& error);
+
+  // Takes over a connection that the program has, e.g. one that another library has accepted, and
+  // makes it non-blocking. Other options stay as they are: see set_nodelay(). Does not wait.
+  //
+  //   TcpStream stream = TcpStream::adopt(fd);
+  //   stream.write_all("hello\n");
+  //   const int mine_again = stream.release();
+  //
+  // Throws std::system_error, naming the descriptor, which stays the caller's: bad_file_descriptor;
+  // not_a_socket; address_family_not_supported and wrong_protocol_type for sockets of other kinds;
+  // invalid_argument if it listens; not_connected; device_or_resource_busy if a socket of weft's
+  // has it.
+  static TcpStream adopt(int fd);
 
   // Throw std::system_error after close().
   Address local_address() const;
@@ -58,12 +87,13 @@ class TcpStream final : public StreamSocket {
  private:
   friend class TcpListener;
 
-  struct Attempt;
-
   TcpStream(internal::Fd fd, const Address& peer) noexcept
       : StreamSocket(std::move(fd), true), peer_(peer) {}
 
-  int connect_until(TimePoint deadline, Attempt& attempt);
+  static TcpStream connect_until(TimePoint deadline, const Address& address,
+                                 const ConnectOptions& options);
+  static TcpStream connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
+                                  const ConnectOptions& options);
 
   std::string peer_name() const override;
 
@@ -80,6 +110,8 @@ struct TcpListenerOptions {
   bool reuse_port = false;
   // For the accepted connections; see ConnectOptions.
   bool nodelay = true;
+  // What else is set before it binds.
+  SocketOptions socket = {};
 };
 
 // Accepts TCP connections.
@@ -111,6 +143,12 @@ class TcpListener {
   static std::vector<TcpListener> one_per_scheduler(std::string_view host_and_port,
                                                     TcpListenerOptions options = {});
 
+  // Takes over a socket that listens, from listen_fds() or another library, and makes it
+  // non-blocking. Other options stay as they are: for connections that do not hold small writes
+  // back, set_options(fd, {.nodelay = true}). Does not wait. Throws as TcpStream::adopt(), but
+  // invalid_argument if it does not listen.
+  static TcpListener adopt(int fd);
+
   // Waits for the next connection. A cancellation point if it waits, and every 32nd time.
   //
   // If descriptors or memory run out, the process reports that once on stderr, and the call tries
@@ -129,6 +167,10 @@ class TcpListener {
   // accepted are reset. Does not wait. No effect twice.
   void close() noexcept { socket_.close(); }
   bool is_open() const noexcept { return socket_.is_open(); }
+
+  // As close(), but gives the descriptor, which goes on listening and is non-blocking, to the
+  // caller; -1 if the listener is closed.
+  int release() noexcept { return socket_.release().release(); }
 
   int native_handle() const noexcept { return socket_.fd(); }
 

@@ -2,12 +2,15 @@
 #define WEFT_IO_UDP_H_
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "weft/io/address.h"
 #include "weft/io/buffer.h"
-#include "weft/io/core/socket.h"
+#include "weft/io/datagram_socket.h"
+#include "weft/io/socket_options.h"
 
 namespace weft {
 
@@ -15,22 +18,16 @@ struct UdpSocketOptions {
   bool reuse_address = false;
   // Lets several sockets share the port and the datagrams that arrive: SO_REUSEPORT.
   bool reuse_port = false;
+  // What else is set before it binds.
+  SocketOptions socket = {};
 };
 
-// A UDP socket.
+// A UDP socket. See DatagramSocket for what else it can do.
 //
 //   UdpSocket socket("127.0.0.1:0");
 //   socket.send_to("ping", Address::parse("127.0.0.1:5300"));
 //   const auto [size, from, truncated] = socket.receive_from(buffer);
-//
-// Calls wait in the calling fiber. They are cancellation points if they wait, and every 32nd time.
-// Errors: std::system_error, naming call and address; operation_canceled if another fiber closes
-// the socket meanwhile, bad_file_descriptor after close(). The overloads with an error code report
-// there what the others throw.
-//
-// Threads: any number of fibers of one scheduler may send and receive at once; each call transfers
-// one datagram. Otherwise as StreamSocket.
-class UdpSocket {
+class UdpSocket final : public DatagramSocket {
  public:
   // What receive_from() got.
   struct Received {
@@ -48,6 +45,23 @@ class UdpSocket {
   explicit UdpSocket(std::string_view address, UdpSocketOptions options = {});
   explicit UdpSocket(const Address& address, UdpSocketOptions options = {});
 
+  // Takes over a UDP socket that the program has, from listen_fds() or another library, and makes
+  // it non-blocking. Does not wait. Throws as TcpStream::adopt().
+  static UdpSocket adopt(int fd);
+
+  // Names the peer for send() and receive(); a second call names another one. send_to() still
+  // reaches others, receive_from() only gets the peer's datagrams. Does not wait. Throws
+  // std::system_error, naming the peer.
+  void connect(const Address& peer);
+
+  // Receives, or no longer receives, what is sent to a multicast group, whose port does not count.
+  // `interface` is the name of a network interface; if it is empty, an IPv6 address may name one
+  // ("[ff02::1%eth0]:0"), or else the kernel chooses. (Datagrams leave by the interface whose
+  // address the socket is bound to.) Do not wait. Throw std::system_error, naming the group:
+  // no_such_device, address_in_use if it has joined already, address_not_available if it has not.
+  void join_group(const Address& group, std::string_view interface = {});
+  void leave_group(const Address& group, std::string_view interface = {});
+
   // Sends one datagram. An IPv6 socket that takes both families also sends to IPv4 addresses.
   // Fails with message_size if the datagram is too large.
   void send_to(ConstBuffer datagram, const Address& to);
@@ -60,16 +74,15 @@ class UdpSocket {
   // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;
 
-  // Closes. Calls that wait fail with operation_canceled. Does not wait. No effect twice.
-  void close() noexcept { socket_.close(); }
-  bool is_open() const noexcept { return socket_.is_open(); }
-  int native_handle() const noexcept { return socket_.fd(); }
-
  private:
+  UdpSocket(internal::Fd fd, std::string name, bool v6) noexcept
+      : DatagramSocket(std::move(fd), std::move(name)), v6_(v6) {}
   UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families);
 
-  internal::Socket socket_;
-  internal::Name name_;
+  // The address in the form that the socket's family takes.
+  Address target(const Address& to) const noexcept { return v6_ && !to.is_v6() ? to.mapped() : to; }
+  void change_group(const char* call, int option, const Address& group, std::string_view interface);
+
   bool v6_ = false;
 };
 

@@ -1,14 +1,23 @@
 #ifndef WEFT_IO_UNIX_SOCKET_H_
 #define WEFT_IO_UNIX_SOCKET_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "weft/io/buffer.h"
 #include "weft/io/core/socket.h"
+#include "weft/io/datagram_socket.h"
 #include "weft/io/stream_socket.h"
+
+namespace weft::internal {
+
+class SocketFile;
+
+}  // namespace weft::internal
 
 namespace weft {
 
@@ -34,6 +43,10 @@ class UnixStream final : public StreamSocket {
   // Returns two ends that are connected to each other. Needs no fiber and does not wait. Throws
   // std::system_error if the process is out of descriptors.
   static std::pair<UnixStream, UnixStream> pair();
+
+  // Takes over a connection that the program has, and makes it non-blocking. Does not wait. Throws
+  // as TcpStream::adopt().
+  static UnixStream adopt(int fd);
 
  private:
   friend class UnixListener;
@@ -71,6 +84,9 @@ class UnixListener {
   UnixListener& operator=(UnixListener&&) = default;
   ~UnixListener() { close(); }
 
+  // As TcpListener::adopt(). The socket file is not this listener's: it stays.
+  static UnixListener adopt(int fd);
+
   // As TcpListener::accept().
   UnixStream accept();
   UnixStream accept(std::error_code& error);
@@ -83,17 +99,82 @@ class UnixListener {
   }
   bool is_open() const noexcept { return socket_.is_open(); }
 
-  // The path given to the constructor.
+  // As TcpListener::release(). The socket file stays.
+  int release() noexcept;
+
+  // The path given to the constructor, or that of the adopted socket.
   const std::string& path() const noexcept { return path_.text(); }
 
   int native_handle() const noexcept { return socket_.fd(); }
 
  private:
-  struct SocketFile;
-
-  std::shared_ptr<const SocketFile> file_;  // null after close(), and for an abstract name
+  std::shared_ptr<internal::SocketFile> file_;  // null after close(), and for an abstract name
   internal::Socket socket_;
   internal::Name path_;
+};
+
+// A socket for datagrams within this machine. See DatagramSocket for what else it can do. No
+// datagram is lost: a receiver that is slow makes senders wait. Its place is as UnixStream's.
+//
+//   UnixDatagram socket("/run/service.socket");
+//   for (;;) {
+//     const auto [size, from, truncated] = socket.receive_from(buffer);
+//     socket.send_to({buffer.data(), size}, from);
+//   }
+class UnixDatagram final : public DatagramSocket {
+ public:
+  // What receive_from() got.
+  struct Received {
+    std::size_t size = 0;    // in bytes, in the buffer; a datagram may be empty
+    std::string from;        // the sender's path; empty if it has none
+    bool truncated = false;  // true if a part did not fit, which is lost
+  };
+
+  // Not open.
+  UnixDatagram() = default;
+
+  // Binds to a path, as UnixListener does. For an empty one the kernel chooses an abstract name, so
+  // that a client can be answered. Needs no fiber and does not wait. Throws std::system_error,
+  // naming the path.
+  explicit UnixDatagram(std::string_view path);
+
+  UnixDatagram(UnixDatagram&&) = default;
+  UnixDatagram& operator=(UnixDatagram&&) = default;
+  ~UnixDatagram() { close(); }
+
+  // Returns two sockets without a path that are connected to each other. As UnixStream::pair().
+  static std::pair<UnixDatagram, UnixDatagram> pair();
+
+  // Takes over a socket that the program has, and makes it non-blocking. The file is not this
+  // socket's: it stays. Does not wait. Throws as TcpStream::adopt().
+  static UnixDatagram adopt(int fd);
+
+  // Names the peer for send() and receive(); a second call names another one. Does not wait. Throws
+  // std::system_error, naming the path: connection_refused if no socket is bound to it,
+  // no_such_file_or_directory and so on.
+  void connect(std::string_view path);
+
+  // Sends one datagram. Waits, without a limit of its own, while the receiver's queue is full: no
+  // event reports room there, so it tries again every millisecond. send() is woken. Fails as
+  // connect() does.
+  void send_to(ConstBuffer datagram, std::string_view path);
+
+  // Waits for the next datagram.
+  Received receive_from(MutableBuffer buffer);
+
+  // Its own path, or the name that the kernel chose; empty if it has none. Throws std::system_error
+  // after close().
+  std::string path() const;
+
+  // As DatagramSocket's. close() also removes the socket file if it is still this socket's, but not
+  // in a forked child; release() leaves it.
+  void close() noexcept;
+  int release() noexcept;
+
+ private:
+  using DatagramSocket::DatagramSocket;
+
+  std::shared_ptr<internal::SocketFile> file_;  // null after close(), and without a file
 };
 
 }  // namespace weft

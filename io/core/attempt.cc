@@ -18,10 +18,11 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   return *this;
 }
 
-void Socket::close() noexcept {
-  if (!is_open()) return;
-  const Fd fd = std::move(fd_);  // closed last: until then its number is not used again
+Fd Socket::release() noexcept {
+  Fd fd = std::move(fd_);  // closed last: until then its number is not used again
   if (readiness_) std::exchange(readiness_, nullptr)->deregister(fd.get());
+  note_owned(fd.get(), false);
+  return fd;
 }
 
 int Socket::begin_slowly() {

@@ -28,6 +28,19 @@ auto or_throw(Words words, Call call) {
   return result;
 }
 
+// Returns what call() does. If that throws std::system_error, sets the error instead, and returns
+// an empty result.
+template <class Call>
+auto or_report(std::error_code& error, Call call) -> decltype(call()) {
+  try {
+    error.clear();
+    return call();
+  } catch (const std::system_error& failure) {
+    error = failure.code();
+    return {};
+  }
+}
+
 }  // namespace weft::internal
 
 #endif  // WEFT_IO_CORE_ERROR_H_

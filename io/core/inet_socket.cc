@@ -7,10 +7,6 @@
 
 namespace weft::internal {
 
-void set_option(int fd, int level, int option, int value, std::string_view object) {
-  checked(setsockopt(fd, level, option, &value, sizeof(value)), {"setsockopt for ", object});
-}
-
 bool is_not_here(std::error_code error) noexcept {
   return error == std::errc::address_family_not_supported ||
          error == std::errc::address_not_available;
@@ -23,6 +19,7 @@ Fd bound_socket(int type, const Address& address, const BindOptions& options) {
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, options.reuse_address, name);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, options.reuse_port, name);
   if (options.both_families) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0, name);
+  set_options(fd.get(), options.socket);
   checked(bind(fd.get(), address.data(), address.size()), {"bind to ", name});
   return fd;
 }

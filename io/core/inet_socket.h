@@ -9,13 +9,12 @@
 #include "weft/io/address.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/dns.h"
+#include "weft/io/socket_options.h"
 
 namespace weft::internal {
 
 // What TCP and UDP sockets have in common. All functions throw std::system_error, naming the
 // object.
-
-void set_option(int fd, int level, int option, int value, std::string_view object);
 
 // True e.g. for IPv6 on a machine without it.
 bool is_not_here(std::error_code error) noexcept;
@@ -24,6 +23,7 @@ struct BindOptions {
   bool reuse_address = false;
   bool reuse_port = false;
   bool both_families = false;  // lets an IPv6 socket take IPv4, too
+  SocketOptions socket = {};
 };
 
 // Returns a non-blocking socket of this type, bound to the address.

@@ -1,10 +1,12 @@
 #ifndef WEFT_IO_CORE_SOCKET_H_
 #define WEFT_IO_CORE_SOCKET_H_
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "weft/fiber/time.h"
@@ -30,6 +32,9 @@ class Fd {
 
   // -1 if it owns no descriptor.
   int get() const noexcept { return fd_; }
+
+  // Gives the descriptor to the caller.
+  int release() noexcept { return std::exchange(fd_, -1); }
 
  private:
   int fd_ = -1;
@@ -64,7 +69,7 @@ class Socket {
  public:
   Socket() = default;
   // Takes over a descriptor, which must be non-blocking.
-  explicit Socket(Fd fd) noexcept : fd_(std::move(fd)) {}
+  explicit Socket(Fd fd) noexcept;
   // REQUIRES, here and for the destructor: no call is in progress on the socket that goes.
   Socket(Socket&& other) noexcept { *this = std::move(other); }
   Socket& operator=(Socket&& other) noexcept;
@@ -74,7 +79,13 @@ class Socket {
   bool is_open() const noexcept { return fd_.get() >= 0; }
 
   // Closes; calls that wait fail with -ECANCELED. No effect twice.
-  void close() noexcept;
+  void close() noexcept { release(); }
+
+  // The same, but the caller gets the descriptor instead of its being closed.
+  Fd release() noexcept;
+
+  // True if a socket of this process owns the descriptor. Numbers from 2^20 on are not known.
+  static bool owns(int fd) noexcept;
 
   // Runs call() until it succeeds, waiting while it would block, and returns its result. If it
   // fails returns its error, -ECANCELED if close() came meanwhile, or -EBADF if it came before. A
@@ -101,6 +112,7 @@ class Socket {
   int prepare(Direction direction, const char* what);
 
  private:
+  static void note_owned(int fd, bool is_owned) noexcept;
   int begin_slowly();
 
   // After this many calls without a wait a fiber lets others run, and looks for a cancellation: its
@@ -116,6 +128,23 @@ class Socket {
 // Returns a new non-blocking socket of this family and type. If it fails, returns an empty Fd and
 // sets errno. Outside runtimes it fills the standard descriptors first.
 Fd new_socket(int family, int type);
+
+// Set an option, or return one of SOL_SOCKET. Throw std::system_error, naming the object.
+void set_option(int fd, int level, int option, int value, std::string_view object);
+int get_option(int fd, int option, std::string_view object);
+
+// What a socket must be to be adopted.
+struct SocketKind {
+  bool local = false;  // of Unix sockets, not of IPv4 or IPv6
+  int type = SOCK_STREAM;
+  bool listens = false;
+};
+
+// Makes a descriptor non-blocking, so that a Socket can take it over. Throws std::system_error,
+// naming adopt and the descriptor, and changes nothing, if it is no socket of this kind, or a
+// Socket owns it. With `peer` it must be connected: writes as much of its peer's address as fits
+// `size`, and returns the full size of that.
+socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer = nullptr, socklen_t size = 0);
 
 // Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
 // would get that number, and the program's output would go into a user's socket or file. If there

@@ -2,12 +2,14 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -336,6 +338,63 @@ BOOST_AUTO_TEST_CASE(chat_is_not_held_up_by_one_who_does_not_read) {
     BOOST_TEST(next == kMessages);
     BOOST_TEST(server.stop().exit_code == 0);
   });
+}
+
+// ---- restart ------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(restart_refuses_and_loses_no_connection) {
+  Server server("restart");
+  constexpr std::size_t kProcesses = 4;
+  std::set<std::string> processes;
+  // A connection with a question and its answer; the number of the process that answered.
+  const auto ask = [&] {
+    auto stream = weft::TcpStream::connect(server.address);
+    stream.write_all("there?\n");
+    const std::string answer = weft::BufferedReader(stream).read_line().value_or("lost");
+    const std::size_t blank = answer.find(' ');
+    BOOST_TEST_REQUIRE(answer.substr(std::min(blank, answer.size())) == " there?");
+    return answer.substr(0, blank);
+  };
+  as_client([&] {
+    bool stop = false;
+    long asked = 0;
+    weft::TaskGroup clients;
+    for (int i = 0; i < 4; ++i) {
+      clients.spawn([&] {
+        for (; !stop; ++asked) ask();
+      });
+    }
+    std::string newest;
+    while (processes.size() < kProcesses) {
+      newest = ask();
+      const bool is_new = processes.insert(newest).second;
+      if (is_new && processes.size() < kProcesses) kill(std::stoi(newest), SIGHUP);
+    }
+    server.await_text("listening on " + server.address + "\nlistening on ");
+    stop = true;
+    clients.join();
+    BOOST_TEST(asked > 20);
+    BOOST_TEST(processes.contains(std::to_string(server.pid())));
+    for (int i = 0; i < 10; ++i) BOOST_TEST(ask() == newest);
+    kill(std::stoi(newest), SIGTERM);
+  });
+  const auto end = server.wait();
+  BOOST_TEST(end.exit_code == 0);
+  BOOST_TEST(end.err == "");
+}
+
+BOOST_AUTO_TEST_CASE(restart_that_was_not_handed_a_listener_listens_by_itself) {
+  Server server("restart");
+  const auto second = run_program("examples/restart", {server.address});
+  BOOST_TEST(second.exit_code == 1);
+  BOOST_TEST(second.err.find("Address already in use") != std::string::npos);
+  as_client([&] {
+    auto stream = weft::TcpStream::connect(server.address);
+    stream.write_all("there?\n");
+    BOOST_TEST(weft::BufferedReader(stream).read_line().value_or("") ==
+               std::to_string(server.pid()) + " there?");
+  });
+  BOOST_TEST(server.stop().exit_code == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
 // What happens when calls of io/ fail that no example makes, or not in this way.
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <csignal>
@@ -14,6 +15,7 @@
 #include "tests/faults/seam.h"
 #include "tests/support/fixture.h"
 #include "tests/support/temporary_directory.h"
+#include "weft/io/core/socket.h"
 
 BOOST_AUTO_TEST_SUITE(io)
 
@@ -222,6 +224,75 @@ BOOST_AUTO_TEST_CASE(datagrams_cope_or_name_the_call) {
   check_recovery("recvmsg:ECONNREFUSED", must_throw("weft: receive_from on "), body);
   check_recovery("bind:EADDRINUSE", must_throw("weft: bind to "), body);
   check_recovery("socket:EMFILE", must_throw("weft: socket for "), body);
+}
+
+BOOST_AUTO_TEST_CASE(unix_datagrams_cope_or_name_the_call_and_leave_no_file) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "socket";
+  const auto body = in_run([&] {
+    weft::UnixDatagram here(""), there(path);
+    here.send_to("hello", path);
+    char text[16];
+    BOOST_TEST(there.receive_from(text).from == here.path());
+    here.connect(path);
+    here.send("hello");
+    BOOST_TEST(there.receive(text) == 5u);
+  });
+  const auto checked_body = [&] {
+    try {
+      body();
+    } catch (...) {
+      BOOST_TEST(!std::filesystem::exists(path));
+      throw;
+    }
+    BOOST_TEST(!std::filesystem::exists(path));
+  };
+  for (const char* call : {"sendto", "send", "recvmsg"}) {
+    check_recovery(std::string(call) + ":EINTR", unnoticed(), checked_body);
+    check_recovery(std::string(call) + ":EAGAIN", unnoticed(), checked_body);
+  }
+  check_recovery("sendto:ENOBUFS", unnoticed(), checked_body);
+  check_recovery("sendto:ENOENT", must_throw("weft: send_to " + path), checked_body);
+  check_recovery("send:ECONNREFUSED", must_throw("weft: send on "), checked_body);
+  check_recovery("connect:EACCES", must_throw("weft: connect to " + path), checked_body);
+  check_recovery("bind:EACCES", must_throw("weft: bind to "), checked_body);
+  check_recovery("socket:EMFILE", must_throw("weft: socket for "), checked_body);
+  check_recovery("getsockname:ENOBUFS", must_throw("weft: path of "), checked_body);
+  check_recovery("socketpair:EMFILE", must_throw("weft: socketpair"),
+                 in_run([] { weft::UnixDatagram::pair(); }));
+}
+
+// What is not adopted stays the caller's; see check_recovery(): none is left open, or closed twice.
+BOOST_AUTO_TEST_CASE(a_descriptor_is_adopted_or_stays_the_callers) {
+  const auto body = [] {
+    int ends[2];
+    BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const weft::internal::Fd other(ends[1]);
+    weft::internal::Fd mine(ends[0]);
+    weft::UnixStream stream = weft::UnixStream::adopt(mine.get());
+    mine.release();
+    const weft::internal::Fd again(stream.release());
+  };
+  for (const char* fault : {"getsockopt:ENOBUFS", "getpeername:ENOBUFS", "fcntl:EACCES"}) {
+    check_recovery(fault, must_throw("weft: adopt of descriptor "), body);
+  }
+  const auto listener = [] {
+    const weft::internal::Fd mine(weft::TcpListener("127.0.0.1:0").release());
+    weft::TcpListener adopted = weft::TcpListener::adopt(mine.get());
+    adopted.release();  // not twice
+  };
+  check_recovery("getsockname:ENOBUFS", must_throw("local_address"), listener);
+}
+
+BOOST_AUTO_TEST_CASE(an_option_or_a_group_is_set_or_named) {
+  const auto body = [] {
+    weft::UdpSocket socket("127.0.0.1:0");
+    weft::set_options(socket.native_handle(), {.linger = 1s, .multicast_ttl = 2});
+    socket.join_group(weft::Address::parse("239.255.77.1:0"), "lo");
+    socket.connect(socket.local_address());
+  };
+  check_recovery("setsockopt:ENOMEM", must_throw("weft: "), body);
+  check_recovery("connect:ENETUNREACH", must_throw("weft: connect to 127.0.0.1:"), body);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_is_sent_or_the_call_is_named) {

@@ -1,3 +1,5 @@
+#include "weft/io/stream.h"
+
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -41,6 +43,16 @@ class Chunks {
   const std::size_t chunk_;
   std::size_t position_ = 0;
 };
+
+// Layers above a stream are streams, too.
+struct Layer : Chunks {
+  std::size_t write_all(ConstBuffer buffer) { return buffer.size(); }
+  void shutdown_write() {}
+  void close() {}
+};
+static_assert(Stream<TcpStream> && Stream<UnixStream> && Stream<StreamSocket> && Stream<Layer>);
+static_assert(Source<File> && Source<BufferedReader> && Source<Chunks>);
+static_assert(!Stream<File> && !Stream<BufferedReader> && !Stream<Chunks> && !Source<UdpSocket>);
 
 // What is to hold however the bytes come.
 void for_all_chunks(const std::string& text, const std::function<void(BufferedReader&)>& check,

@@ -231,6 +231,103 @@ WEFT_REAL_TIME_TEST_CASE(an_address_of_the_other_family_is_an_error) {
                         });
 }
 
+// ---- Peers and groups ---------------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(a_connected_socket_talks_to_its_peer_only) {
+  std::vector<const char*> places = {"127.0.0.1:0"};
+  if (has_ipv6()) places.push_back("[::1]:0");
+  for (const char* place : places) {
+    UdpSocket client(place), server(place), stranger(place);
+    client.connect(server.local_address());
+    client.send("question");
+    const Datagram datagram = receive(server);
+    BOOST_TEST((datagram.from == client.local_address()));
+    stranger.send_to("not asked for", client.local_address());
+    server.send_to("answer", datagram.from);
+    std::string text(100, '?');
+    text.resize(client.receive(text));
+    BOOST_TEST(text == "answer");
+    client.send_to("elsewhere", stranger.local_address());
+    BOOST_TEST(receive(stranger).text == "elsewhere");
+  }
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_socket_of_both_families_connects_to_either) {
+  UdpSocket all(":0"), v4("127.0.0.1:0");
+  all.connect(v4.local_address());
+  all.send("text");
+  BOOST_TEST(receive(v4).text == "text");
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_peer_that_is_not_there_is_told_to_the_sender) {
+  UdpSocket client("127.0.0.1:0");
+  Address gone;
+  { gone = UdpSocket("127.0.0.1:0").local_address(); }
+  BOOST_CHECK_EXCEPTION(
+      client.send("x"), std::system_error,
+      is(std::errc::destination_address_required, "send on", client.local_address().to_string()));
+  client.connect(gone);
+  client.send("x");
+  char text[4];
+  BOOST_CHECK_EXCEPTION(client.receive(text), std::system_error,
+                        is(std::errc::connection_refused, "receive on"));
+  std::error_code error;
+  client.send("x", error);
+  BOOST_TEST(!error);
+  client.send("x", error);
+  BOOST_TEST((error == std::errc::connection_refused));
+  BOOST_CHECK_EXCEPTION(client.connect(Address::parse("[::1]:9")), std::system_error,
+                        [](const std::system_error& its) {
+                          return std::string(its.what()).find("connect to [::1]:9") !=
+                                 std::string::npos;
+                        });
+}
+
+WEFT_REAL_TIME_TEST_CASE(what_is_too_large_for_receive_is_an_error) {
+  UdpSocket client("127.0.0.1:0"), server("127.0.0.1:0");
+  client.send_to("12345", server.local_address());
+  client.send_to("1234", server.local_address());
+  char text[4];
+  BOOST_CHECK_EXCEPTION(server.receive(text), std::system_error,
+                        is(std::errc::message_size, "receive on"));
+  BOOST_TEST(server.receive(text) == 4u);
+}
+
+WEFT_REAL_TIME_TEST_CASE(members_of_a_group_get_what_is_sent_to_it_until_they_leave) {
+  UdpSocket member("0.0.0.0:0"), sender("127.0.0.1:0");
+  const Address group = Address::parse("239.255.77.1", member.local_address().port());
+  member.join_group(group, "lo");
+  BOOST_CHECK_EXCEPTION(member.join_group(group, "lo"), std::system_error,
+                        is(std::errc::address_in_use, "join_group of " + group.to_string()));
+  set_options(sender.native_handle(), {.multicast_ttl = 0, .multicast_loop = true});
+  sender.send_to("all", group);
+  BOOST_TEST(receive(member).text == "all");
+  member.leave_group(group, "lo");
+  sender.send_to("nobody", group);
+  sender.send_to("you", at("127.0.0.1", member));
+  BOOST_TEST(receive(member).text == "you");
+  BOOST_CHECK_EXCEPTION(member.leave_group(group, "lo"), std::system_error,
+                        is(std::errc::address_not_available, "leave_group of"));
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_group_of_ipv6_may_name_its_interface) {
+  if (!has_ipv6()) return;
+  UdpSocket member("[::]:0");
+  member.join_group(Address::parse("[ff02::77%lo]:0"));
+  BOOST_CHECK_EXCEPTION(member.join_group(Address::parse("[ff02::77]:0"), "lo"), std::system_error,
+                        is(std::errc::address_in_use, "join_group"));
+  member.leave_group(Address::parse("[ff02::77]:0"), "lo");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_group_or_interface_is_refused) {
+  UdpSocket socket("0.0.0.0:0");
+  BOOST_CHECK_EXCEPTION(socket.join_group(Address::parse("239.255.77.1:0"), "no-such"),
+                        std::system_error,
+                        is(std::errc::no_such_device, "join_group of 239.255.77.1:0", "no-such"));
+  BOOST_CHECK_EXCEPTION(socket.join_group(Address::parse("127.0.0.1:0"), "lo"), std::system_error,
+                        is(std::errc::invalid_argument, "join_group of 127.0.0.1:0"));
+}
+
 // ---- Waiting ------------------------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(each_of_several_receivers_gets_a_datagram_of_its_own) {
