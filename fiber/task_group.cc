@@ -9,7 +9,7 @@
 
 namespace weft {
 
-using internal::BodyScope, internal::cancellation_due, internal::CancelScope, internal::Claimed;
+using internal::BodyScope, internal::CancelScope, internal::Claimed;
 using internal::current_fiber, internal::Ending, internal::Fiber, internal::ShieldScope;
 using internal::OwnedWait, internal::throw_logic_error, internal::WaitQueue;
 
@@ -199,7 +199,7 @@ void TaskGroup::refuse(Fiber& fiber) {
     // Another thread may have asked for it, and this one not have looked yet.
     if (self->group == this) self->cancel();
     CancelScope::serve_interrupts(*self);
-    if (cancellation_due(*self)) internal::refuse_wait();
+    internal::throw_if_cancelled();
   }
   throw std::runtime_error(
       "weft::TaskGroup::spawn: the group is shutting down: a child has failed, or it was "

@@ -204,6 +204,24 @@ void TimeoutScope::expire_those_due(Fiber& running) noexcept {
   update(running);
 }
 
+NoWaitingScope::NoWaitingScope(const char* caller)
+    : CancelScope(require_fiber(caller), Kind::kNoWaiting) {
+  expired_ = true;
+  update(*fiber_);
+}
+
+bool NoWaitingScope::around(const Fiber& running) noexcept {
+  const CancelScope* scope = running.scope;
+  while (scope && scope->kind_ != Kind::kNoWaiting && scope->kind_ != Kind::kShield) {
+    scope = scope->outer_;
+  }
+  return scope && scope->kind_ == Kind::kNoWaiting;
+}
+
+void NoWaitingScope::check(const Fiber& running, const char* what) {
+  if (around(running)) throw_logic_error("weft: a wait inside no_waiting: ", what);
+}
+
 bool TimeoutScope::caused() const noexcept {
   return expired_ && !reaches(outer_, *fiber_, uncaught_);
 }

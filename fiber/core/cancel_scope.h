@@ -53,9 +53,10 @@ class CancelScope {
   std::exception_ptr take_kept() noexcept;
 
  protected:
+  friend class NoWaitingScope;
   friend class TimeoutScope;
 
-  enum class Kind : unsigned char { kTimeout, kShield, kBody };
+  enum class Kind : unsigned char { kTimeout, kShield, kBody, kNoWaiting };
 
   // Enters the scope. `fiber` is the running one, or null: then the scope does nothing.
   CancelScope(Fiber* fiber, Kind kind) noexcept;
@@ -119,6 +120,19 @@ class BodyScope final : public CancelScope {
   friend class CancelScope;
 
   Atomic<bool> asked_{false};
+};
+
+// Makes each wait of the calling fiber throw std::logic_error, before anything else runs, while it
+// lives: to the wait it is a cancellation. A ShieldScope within holds that back.
+class NoWaitingScope final : public CancelScope {
+ public:
+  // Throws std::logic_error outside fibers: the message names `caller`.
+  explicit NoWaitingScope(const char* caller);
+
+  // Whether there is one, with no shield between.
+  static bool around(const Fiber& running) noexcept;
+  // Throws, naming the wait, if there is. REQUIRES: cancellation_due().
+  static void check(const Fiber& running, const char* what);
 };
 
 }  // namespace weft::internal
