@@ -24,23 +24,16 @@ struct FaultyCall {
   long operator()(long a, long b, long c, long d, long e, long f) {
     // Acquire: pairs with the release of fail_next(), and sees the options.
     const int failure = error.load(std::memory_order_acquire);
-    if (failure != 0 && takes_turn()) return fail(failure);
-    return find()(a, b, c, d, e, f);
+    if (failure == 0 || !takes_turn()) return find()(a, b, c, d, e, f);
+    if (std::string_view(name) == "getaddrinfo") return failure;
+    errno = failure;
+    return -1;
   }
 
   // Relaxed, here and below: a test learns by other means which calls have been made.
   bool takes_turn() noexcept {
     const unsigned number = calls.fetch_add(1, std::memory_order_relaxed) + 1;
     return number >= options.first && number - options.first < options.count;
-  }
-  unsigned failed() const noexcept {
-    const unsigned made = calls.load(std::memory_order_relaxed);
-    return made < options.first ? 0 : std::min(made - options.first + 1, options.count);
-  }
-  long fail(int failure) const noexcept {
-    if (std::string_view(name) == "getaddrinfo") return failure;
-    errno = failure;
-    return -1;
   }
 
   // Relaxed: code does not change.
@@ -112,6 +105,8 @@ Fault fail_next(std::string_view name, int error, FaultOptions options) {
 
 Fault::~Fault() { call_.error.store(0, std::memory_order_relaxed); }
 unsigned Fault::calls() const noexcept { return call_.calls.load(std::memory_order_relaxed); }
-unsigned Fault::failed() const noexcept { return call_.failed(); }
+unsigned Fault::failed() const noexcept {
+  return std::min(calls() - std::min(calls(), call_.options.first - 1), call_.options.count);
+}
 
 }  // namespace weft::testing

@@ -21,6 +21,19 @@ struct TestOptions {
   RunOptions run = {};
 };
 
+}  // namespace weft::testing
+
+namespace weft::internal {
+
+// What the functions below do, once the types are gone.
+void run_checked(const std::function<void()>& body, const testing::TestOptions& options);
+void run_seeds(const std::function<void(std::uint64_t)>& body, unsigned seeds,
+               testing::TestOptions& options);
+
+}  // namespace weft::internal
+
+namespace weft::testing {
+
 // Runs f in a fiber on virtual time, and returns its result. For tests: at the end nothing may be
 // left behind.
 //
@@ -41,7 +54,13 @@ struct TestOptions {
 // Threads: from a plain thread, as weft::run(). Throws std::invalid_argument if f is null. Costs a
 // runtime and two readings of /proc/self/fd: some 100 us.
 template <class F>
-auto run_test(F&& f, TestOptions options = {}) -> internal::ResultOf<std::remove_reference_t<F>&>;
+auto run_test(F&& f, TestOptions options = {}) -> internal::ResultOf<std::remove_reference_t<F>&> {
+  using Result = internal::ResultOf<std::remove_reference_t<F>&>;
+  internal::checked_callable(f, "run_test");
+  std::optional<internal::Kept<Result>> kept;
+  internal::run_checked([&] { kept.emplace(internal::result_to_keep<Result>(f)); }, options);
+  return internal::take_kept<Result>(*kept);
+}
 
 // Runs f as run_test() does, once for each seed from 1 to `seeds`: ready fibers run in a different
 // order each time. With one scheduler, a seed always gives the same order. If f takes a number, it
@@ -57,7 +76,17 @@ auto run_test(F&& f, TestOptions options = {}) -> internal::ResultOf<std::remove
 // environment, runs that seed alone. Throws std::invalid_argument if that is no number, f is null,
 // or there are no seeds.
 template <class F>
-void run_shuffled(F&& f, unsigned seeds, TestOptions options = {});
+void run_shuffled(F&& f, unsigned seeds, TestOptions options = {}) {
+  internal::checked_callable(f, "run_shuffled");
+  const auto body = [&]([[maybe_unused]] std::uint64_t seed) {
+    if constexpr (std::is_invocable_v<F&, std::uint64_t>) {
+      std::invoke(f, seed);
+    } else {
+      std::invoke(f);
+    }
+  };
+  internal::run_seeds(body, seeds, options);
+}
 
 // Three functions for the body of such a test. They throw std::logic_error outside fibers; the
 // first two are cancellation points, and also throw that on real time.
@@ -89,45 +118,6 @@ void advance(AnyDuration time);
 // but need not, such as the lock of a free mutex, is no wait. One inside shield(), as in the
 // destructor of a Task, and one while the stack unwinds are not reported: what they throw would end
 // the program. Does not wait. Throws std::invalid_argument if f is null.
-template <class F>
-auto no_waiting(F&& f) -> std::invoke_result_t<F&>;
-
-}  // namespace weft::testing
-
-// ---- Implementation -----------------------------------------------------------------------------
-
-namespace weft::internal {
-
-void run_checked(const std::function<void()>& body, const testing::TestOptions& options);
-void run_seeds(const std::function<void(std::uint64_t)>& body, unsigned seeds,
-               testing::TestOptions& options);
-
-}  // namespace weft::internal
-
-namespace weft::testing {
-
-template <class F>
-auto run_test(F&& f, TestOptions options) -> internal::ResultOf<std::remove_reference_t<F>&> {
-  using Result = internal::ResultOf<std::remove_reference_t<F>&>;
-  internal::checked_callable(f, "run_test");
-  std::optional<internal::Kept<Result>> kept;
-  internal::run_checked([&] { kept.emplace(internal::result_to_keep<Result>(f)); }, options);
-  return internal::take_kept<Result>(*kept);
-}
-
-template <class F>
-void run_shuffled(F&& f, unsigned seeds, TestOptions options) {
-  internal::checked_callable(f, "run_shuffled");
-  const auto body = [&]([[maybe_unused]] std::uint64_t seed) {
-    if constexpr (std::is_invocable_v<F&, std::uint64_t>) {
-      std::invoke(f, seed);
-    } else {
-      std::invoke(f);
-    }
-  };
-  internal::run_seeds(body, seeds, options);
-}
-
 template <class F>
 auto no_waiting(F&& f) -> std::invoke_result_t<F&> {
   internal::checked_callable(f, "no_waiting");

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "tests/support/check.h"
-#include "weft/testing.h"
+#include "weft/io/testing/run_test.h"
 #include "weft/weft.h"
 
 namespace weft::test {
