@@ -348,10 +348,10 @@ WEFT_TEST_CASE(a_wait_inside_no_waiting_is_an_error_that_names_it) {
            {[] { sleep_for(1s); }, "sleep_for"},
            {[&] { event.wait(); }, "Event::wait"},
            {[&] { with_timeout(1s, [&] { event.wait(); }); }, "Event::wait"},
-           {[&] { spawn([&] { event.wait(); }).get(); }, "Task::get"}}) {
+           {[&] { spawn([&] { event.wait(); }).get(); }, "Task::wait"}}) {
     const std::string failure = failure_of([&, &wait = wait] { no_waiting(wait); });
     BOOST_TEST(failure == "weft: a wait inside no_waiting: " + name);
-    if (name != "Task::get") BOOST_TEST(!others);  // there the destructor of the task waits
+    if (name != "Task::wait") BOOST_TEST(!others);  // there the destructor of the task waits
   }
   mutex.unlock();
 }
