@@ -122,8 +122,9 @@ class BodyScope final : public CancelScope {
   Atomic<bool> asked_{false};
 };
 
-// Makes each wait of the calling fiber throw std::logic_error, before anything else runs, while it
-// lives: to the wait it is a cancellation. A ShieldScope within holds that back.
+// Makes each wait of the calling fiber throw std::logic_error while it lives, before other fibers
+// run; yield() throws after they have. To the wait it is a cancellation, so a ShieldScope within
+// holds it back.
 class NoWaitingScope final : public CancelScope {
  public:
   // Throws std::logic_error outside fibers: the message names `caller`.
