@@ -9,9 +9,9 @@
 
 namespace weft {
 
-using internal::cancellation_due, internal::Claimed, internal::current_fiber, internal::Ending;
-using internal::Fiber, internal::OwnedWait, internal::Scope, internal::ShieldScope;
-using internal::throw_logic_error, internal::WaitQueue;
+using internal::Claimed, internal::current_fiber, internal::Ending, internal::Fiber;
+using internal::OwnedWait, internal::Scope, internal::ShieldScope, internal::throw_logic_error;
+using internal::WaitQueue;
 
 // The body of a group while it runs, for the children to interrupt.
 class TaskGroup::Body {
@@ -207,7 +207,7 @@ void TaskGroup::refuse(Fiber& fiber) {
     // Another thread may have asked for it, and this one not have looked yet.
     if (self->group == this) self->cancel();
     Scope::update(*self);
-    if (cancellation_due(*self)) internal::refuse_wait();
+    internal::throw_if_cancelled();
   }
   throw std::runtime_error(
       "weft::TaskGroup::spawn: the group is shutting down: a child has failed, or it was "

@@ -230,4 +230,20 @@ void TimedScope::expire_those_due(Fiber& running) noexcept {
   update(running);
 }
 
+NoWaitingScope::NoWaitingScope(const char* caller)
+    : Scope(&require_fiber(caller), Kind::kNoWaiting) {
+  end(End::kCancelled);
+  update(*fiber_);
+}
+
+bool NoWaitingScope::around(const Fiber& running) noexcept {
+  const Scope* scope = running.scope;
+  while (scope && scope->kind_ != Kind::kNoWaiting && !scope->shielded_) scope = scope->outer_;
+  return scope && scope->kind_ == Kind::kNoWaiting;
+}
+
+void NoWaitingScope::check(const Fiber& running, const char* what) {
+  if (around(running)) throw_logic_error("weft: a wait inside no_waiting: ", what);
+}
+
 }  // namespace weft::internal

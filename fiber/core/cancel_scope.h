@@ -33,6 +33,7 @@ class Scope {
     kShield,  // shields from the start, and leaves failures to the scope around it
     kBody,    // of a TaskGroup
     kTimed,   // a TimedScope
+    kNoWaiting,
   };
 
   // Enters the scope. `fiber` is the running one, or null, but for kTimed: then the scope does
@@ -83,6 +84,7 @@ class Scope {
   bool caused();
 
  private:
+  friend class NoWaitingScope;
   friend class TimedScope;
 
   enum class End : unsigned char { kNone, kCancelled, kExpired };
@@ -129,6 +131,20 @@ class TimedScope final : public Scope, private Timer {
 
  private:
   void expire_if_due(TimePoint now) noexcept;
+};
+
+// Makes each wait of the calling fiber throw std::logic_error while it lives, before other fibers
+// run; yield() throws after they have. To the wait it is a cancellation, so a ShieldScope within
+// holds it back.
+class NoWaitingScope final : public Scope {
+ public:
+  // Throws std::logic_error outside fibers: the message names `caller`.
+  explicit NoWaitingScope(const char* caller);
+
+  // Whether there is one, with no shield between.
+  static bool around(const Fiber& running) noexcept;
+  // Throws, naming the wait, if there is. REQUIRES: cancellation_due().
+  static void check(const Fiber& running, const char* what);
 };
 
 }  // namespace weft::internal

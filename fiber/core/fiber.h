@@ -200,9 +200,14 @@ inline bool cancellation_due(const Fiber& running) noexcept {
   return running.cancelled && scopes_reach(running);
 }
 
-// Throws Cancelled in the running fiber, which was about to wait: others run first. A fiber that
-// catches it and tries again, over and over, is reported, and slowed down.
-[[noreturn]] void refuse_wait();
+// Throws Cancelled in the running fiber, which was about to wait in `what`: others run first. A
+// fiber that catches it and tries again, over and over, is reported, and slowed down. In a
+// NoWaitingScope, throws what that says.
+[[noreturn]] void refuse_wait(const char* what);
+
+// Throws Cancelled if the caller is a fiber that is cancelled, for a call that fails without a
+// wait: others run first.
+void throw_if_cancelled();
 
 // Runs the body of a fiber's work, unless it was cancelled before it began, and notes its ending.
 // What the caller destroys afterwards may wait.

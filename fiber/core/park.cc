@@ -145,7 +145,7 @@ void Waiter::dequeue() noexcept {
 [[gnu::always_inline]] inline void WaitQueue::add(Lock& lock, Waiter* next, Waiter& waiter) {
   if (!waiter.adopt_caller()) [[unlikely]] {
     lock.unlock();
-    refuse_wait();
+    refuse_wait(waiter.what());
   }
   waiter.queue_ = this;
   waiters_.insert(next, waiter);
@@ -166,7 +166,7 @@ bool WaitQueue::wait_before(Lock& lock, Waiter* next, Waiter& waiter, TimePoint 
 
 void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
   Waiter waiter(what);
-  if (!waiter.adopt_caller()) refuse_wait();
+  if (!waiter.adopt_caller()) refuse_wait(what);
   waiter.park_here(deadline);
 }
 
@@ -225,7 +225,7 @@ bool WaitQueue::unwatch(Waiter& watcher) noexcept {
 // ---- One of several -----------------------------------------------------------------------------
 
 Selection::Selection(const char* what) : Waiter(what) {
-  if (!adopt_caller()) refuse_wait();
+  if (!adopt_caller()) refuse_wait(what);
   queue_ = &none_;
 }
 

@@ -15,8 +15,23 @@ VirtualPort::VirtualPort(Port& outside, VirtualClock& clock)
   clock.busy_.fetch_add(1, std::memory_order_relaxed);  // relaxed: nobody waits yet
 }
 
+// To a fiber in wait_for_standstill() the present is a deadline: the clock comes to it like to any
+// other, when nothing can run.
 bool VirtualPort::wait(TimePoint deadline) {
-  return deadline <= now() ? outside_.wait(kPast) : clock_.wait(*this, deadline);
+  if (deadline <= now()) return outside_.wait(kPast);
+  WaitQueue::Lock lock(watchers_);
+  const bool watched = !watchers_.empty(lock);
+  lock.unlock();
+  const bool came = clock_.wait(*this, watched ? now() : deadline);
+  if (!watched || !reached_) return came;
+  lock.lock();
+  watchers_.wake_all(lock);
+  return true;
+}
+
+void VirtualPort::wait_for_standstill() {
+  WaitQueue::Lock lock(watchers_);
+  watchers_.wait(lock, kForever, "run_until_blocked");
 }
 
 void VirtualPort::expect(int events) noexcept {
@@ -51,6 +66,7 @@ void VirtualPort::set_busy() noexcept {
 bool VirtualClock::wait(VirtualPort& port, TimePoint deadline) {
   std::unique_lock lock(lock_);
   port.deadline_ = deadline;
+  port.reached_ = false;
   port.idle_.store(true, std::memory_order_relaxed);
   busy_.fetch_sub(1, std::memory_order_relaxed);
   TimePoint grace = kForever;  // its end; pending() may return early
@@ -105,6 +121,7 @@ bool VirtualClock::jump(VirtualPort& self) {
   now_ = next;
   for (VirtualPort* port = ports_; port; port = port->next_) {
     if (port->deadline_ != next) continue;
+    port->reached_ = true;
     port->set_busy();
     if (port != &self) port->outside_.wake();
   }

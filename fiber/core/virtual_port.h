@@ -5,6 +5,7 @@
 
 #include "weft/fiber/core/atomic.h"
 #include "weft/fiber/core/port.h"
+#include "weft/fiber/core/wait_queue.h"
 
 namespace weft::internal {
 
@@ -68,6 +69,10 @@ class VirtualPort final : public Port {
   void detach() noexcept override { outside_.detach(); }
   void wake() noexcept override;
 
+  // Waits until the clock would jump; then it stands still once more. A cancellation point.
+  // REQUIRES: the caller is a fiber of this port's scheduler.
+  void wait_for_standstill();
+
  private:
   friend class VirtualClock;
 
@@ -78,7 +83,9 @@ class VirtualPort final : public Port {
   VirtualPort* const next_;   // of the clock's
   Atomic<bool> idle_{false};  // waits for an event, or for its deadline:
   TimePoint deadline_ = kForever;
-  Duration patience_{};  // how long to look for something if there is no time to jump to
+  bool reached_ = false;  // the clock has come to it
+  Duration patience_{};   // how long to look for something if there is no time to jump to
+  WaitQueue watchers_;    // fibers in wait_for_standstill()
 };
 
 }  // namespace weft::internal

@@ -44,6 +44,7 @@ void report_refusals(const Fiber& fiber) noexcept {
     TimedScope::expire_those_due(self);
     if (!cancellation_due(self)) return;
   }
+  NoWaitingScope::check(self, "yield");
   refuse(self);
 }
 
@@ -53,9 +54,16 @@ void report_refusals(const Fiber& fiber) noexcept {
 
 }  // namespace
 
-[[gnu::noinline]] void refuse_wait() {
+[[gnu::noinline]] void refuse_wait(const char* what) {
+  NoWaitingScope::check(*running.fiber, what);
   RunQueue& here = *RunQueue::here();
   refuse(here.turn_is_over_here() ? here.go_to_loop() : here.rotate());
+}
+
+void throw_if_cancelled() {
+  const Fiber* const self = running.fiber;
+  if (!self || !cancellation_due(*self) || NoWaitingScope::around(*self)) return;
+  refuse_wait("");
 }
 
 }  // namespace weft::internal

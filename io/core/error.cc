@@ -13,8 +13,7 @@ void fail(int error, Words words) {
 }
 
 int unless_cancelled(int error) {
-  const Fiber* const self = current_fiber();
-  if (self && cancellation_due(*self)) refuse_wait();
+  throw_if_cancelled();
   return error;
 }
 

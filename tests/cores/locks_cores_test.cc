@@ -116,7 +116,7 @@ WEFT_CORES_TEST_CASE(a_try_for_a_mutex_of_another_scheduler_ends_in_time) {
   Mutex mutex;
   auto holder = spawn_in_turn(1, [&] {
     const std::lock_guard lock(mutex);
-    sleep_for(3s);
+    sleep_for(2500ms);
   });
   const TimePoint start = now();
   const std::vector<bool> got = spread([&](std::size_t i) {

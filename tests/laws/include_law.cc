@@ -97,6 +97,19 @@ Breaches declared_upwards(const Tree& tree, std::string_view lower, const Folder
   return breaches;
 }
 
+// What is for tests is included by nothing else.
+Breaches tested_by_users(const Tree& tree) {
+  Breaches breaches;
+  for (const auto& [path, text] : tree) {
+    if (is_for_tests(path)) continue;
+    for (const Include& include : includes_of(text)) {
+      if (!is_for_tests(include.path)) continue;
+      breaches.push_back(place(path, include.line) + "includes " + include.path + " for tests");
+    }
+  }
+  return breaches;
+}
+
 BOOST_AUTO_TEST_SUITE(include_law)
 
 BOOST_AUTO_TEST_CASE(fiber_looks_at_fiber) {
@@ -110,6 +123,12 @@ BOOST_AUTO_TEST_CASE(io_looks_at_fiber_and_sync) {
 }
 BOOST_AUTO_TEST_CASE(weft_h_looks_at_all) {
   expect_none(bad_includes(library(), "weft.h", {"fiber", "sync", "io", "version.h"}));
+}
+BOOST_AUTO_TEST_CASE(testing_h_looks_at_what_is_for_tests) {
+  expect_none(bad_includes(library(), "testing.h", {"io/testing"}));
+}
+BOOST_AUTO_TEST_CASE(nothing_else_looks_at_what_is_for_tests) {
+  expect_none(tested_by_users(library()));
 }
 BOOST_AUTO_TEST_CASE(version_h_looks_at_nothing) {
   expect_none(bad_includes(library(), "version.h", {}));
@@ -147,6 +166,11 @@ BOOST_AUTO_TEST_CASE(a_breach_in_a_file_is_seen) {
   BOOST_TEST(has(breaches, "fiber/a.h:4: may not include \"weft/sync/b.h\""));
   BOOST_TEST(has(breaches, "fiber/a.h: does not begin with the include guard WEFT_FIBER_A_H_"));
   BOOST_TEST(has(bad_includes(tree, "sync/", {}), "sync/: has no sources"));
+
+  const std::string for_tests = "#include \"weft/io/testing/a.h\"\n";
+  const Breaches used = tested_by_users({{"testing.h", for_tests}, {"io/a.h", for_tests}});
+  BOOST_TEST(used.size() == 1u);
+  BOOST_TEST(has(used, "io/a.h:1: includes io/testing/a.h for tests"));
 }
 
 BOOST_AUTO_TEST_CASE(a_declaration_upwards_is_seen) {

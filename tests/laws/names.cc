@@ -303,7 +303,9 @@ std::vector<Declaration> declarations_in(std::string_view text) {
 std::set<std::string> names_given_by(std::string_view text) {
   std::set<std::string> names;
   for (const Declaration& declaration : declarations_in(text)) {
-    if (declaration.scope == "weft" && !declaration.is_forward) names.insert(declaration.name);
+    if (declaration.is_forward) continue;
+    if (declaration.scope == "weft") names.insert(declaration.name);
+    if (declaration.scope == "weft::testing") names.insert("testing::" + declaration.name);
   }
   for (const Directive& directive : directives_of(text)) {
     constexpr std::string_view kDefine = "#define WEFT_";

@@ -22,8 +22,8 @@ struct Declaration {
 };
 std::vector<Declaration> declarations_in(std::string_view text);
 
-// Names of namespace weft, and macros that begin with WEFT_, as "WEFT_VERSION (macro)"; without
-// forward declarations and include guards.
+// Names of namespace weft, those of weft::testing as "testing::run_test", and macros that begin
+// with WEFT_, as "WEFT_VERSION (macro)"; without forward declarations and include guards.
 std::set<std::string> names_given_by(std::string_view text);
 
 // Of classes, of any named namespace.

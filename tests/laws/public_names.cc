@@ -128,15 +128,20 @@ struct Last {
   int a;
 };
 }
+namespace weft::testing {
+void tested();
+}
 struct Outside {};
 #endif
 )";
 
 BOOST_AUTO_TEST_CASE(each_kind_of_name_is_found) {
-  const std::set<std::string> expected{"Alias",     "Class",    "Concept",   "Enum",
-                                       "Last",      "Long",     "deduced",   "function",
-                                       "kConstant", "kLambda",  "kText",     "pointer",
-                                       "swap",      "variable", "with_body", "WEFT_MACRO (macro)"};
+  const std::set<std::string> expected{
+      "Alias",          "Class",    "Concept",   "Enum",
+      "Last",           "Long",     "deduced",   "function",
+      "kConstant",      "kLambda",  "kText",     "pointer",
+      "swap",           "variable", "with_body", "WEFT_MACRO (macro)",
+      "testing::tested"};
   BOOST_TEST(joined(names_given_by(kHeader)) == joined(expected));
 }
 

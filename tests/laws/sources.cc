@@ -83,7 +83,7 @@ class Cutter {
 
 Tree read_library() {
   Tree tree;
-  for (const char* path : {"weft.h", "version.h"}) tree[path] = read_file(path);
+  for (const char* path : {"weft.h", "testing.h", "version.h"}) tree[path] = read_file(path);
   for (const char* folder : {"fiber", "sync", "io"}) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
       const auto extension = entry.path().extension();
@@ -122,6 +122,9 @@ bool has(const Breaches& breaches, std::string_view text) {
 bool is_header(std::string_view path) { return path.ends_with(".h"); }
 bool is_core(std::string_view path) { return path.find("/core/") != npos; }
 bool is_public(std::string_view path) { return is_header(path) && !is_core(path); }
+bool is_for_tests(std::string_view path) {
+  return path == "testing.h" || path.find("/testing/") != npos;
+}
 
 std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;

@@ -16,7 +16,7 @@ using Tree = std::map<std::string, std::string>;
 // What breaks a law, one sentence each.
 using Breaches = std::vector<std::string>;
 
-// All headers and sources of fiber/, sync/ and io/, weft.h and version.h.
+// All headers and sources of fiber/, sync/ and io/, weft.h, testing.h and version.h.
 const Tree& library();
 
 // A file beside them. Throws std::runtime_error if it cannot be read.
@@ -29,8 +29,9 @@ void expect_none(const Breaches& breaches);
 bool has(const Breaches& breaches, std::string_view text);
 
 bool is_header(std::string_view path);
-bool is_core(std::string_view path);    // fiber/core/loop.h
-bool is_public(std::string_view path);  // a header that users may include: fiber/time.h, weft.h
+bool is_core(std::string_view path);       // fiber/core/loop.h
+bool is_public(std::string_view path);     // a header that users may include: fiber/time.h, weft.h
+bool is_for_tests(std::string_view path);  // io/testing/run_test.h, testing.h
 
 std::vector<std::string> lines_of(std::string_view text);
 std::string_view trimmed(std::string_view text);

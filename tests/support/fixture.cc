@@ -22,32 +22,19 @@ std::size_t count_fibers() {
   return fibers;
 }
 
-void run_and_check(const std::function<void()>& body, const RunOptions& options) {
-  const auto before = open_descriptors();
-  weft::run(
-      [&] {
-        body();
-        BOOST_TEST(count_fibers() == 1u, "a fiber is left");
-      },
-      options);
-  BOOST_TEST(open_descriptors() == before, "a descriptor is left");
+void run_case(const std::function<void()>& body, const RunOptions& options) {
+  testing::run_test(body, {.run = options});
 }
 
-void run_case(const std::function<void()>& body, RunOptions options) {
-  options.virtual_time = true;
-  run_and_check(body, options);
-}
-
-void run_real_time_case(const std::function<void()>& body, RunOptions options) {
-  options.virtual_time = false;
-  run_and_check(body, options);
+void run_real_time_case(const std::function<void()>& body, const RunOptions& options) {
+  testing::run_test(body, {.real_time = true, .run = options});
 }
 
 void run_shuffled(const std::function<void()>& body) {
-  const std::uint64_t seeds = bound(50, 10);
-  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-    BOOST_TEST_CONTEXT("shuffle_seed " << seed) { run_case(body, {.shuffle_seed = seed}); }
-  }
+  const auto with_seed = [&](std::uint64_t seed) {
+    BOOST_TEST_CONTEXT("shuffle_seed " << seed) { body(); }
+  };
+  testing::run_shuffled(with_seed, bound(50U, 10U));
 }
 
 }  // namespace weft::test

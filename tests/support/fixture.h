@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tests/support/check.h"
+#include "weft/io/testing/run_test.h"
 #include "weft/weft.h"
 
 namespace weft::test {
@@ -23,8 +24,7 @@ bool eventually(Condition condition) {
   return true;
 }
 
-// Lets all other fibers run until each of them waits: virtual time passes only then.
-inline void run_until_blocked() { sleep_for(Duration(1)); }
+using testing::run_until_blocked;
 
 // A task that waits until it is cancelled, and then calls f().
 template <class F>
@@ -70,14 +70,11 @@ std::size_t count_fibers();
 // Places a fiber on the i-th scheduler.
 inline SpawnOptions on(std::size_t i) { return {.on = Runtime::current().schedulers()[i]}; }
 
-// Runs the body as a fiber; no other fiber and no descriptor may be left.
-void run_and_check(const std::function<void()>& body, const RunOptions& options);
-
-// The same on virtual time.
-void run_case(const std::function<void()>& body, RunOptions options = {});
+// Runs the body as a fiber on virtual time; no other fiber and no descriptor may be left.
+void run_case(const std::function<void()>& body, const RunOptions& options = {});
 
 // The same on the machine's time, for what waits for the kernel or for other processes.
-void run_real_time_case(const std::function<void()>& body, RunOptions options = {});
+void run_real_time_case(const std::function<void()>& body, const RunOptions& options = {});
 
 // The same, under several orders of the ready fibers. A failure names its seed.
 void run_shuffled(const std::function<void()>& body);

@@ -1,0 +1,71 @@
+#ifndef WEFT_IO_TESTING_STREAM_PAIR_H_
+#define WEFT_IO_TESTING_STREAM_PAIR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "weft/io/buffer.h"
+
+namespace weft::testing {
+
+struct StreamPairOptions {
+  // Each read and write transfers a random part of what it could, at least a byte, drawn from this.
+  std::uint64_t seed = 0;
+  // After this many bytes, of both directions together, writes fail with `error`, and so do reads
+  // once they have got what was written before.
+  std::size_t fail_after = std::numeric_limits<std::size_t>::max();
+  std::errc error = std::errc::connection_reset;
+  // How many writes each direction holds until they are read: then a write waits. Zero: any number.
+  std::size_t capacity = 16;
+};
+
+// One end of a connection in memory: what a TcpStream is, without a socket, for BufferedReader and
+// for code that takes any stream. The functions do what those of StreamSocket do, and throw the
+// same errors; see there. They are cancellation points if they wait.
+//
+// Threads: fibers of one scheduler, both ends; one may read while another one writes. Move or
+// destroy it only while no call is in progress.
+class MemoryStream {
+ public:
+  // Not open.
+  MemoryStream() = default;
+  MemoryStream(MemoryStream&&) noexcept = default;
+  MemoryStream& operator=(MemoryStream other) noexcept;
+  ~MemoryStream() { close(); }
+
+  std::size_t read_some(MutableBuffer buffer);
+  std::size_t read_exactly(MutableBuffer buffer);
+  std::size_t write_some(ConstBuffer buffer);
+  std::size_t write_all(ConstBuffer buffer);
+
+  // Do not wait, and have no effect twice.
+  void shutdown_write() noexcept;
+  void close() noexcept;
+  bool is_open() const noexcept { return connection_ != nullptr; }
+
+ private:
+  friend std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options);
+  struct Connection;
+
+  std::shared_ptr<Connection> connection_;  // null when it is closed
+  unsigned side_ = 0;
+  std::string unread_;  // has been taken off the connection
+};
+
+// Two ends that are connected.
+//
+//   auto [client, server] = weft::testing::stream_pair({.seed = seed, .fail_after = 1000});
+//   auto answering = weft::spawn([&] { serve(server); });
+//   ask(client);
+//
+// Does not wait.
+std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options = {});
+
+}  // namespace weft::testing
+
+#endif  // WEFT_IO_TESTING_STREAM_PAIR_H_
