@@ -306,7 +306,7 @@ BOOST_AUTO_TEST_CASE(a_signal_reports_all_tasks_and_the_program_goes_on) {
       [&] {
         Event event;
         std::atomic<bool> runs{false};
-        auto waits = spawn([&] { event.wait(); }, {.name = "waits"});
+        auto waits = spawn([&] { event.wait(); }, {.name = "waits", .eager = true});
         auto stuck = spawn(
             [&] {
               runs = true;
