@@ -54,7 +54,9 @@ struct Prices {
   Prices prices;
   std::vector<weft::Task<std::size_t>> requests;
   for (int i = 0; i < 8; ++i) {
-    requests.push_back(weft::spawn([&] { return handle_request(prices); }, {.name = "request"}));
+    // Eager: all of them wait when the line below is there.
+    requests.push_back(
+        weft::spawn([&] { return handle_request(prices); }, {.name = "request", .eager = true}));
   }
   std::printf("pid %d serves 8 requests\n", static_cast<int>(getpid()));
   weft::sleep_for(2s);

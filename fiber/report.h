@@ -34,8 +34,8 @@ enum class OnDeadlock {
   kAutomatic,  // kFail on virtual time, else kReport
   kIgnore,
   // On virtual time at once; otherwise after a second, or a few while unused stacks are given back
-  // to the system. A report says what each task waits for, and
-  // names the cycle, if there is one. Once, until a task has run again.
+  // to the system. A report says what each task waits for, and names the cycle, if there is one.
+  // Once, until a task has run again.
   kReport,
   // And run() throws std::logic_error. At the end of a runtime the program is terminated instead.
   kFail

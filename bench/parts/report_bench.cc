@@ -26,7 +26,7 @@ Samples time_call(Bench& bench, F f) {
   return samples;
 }
 
-// Waits in a function of the program's that so many others of it have called.
+// Waits below as many further calls of itself.
 [[gnu::noinline]] void descend(Event& end, int depth) {
   if (depth > 0) {
     descend(end, depth - 1);

@@ -75,7 +75,7 @@ class Lives : public Home {
   static void entry(void* fiber);
 
   void begin(Fiber& fiber) noexcept;
-  void start_now(Fiber& fiber, bool eager) noexcept;
+  void start_now(Fiber& fiber, bool eager) noexcept;  // on this scheduler's thread
   void run_eagerly(Fiber& child) noexcept;
   void finish(Fiber& fiber) noexcept;
   void recycle(Fiber& fiber) noexcept;

@@ -15,6 +15,7 @@
 #include "weft/fiber/core/fiber.h"
 #include "weft/fiber/core/interrupted.h"
 #include "weft/fiber/core/lives.h"
+#include "weft/fiber/core/mangled.h"
 #include "weft/fiber/core/running.h"
 #include "weft/fiber/core/stack.h"
 #include "weft/fiber/core/symbols.h"

@@ -20,7 +20,9 @@ struct Running {
   // First: g++ needs an instruction less for what is at the address itself.
   RunQueue* untraced = nullptr;   // the scheduler, but null while a Trace records it
   RunQueue* scheduler = nullptr;  // null on a plain thread
-  Fiber* fiber = nullptr;         // null on a plain thread and in a scheduler's loop
+  // Null on a plain thread and in a scheduler's loop. From before a switch until after it: what is
+  // switched to, which may be the loop's own, without a stack of a pool.
+  Fiber* fiber = nullptr;
   // Resumptions until the turn may be over: see Turn.
   std::int64_t budget = kNoTurn;
   // When the loop looked last, to a few milliseconds, and how often it has; for reports.

@@ -5,6 +5,7 @@
 #include <new>
 #include <string_view>
 
+#include "weft/fiber/core/mangled.h"
 #include "weft/fiber/core/symbols.h"
 #include "weft/fiber/core/unwind.h"
 

@@ -87,7 +87,8 @@ class Look : public InboxNode {
   // In a handler for signals. A stack is not walked while an exception is on its way: the unwinder
   // may be about to change it.
   void answer_interrupted(Calls& scheduler, const Interrupted& interrupted) noexcept {
-    if (!wanted()) return answered.post();  // only this thread can have answered it
+    // The loop has taken it just before the signal, or the survey has given it up.
+    if (!wanted()) return answered.post();
     const bool last_try = at_last.load(std::memory_order_relaxed);  // relaxed: a hint
     const bool throwing = RunQueue::uncaught_exceptions() != 0;
     if (!runs_on_own_stack(*running.fiber, interrupted.stack) || (throwing && !last_try)) {

@@ -1,6 +1,5 @@
 #include "weft/fiber/core/symbols.h"
 
-#include <cxxabi.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
@@ -12,7 +11,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -310,26 +308,6 @@ CodePlace place_of(const void* code, Find find) noexcept {
   return place;
 }
 
-// ---- Mangled names ------------------------------------------------------------------------------
-
-// A mangled name from its outermost scope on, such as "4weft8internal4Loop3runEv"; empty if it is
-// none.
-struct Scoped {
-  explicit Scoped(const char* symbol) noexcept {
-    std::string_view name(symbol ? symbol : "");
-    if (!name.starts_with("_Z")) return;
-    name.remove_prefix(2);
-    // Local to a function; nested; const, volatile, restrict; for lvalues, rvalues; static.
-    const std::size_t marks = std::min(name.find_first_not_of("ZNKVrROL"), name.size());
-    is_nested = name.substr(0, marks).find('N') != name.npos;
-    rest = name.substr(marks);
-  }
-  bool is_in(std::string_view scope) const noexcept { return is_nested && rest.starts_with(scope); }
-
-  std::string_view rest;
-  bool is_nested = false;
-};
-
 // ---- The build id -------------------------------------------------------------------------------
 
 constexpr std::size_t round_up(std::size_t size, std::size_t alignment) {
@@ -377,26 +355,6 @@ CodePlace find_code(const void* address) noexcept {
 CodePlace find_code_in_handler(const void* address) noexcept {
   if (!kFindsInHandler) return {.offset = reinterpret_cast<std::uintptr_t>(address)};
   return place_of(address, [](Module& module, std::uintptr_t at) { return module.find(at); });
-}
-
-std::string demangled(const char* symbol) {
-  if (!symbol) return {};
-  const std::unique_ptr<char, void (*)(void*)> name(
-      abi::__cxa_demangle(symbol, nullptr, nullptr, nullptr), &std::free);
-  return name ? name.get() : symbol;
-}
-
-bool is_weft(const char* symbol) noexcept {
-  const Scoped scoped(symbol);
-  return scoped.is_in("4weft") || scoped.is_in("5boost7context");
-}
-
-bool is_plumbing(const char* symbol) noexcept {
-  const Scoped scoped(symbol);
-  if (is_weft(symbol) || scoped.is_in("9__gnu_cxx")) return true;
-  // std, and those of its classes that have an abbreviation.
-  if (scoped.rest.starts_with('S')) return true;
-  return symbol && std::string_view(symbol).ends_with("_fcontext");
 }
 
 std::string build_id() {

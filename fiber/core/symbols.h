@@ -32,17 +32,6 @@ CodePlace find_code(const void* address) noexcept;
 // function of the module. Where glibc is older than 2.35 it finds no module and no name.
 CodePlace find_code_in_handler(const void* address) noexcept;
 
-// The name as in the source; the symbol itself if it is not mangled; empty for null.
-std::string demangled(const char* symbol);
-
-// By the mangled name; null is neither.
-// A function of namespace weft, or what is local to one, such as a lambda; or of Boost.Context, by
-// which weft switches: not all of that is inlined in a build without optimization.
-bool is_weft(const char* symbol) noexcept;
-// The same, or a function of the standard library: what lies between the functions of the
-// program on a fiber's stack.
-bool is_plumbing(const char* symbol) noexcept;
-
 // What identifies the program's file, in hexadecimal digits, as the linker has noted it; empty if
 // it has not.
 std::string build_id();

@@ -216,6 +216,27 @@ BOOST_AUTO_TEST_CASE(each_session_is_of_a_trouble) {
   }
 }
 
+// README.md shows it as print_tasks() prints it, so that the heading differs.
+BOOST_AUTO_TEST_CASE(the_readme_shows_the_tasks_of_the_deadlock) {
+  std::ifstream readme("README.md");
+  Lines shown;
+  for (std::string line; std::getline(readme, line);) {
+    const bool begins = line.starts_with("    weft: 3 tasks on 1 scheduler, pid ");
+    if (!begins && (shown.empty() || !line.starts_with("    "))) continue;
+    shown.push_back(line.substr(4));
+    if (shown.back().starts_with("cycle: ")) break;
+  }
+  const auto sessions = read_page();
+  const auto deadlock = std::ranges::find_if(
+      sessions, [](const Session& session) { return session.at(0).has("trouble deadlock"); });
+  BOOST_TEST_REQUIRE((deadlock != sessions.end() && !shown.empty()));
+  Lines expected = deadlock->at(0).output;
+  expected.erase(expected.begin());
+  expected.pop_back();  // that the program ends by it
+  shown.erase(shown.begin());
+  BOOST_TEST(reports_of(shown) == reports_of(expected));
+}
+
 BOOST_AUTO_TEST_CASE(without_a_trouble_there_is_the_usage) {
   weft::test::check_refused(weft::test::run_program("examples/trouble"),
                             "usage: trouble stuck|deadlock|blocked|overflow|leak|slow|core");

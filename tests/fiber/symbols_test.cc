@@ -28,6 +28,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/program.h"
 #include "tests/support/temporary_directory.h"
+#include "weft/fiber/core/mangled.h"
 
 extern "C" char __executable_start, etext;
 

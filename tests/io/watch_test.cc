@@ -155,10 +155,11 @@ BOOST_AUTO_TEST_CASE(it_is_reported_again_after_twice_as_long_and_when_it_goes_o
   BOOST_TEST(after >= held_up(reports[reports.size() - 2]), last);
 }
 
-// A noisy machine is late now and then, but not each time.
+// A busy machine may be late most times, but not each time.
 BOOST_AUTO_TEST_CASE(it_is_reported_within_one_and_a_half_times_the_limit) {
   Duration best = Duration::max();
-  for (int i = 0; i < 20 && best > kStall * 3 / 2; ++i) {
+  const TimePoint end = Clock::now() + 40s;
+  while (best > kStall * 3 / 2 && Clock::now() < end) {
     TimePoint reported;
     const Reports reports([&] {
       if (reported == TimePoint()) reported = Clock::now();
@@ -305,7 +306,7 @@ BOOST_AUTO_TEST_CASE(a_signal_reports_all_tasks_and_the_program_goes_on) {
       [&] {
         Event event;
         std::atomic<bool> runs{false};
-        auto waits = spawn([&] { event.wait(); }, {.name = "waits"});
+        auto waits = spawn([&] { event.wait(); }, {.name = "waits", .eager = true});
         auto stuck = spawn(
             [&] {
               runs = true;
