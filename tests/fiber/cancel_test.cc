@@ -649,8 +649,7 @@ WEFT_REAL_TIME_TEST_CASE(a_socket_that_throws_at_once_lets_others_run_first) {
   };
   for (const auto& wait : waits) {
     bool over = false;
-    auto task = spawn([&] { retry(over, wait); });
-    run_until_blocked();
+    auto task = spawn([&] { retry(over, wait); }, {.eager = true});
     task.cancel();
     // Timers have their turn, and sockets.
     sleep_for(1ms);

@@ -449,15 +449,15 @@ namespace {
 // What a cancelled fiber catches.
 std::exception_ptr a_cancelled() {
   std::exception_ptr caught;
-  auto task = spawn([&] {
+  const auto wait = [&] {
     try {
       sleep_for(1h);
     } catch (...) {
       caught = std::current_exception();
       throw;
     }
-  });
-  run_until_blocked();
+  };
+  auto task = spawn(wait, {.eager = true});
   task.cancel();
   task.wait();
   return caught;

@@ -344,8 +344,7 @@ template <class F>
 // this file.
 template <class F>
 void check_wait(std::string_view call, F f) {
-  auto task = spawn([&] { wait_in(f); });
-  run_until_blocked();
+  auto task = spawn([&] { wait_in(f); }, {.eager = true});
   std::string found;
   for (const TaskInfo& info : all_tasks()) {
     if (info.id == task.id()) found = info.waiting_for;

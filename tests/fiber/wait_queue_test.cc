@@ -427,7 +427,7 @@ BOOST_AUTO_TEST_CASE(watchers_can_be_visited) {
   WaitQueue queue;
   std::string log, visited;
   Watcher a(log, 'a'), b(log, 'b');
-  Waiter other([](Waiter&) noexcept {});
+  Waiter other([](Waiter&) noexcept { return false; });
   WaitQueue::Lock lock(queue);
   for (Waiter* waiter : {static_cast<Waiter*>(&a), &other, static_cast<Waiter*>(&b)}) {
     queue.watch(lock, *waiter);

@@ -139,6 +139,7 @@ class Generator {
         op.number = 1 + below(3);
         return pick(op, place, {Do::kAcquire, Do::kTryAcquire, Do::kTryAcquireFor, Do::kRelease});
       case Family::kEvent:
+        if (one_in(4)) return make_select(op, place);
         op.object = dice_.object(family, Program::kEvents);
         return pick(op, place, {Do::kSet, Do::kClear, Do::kWaitEvent, Do::kWaitEventFor});
       case Family::kBarrier:
@@ -174,12 +175,40 @@ class Generator {
   bool make_queue(Op& op, const Place& place) {
     op.object = dice_.object(Family::kQueue, Program::kQueues);
     op.number = below(4) * 1000 + ++numbers_;
-    if (one_in(25)) return pick(op, place, {Do::kClose});
+    if (one_in(25)) return pick(op, place, {Do::kClose, Do::kClose, Do::kCloseAndDiscard});
+    if (one_in(4)) return make_select(op, place);
     if (one_in(5)) return pick(op, place, {Do::kTaskDone, Do::kTaskDone, Do::kJoinQueue});
     if (dice_.pushes()) {
       return pick(op, place, {Do::kPush, Do::kPush, Do::kTryPush, Do::kTryPushFor});
     }
     return pick(op, place, {Do::kPop, Do::kPop, Do::kTryPop, Do::kTryPopFor});
+  }
+
+  // At most one item and one future: no item is pushed twice.
+  bool make_select(Op& op, const Place& place) {
+    op = {{.what = Do::kSelect, .object = below(4) * 1000 + ++numbers_}};
+    op.time = !place.bounded && one_in(2) ? -1 : dice_.time_or_none();
+    bool pushes = false, gets = false;
+    for (int count = 1 + below(3); count > 0; --count) {
+      CaseKind kind = dice_.pushes() && !pushes ? CaseKind::kPush : CaseKind::kPop;
+      if (one_in(4)) kind = CaseKind::kEvent;
+      if (one_in(6) && !gets) kind = CaseKind::kFuture;
+      pushes = pushes || kind == CaseKind::kPush;
+      gets = gets || kind == CaseKind::kFuture;
+      op.number = add_case(op.number, kind, object_of(kind));
+    }
+    return true;
+  }
+
+  int object_of(CaseKind kind) {
+    switch (kind) {
+      case CaseKind::kEvent:
+        return dice_.object(Family::kEvent, Program::kEvents);
+      case CaseKind::kFuture:
+        return dice_.object(Family::kPromise, Program::kPromises);
+      default:
+        return dice_.object(Family::kQueue, Program::kQueues);
+    }
   }
 
   bool make_mutex(Op& op, const Place& place) {
@@ -258,6 +287,7 @@ class Generator {
   }
 
   bool make_promise(Op& op, const Place& place) {
+    if (one_in(8)) return make_select(op, place);
     op.object = dice_.object(Family::kPromise, Program::kPromises);
     op.number = ++numbers_;
     if (one_in(4) && may_start()) {

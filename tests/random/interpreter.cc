@@ -101,6 +101,8 @@ class Interpreter {
       step(self, op, [&] { return objects_.use_condition(op, self.held); });
     } else if (op.what <= Do::kArrive) {
       step(self, op, [&] { return objects_.use_signal(op); });
+    } else if (op.what == Do::kSelect) {
+      do_select(self, op);
     } else if (op.what <= Do::kRemoveCallback) {
       do_promise(self, op);
     } else if (op.what <= Do::kDetach) {
@@ -214,6 +216,17 @@ class Interpreter {
       const std::scoped_lock locked(all[0], all[1], all[2]);
       execute(self, op.body);
     }
+  }
+
+  // Like any waiter it has a Future of its own.
+  void do_select(Self& self, const Op& op) {
+    Future<std::int64_t> future;
+    for (const Step& its : cases_of(op)) {
+      if (its.what != Do::kWaitFutureFor) continue;
+      future = objects_.futures[static_cast<std::size_t>(its.object)];
+      if (!future.valid()) return;
+    }
+    step(self, op, [&] { return objects_.use_select(op, future); });
   }
 
   void do_promise(Self& self, const Op& op) {

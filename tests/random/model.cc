@@ -115,6 +115,7 @@ class Model : public ModelGroups {
     if (frame.state != Frame::kWaits && !frame.expected.thrown()) fail("it waits, but need not");
     frame.parked = index_;
     while (record_[frame.parked - 1].type == Entry::kParked) --frame.parked;
+    for (const auto& part : frame.parts) part->parked = frame.parked;
   }
 
   // Without having waited, or not for long: it does what it does now.
@@ -140,6 +141,7 @@ class Model : public ModelGroups {
     if (what <= Do::kUnlockShared) return begin_lock(frame);
     if (what <= Do::kNotifyAll) return begin_condition(frame);
     if (what <= Do::kArrive) return begin_signal(frame);
+    if (what == Do::kSelect) return begin_select(frame);
     if (what <= Do::kDropFuture) return begin_future(frame);
     if (what <= Do::kRemoveCallback) return begin_callback(frame);
     if (what <= Do::kDetach) return begin_task(frame);
@@ -172,6 +174,7 @@ class Model : public ModelGroups {
       case Do::kWaitAll:
       case Do::kWaitFirst:
       case Do::kWaitFirstException:
+      case Do::kSelect:
         return step.time >= 0;
       default:
         return false;

@@ -103,6 +103,7 @@ Outcome ModelFibers::leave(ModelFiber& fiber, const Frame* scope, Outcome outcom
 // ---- Waits --------------------------------------------------------------------------------------
 
 void ModelFibers::decide(Frame& frame, Outcome outcome) {
+  if (frame.whole) return decide(*frame.whole, outcome_of_whole(frame, outcome));
   leave_queue(frame);
   frame.state = Frame::kDecided;
   frame.expected = outcome;
@@ -112,9 +113,11 @@ void ModelFibers::decide(Frame& frame, Outcome outcome) {
 void ModelFibers::leave_queue(Frame& frame) {
   if (frame.queue) std::erase(*frame.queue, &frame);
   frame.queue = nullptr;
+  for (const auto& part : frame.parts) leave_queue(*part);
 }
 
 void ModelFibers::wait(Frame& frame, Waiting* queue) {
+  if (frame.whole) return void(frame.queue = queue);  // see enlist_parts()
   frame.state = Frame::kWaits;
   const Tri cut = interrupted(frame);
   if (cut == Tri::kYes || (cut == Tri::kMaybe && frame.final.kind == Outcome::kCancelled)) {
@@ -127,6 +130,16 @@ void ModelFibers::wait(Frame& frame, Waiting* queue) {
   queue->push_back(&frame);
 }
 
+// No case of a select() can be done at once.
+void ModelFibers::enlist_parts(Frame& whole) {
+  wait(whole, nullptr);
+  if (whole.state != Frame::kWaits) return;
+  for (const auto& part : whole.parts) {
+    part->place = ++places_;
+    part->queue->push_back(part.get());
+  }
+}
+
 void ModelFibers::abort(Frame& frame, Outcome outcome) {
   leave_queue(frame);
   if (!abort_specially(frame, outcome)) decide(frame, outcome);
@@ -134,6 +147,7 @@ void ModelFibers::abort(Frame& frame, Outcome outcome) {
 
 // Ends the wait if the record says that it was over, and it may have been.
 bool ModelFibers::gone(Frame& frame) {
+  if (frame.whole) return gone(*frame.whole);
   if (frame.state != Frame::kWaits) return false;
   if (frame.final.kind == Outcome::kCancelled && interrupted(frame) != Tri::kNo) {
     abort(frame, {Outcome::kCancelled});
@@ -186,24 +200,30 @@ void ModelFibers::advance(std::int64_t time) {
   if (time < now_) fail("time went back");
   if (now_ < time) look_all();
   while (now_ < time) {
-    expire();
-    require_rest();
+    finish_moment();
     const std::int64_t next = next_deadline();
     if (next > time) fail("the clock stopped where nothing was due");
     now_ = next;
+    settle();
     expire();
   }
 }
 
 void ModelFibers::finish_time() {
   look_all();
+  finish_moment();
+}
+
+// What a deadline ends may have children to end, which is done before the clock goes on, too.
+void ModelFibers::finish_moment() {
+  settle();
   expire();
+  settle();
   require_rest();
 }
 
 // Everything whose deadline has come.
 void ModelFibers::expire() {
-  settle();
   for (ModelFiber& fiber : fibers_) {
     if (fiber.state == ModelFiber::kPending && fiber.begins_at <= now_ && !fiber.over) {
       fiber.state = ModelFiber::kReady;

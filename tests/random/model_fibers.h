@@ -67,6 +67,9 @@ struct Frame {
   int refused = -1;                 // the fiber to which a firm offer was refused last
   // It ended without, but the record leaves open whether it had an offer then, until a try took it.
   bool unsure = false;
+  // Of kSelect: a part for each case, which waits in the queue of that one. `whole`: of a part.
+  std::vector<std::unique_ptr<Frame>> parts{};
+  Frame* whole = nullptr;
   ModelGroup* joins = nullptr;  // waits for the children
   bool leaving = false;         // the same, but was cancelled
 };
@@ -127,6 +130,9 @@ class ModelFibers {
   // Something other than what it waits for ends it.
   void abort(Frame& frame, Outcome outcome);
   virtual bool abort_specially(Frame& frame, Outcome outcome) = 0;
+  // What a select() is, one part of which has ended so.
+  virtual Outcome outcome_of_whole(const Frame& part, Outcome outcome) const = 0;
+  void enlist_parts(Frame& whole);
   // The longest waiter, off the queue; null if nobody waits.
   Frame* claim(Waiting& queue);
   // The first. Where the record leaves open who came first, as several began to wait between two
@@ -170,6 +176,7 @@ class ModelFibers {
   std::vector<std::size_t> begins_;  // the other way around
 
  private:
+  void finish_moment();
   void expire();
   void require_rest() const;
   std::int64_t next_deadline() const;

@@ -33,6 +33,9 @@ void ModelObjects::begin_queue(Frame& frame) {
     case Do::kClose:
       close(its);
       return decide(frame, {});
+    case Do::kCloseAndDiscard:
+      discard(its);
+      return decide(frame, {});
     case Do::kTaskDone:
       if (its.unfinished == 0) return decide(frame, {Outcome::kLogicError});
       if (--its.unfinished == 0) wake_all(its.joiners, {});
@@ -80,13 +83,21 @@ void ModelObjects::pop(ModelQueue& its, Frame& frame) {
 // When the item is taken.
 ModelFibers::Key ModelObjects::by_item() const {
   return [this](const Frame& pusher) {
-    const auto takes = [&](const Entry& entry) {
-      const bool ends = entry.type == Entry::kEnd || entry.type == Entry::kLeft;
-      return ends && entry.step.what >= Do::kPop && entry.step.what <= Do::kTryPopFor &&
-             entry.step.object == pusher.step.object && entry.outcome.value == pusher.step.number;
-    };
+    const auto takes = [&](const Entry& entry) { return takes_item(entry, pusher.step); };
     return static_cast<std::size_t>(std::ranges::find_if(record_, takes) - record_.begin());
   };
+}
+
+bool ModelObjects::takes_item(const Entry& entry, const Step& push) {
+  if (entry.type != Entry::kEnd && entry.type != Entry::kLeft) return false;
+  const Step& step = entry.step;
+  if (step.what == Do::kSelect) {
+    if (entry.outcome.kind != Outcome::kOk || chosen_item(entry.outcome) != push.number)
+      return false;
+    return cases_of(step)[chosen_index(entry.outcome)].object == push.object;
+  }
+  return step.what >= Do::kPop && step.what <= Do::kTryPopFor && step.object == push.object &&
+         entry.outcome.value == push.number;
 }
 
 std::int64_t ModelObjects::take(int number) {
@@ -106,6 +117,15 @@ std::int64_t ModelObjects::take(int number) {
   const std::int64_t item = *next;
   items.erase(next);
   return item;
+}
+
+void ModelObjects::discard(ModelQueue& its) {
+  const auto dropped = static_cast<std::int64_t>(its.items.size());
+  const bool finished = its.unfinished > 0 && its.unfinished <= dropped;
+  its.unfinished -= std::min(its.unfinished, dropped);
+  its.items.clear();
+  if (finished) wake_all(its.joiners, {});
+  close(its);
 }
 
 void ModelObjects::close(ModelQueue& its) {
@@ -472,13 +492,27 @@ void ModelObjects::arrive(Frame& frame) {
   decide(frame, {Outcome::kOk, true});
 }
 
-bool ModelObjects::holds_future(const Step& step) {
-  return step.what == Do::kGetFuture || step.what == Do::kWaitFutureFor ||
-         step.what == Do::kAddCallback || step.what == Do::kRemoveCallback;
+// The future of which the step has a handle of its own; negative: it has none.
+int ModelObjects::future_held_by(const Step& step) {
+  switch (step.what) {
+    case Do::kGetFuture:
+    case Do::kWaitFutureFor:
+    case Do::kAddCallback:
+    case Do::kRemoveCallback:
+      return step.object;
+    case Do::kSelect:
+      for (const Step& its : cases_of(step)) {
+        if (its.what == Do::kWaitFutureFor) return its.object;
+      }
+      return -1;
+    default:
+      return -1;
+  }
 }
 
 void ModelObjects::hold_future(const Frame& frame) {
-  if (holds_future(frame.step)) ++futures_[static_cast<std::size_t>(frame.step.object)].others;
+  const int held = future_held_by(frame.step);
+  if (held >= 0) ++futures_[static_cast<std::size_t>(held)].others;
 }
 
 // Futures: of whoever waits, and of each callback, too.
@@ -491,13 +525,15 @@ void ModelObjects::release(Future& its, int fiber) {
 
 void ModelObjects::end_future(const Frame& frame) {
   const Do what = frame.step.what;
-  if (what < Do::kGetFuture || what > Do::kRemoveCallback) return;
-  Future& its = futures_[static_cast<std::size_t>(frame.step.object)];
+  const int held = future_held_by(frame.step);
+  const bool lets_go = what >= Do::kGetFuture && what <= Do::kRemoveCallback;
+  if (held < 0 && !lets_go) return;
+  Future& its = futures_[static_cast<std::size_t>(held < 0 ? frame.step.object : held)];
   if (what == Do::kGetFuture && frame.expected.thrown() &&
       frame.expected.kind != Outcome::kCancelled) {
     its.taken = true;
   }
-  its.others -= holds_future(frame.step);
+  its.others -= held >= 0;
   release(its, frame.fiber);
 }
 

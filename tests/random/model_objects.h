@@ -31,8 +31,8 @@ class ModelObjects : public ModelFibers {
   void begin_lock(Frame& frame);
   void begin_condition(Frame& frame);
   void begin_signal(Frame& frame);
+  void begin_select(Frame& frame);
   void begin_future(Frame& frame);
-  static bool holds_future(const Step& step);
   void hold_future(const Frame& frame);
   void end_object(Frame& frame);
 
@@ -43,6 +43,8 @@ class ModelObjects : public ModelFibers {
   bool abort_object(Frame& frame, Outcome outcome);
   void check_locks() const;
   void check_left(const Entry& entry);
+
+  Outcome outcome_of_whole(const Frame& part, Outcome outcome) const override;
 
   virtual void future_done(int promise) = 0;
 
@@ -87,10 +89,14 @@ class ModelObjects : public ModelFibers {
     Waiting waiting;
   };
 
+  static int future_held_by(const Step& step);
+  static bool takes_item(const Entry& entry, const Step& push);
+  void begin_part(Frame& part);
   void push(ModelQueue& queue, Frame& frame);
   void pop(ModelQueue& queue, Frame& frame);
   Key by_item() const;
   std::int64_t take(int number);
+  void discard(ModelQueue& queue);
   void close(ModelQueue& queue);
 
   static void insert(Waiting& list, Frame& frame);

@@ -26,6 +26,7 @@ constexpr std::array<Word, static_cast<std::size_t>(Do::kCount)> kWords{{
     {"try_pop from queue", kObject},
     {"try_pop_for from queue", kObject | kTime},
     {"close queue", kObject},
+    {"close and discard queue", kObject},
     {"task_done of queue", kObject},
     {"join queue", kObject},
     {"lock mutex", kObject},
@@ -49,6 +50,7 @@ constexpr std::array<Word, static_cast<std::size_t>(Do::kCount)> kWords{{
     {"wait for event", kObject},
     {"wait_for event", kObject | kTime},
     {"arrive_and_wait", 0},
+    {"select", kObject | kNumber | kTime},
     {"get future", kObject},
     {"wait_for future", kObject | kTime},
     {"set_value of promise", kObject | kNumber},
@@ -129,6 +131,18 @@ std::vector<Step> locks_of(const Step& step) {
   return locks;
 }
 
+std::vector<Step> cases_of(const Step& step) {
+  static constexpr std::array kWhats{Do::kPop, Do::kPush, Do::kWaitEvent, Do::kWaitFutureFor};
+  std::vector<Step> cases;
+  for (std::int64_t left = step.number; left > 0; left /= 100) {
+    cases.push_back({.what = kWhats[static_cast<std::size_t>(left / 10 % 10 - 1)],
+                     .object = static_cast<int>(left % 10),
+                     .number = step.object});
+  }
+  std::ranges::reverse(cases);
+  return cases;
+}
+
 bool waits_for_ever(Do what) {
   switch (what) {
     case Do::kPush:
@@ -161,6 +175,7 @@ bool may_look_later(Do what) {
     case Do::kTryAcquireFor:
     case Do::kWaitEvent:
     case Do::kWaitEventFor:
+    case Do::kSelect:
     case Do::kGetFuture:
     case Do::kWaitFutureFor:
     case Do::kGet:

@@ -24,6 +24,7 @@ enum class Do : std::uint8_t {
   kTryPop,
   kTryPopFor,
   kClose,
+  kCloseAndDiscard,
   kTaskDone,
   kJoinQueue,
   // The mutex `object`, then the body, then kUnlock. The last mutex is a SharedMutex.
@@ -51,6 +52,8 @@ enum class Do : std::uint8_t {
   kWaitEvent,
   kWaitEventFor,
   kArrive,  // at the barrier
+  // One of the cases in `number`: see cases_of(). A negative time: no limit; 0: otherwise().
+  kSelect,
   // The promise `object` and its futures. The callback is the fiber `number`.
   kGetFuture,
   kWaitFutureFor,
@@ -136,6 +139,15 @@ struct Op : Step {
 // kLockShared.
 inline constexpr std::int64_t kSharedDigit = 4;
 std::vector<Step> locks_of(const Step& step);
+
+// What kSelect waits for, in its order: two digits of `number` each, which are a kind and an
+// object. As steps kPop, kPush, kWaitEvent and kWaitFutureFor. What is pushed is the step's
+// `object`.
+std::vector<Step> cases_of(const Step& step);
+enum class CaseKind : std::uint8_t { kPop = 1, kPush, kEvent, kFuture };
+inline std::int64_t add_case(std::int64_t number, CaseKind kind, int object) {
+  return 100 * number + 10 * static_cast<int>(kind) + object;
+}
 
 // Whether it locks a mutex, or tries to, shared or not.
 constexpr bool locks(Do what) { return what >= Do::kLock && what <= Do::kTryLockSharedFor; }

@@ -117,9 +117,10 @@ constexpr Do kWaits[] = {
     Do::kGet,           Do::kWait,      Do::kWaitAll,   Do::kWaitFirst, Do::kWaitFirstException,
     Do::kStep,          Do::kJoinGroup, Do::kGather,    Do::kSleep,     Do::kWithGroup,
     Do::kGatherAll,     Do::kLockAll};
-constexpr Do kTries[] = {Do::kTryPushFor,       Do::kTryPopFor,        Do::kTryLockFor,
-                         Do::kTryLockSharedFor, Do::kTryAcquireFor,    Do::kWaitEventFor,
-                         Do::kWaitFutureFor,    Do::kWaitConditionFor, Do::kWaitFor};
+constexpr Do kTries[] = {
+    Do::kTryPushFor,    Do::kTryPopFor,    Do::kTryLockFor,    Do::kTryLockSharedFor,
+    Do::kTryAcquireFor, Do::kWaitEventFor, Do::kWaitFutureFor, Do::kWaitConditionFor,
+    Do::kWaitFor,       Do::kSelect};
 
 void check_variety(const Census& census) {
   const auto require = [&](Do what, Outcome::Kind kind) {
@@ -139,7 +140,7 @@ void check_variety(const Census& census) {
   for (const auto how : {Outcome::kOk, Outcome::kNo, Outcome::kCancelled, Outcome::kFailure}) {
     require(Do::kScope, how);
   }
-  for (const Do what : {Do::kPush, Do::kPop}) require(what, Outcome::kClosed);
+  for (const Do what : {Do::kPush, Do::kPop, Do::kSelect}) require(what, Outcome::kClosed);
   for (const Do what : {Do::kGet, Do::kJoinGroup, Do::kGather, Do::kGatherAll, Do::kWithGroup,
                         Do::kTimeout, Do::kShield}) {
     require(what, Outcome::kFailure);

@@ -1,6 +1,7 @@
 #ifndef WEFT_TESTS_RANDOM_RECORD_H_
 #define WEFT_TESTS_RANDOM_RECORD_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -56,6 +57,16 @@ struct Entry {
 };
 
 using Record = std::vector<Entry>;
+
+// How a select() ends: the index of the case that it has done, and what it has popped.
+inline constexpr std::int64_t kNoItem = -1;
+constexpr Outcome chosen(std::int64_t index, std::int64_t item = kNoItem) {
+  return {Outcome::kOk, 10 * (item + 1) + index};
+}
+constexpr std::size_t chosen_index(const Outcome& outcome) {
+  return static_cast<std::size_t>(outcome.value % 10);
+}
+constexpr std::int64_t chosen_item(const Outcome& outcome) { return outcome.value / 10 - 1; }
 
 // Appends an outcome to a list, kept as a number that depends on the order.
 std::int64_t append(std::int64_t list, const Outcome& outcome);

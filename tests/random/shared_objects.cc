@@ -33,6 +33,9 @@ Outcome use(Q& queue, const Step& step) {
     case Do::kClose:
       queue.close();
       return {};
+    case Do::kCloseAndDiscard:
+      queue.close(kDiscard);
+      return {};
     case Do::kTaskDone:
       queue.task_done();
       return {};
@@ -168,6 +171,87 @@ Outcome SharedObjects::use_signal(const Step& step) {
     default:
       return {Outcome::kOk, barrier_.arrive_and_wait()};
   }
+}
+
+// The cases of a select(), each made on the stack of the one before.
+class SharedObjects::Choice {
+ public:
+  Choice(SharedObjects& objects, const Step& step, const Future<std::int64_t>& future)
+      : objects_(objects), step_(step), future_(future), steps_(cases_of(step)) {}
+
+  Outcome make() {
+    if (all_.size() == steps_.size()) return choose();
+    const Step& its = steps_[all_.size()];
+    const auto i = static_cast<std::size_t>(its.object);
+    switch (its.what) {
+      case Do::kPop:
+        return std::visit([&](auto& queue) { return pop(queue); }, objects_.queues_[i]);
+      case Do::kPush:
+        return std::visit([&](auto& queue) { return push(queue); }, objects_.queues_[i]);
+      case Do::kWaitEvent:
+        return with(on(objects_.events_[i]));
+      default:
+        return with(on(future_));
+    }
+  }
+
+ private:
+  template <class Case>
+  Outcome with(Case&& its) {
+    all_.push_back(&its);
+    return make();
+  }
+  template <class Q>
+  Outcome pop(Q& queue) {
+    const auto index = static_cast<std::int64_t>(all_.size());
+    std::optional<Item> item;
+    Outcome outcome = with(on_pop(queue, item));
+    if (outcome.kind == Outcome::kOk && outcome.value == index && item) {
+      outcome = chosen(index, item->number);
+    }
+    return outcome;
+  }
+  template <class Q>
+  Outcome push(Q& queue) {
+    return with(on_push(queue, Item(step_.object)));
+  }
+
+  Outcome choose() {
+    if (step_.time == 0) return choose(otherwise());
+    if (step_.time > 0) return choose(after(Duration(step_.time)));
+    switch (all_.size()) {
+      case 1:
+        return taken(select(*all_[0]));
+      case 2:
+        return taken(select(*all_[0], *all_[1]));
+      default:
+        return taken(select(*all_[0], *all_[1], *all_[2]));
+    }
+  }
+  template <class Last>
+  Outcome choose(Last&& last) {
+    switch (all_.size()) {
+      case 1:
+        return taken(select(*all_[0], last));
+      case 2:
+        return taken(select(*all_[0], *all_[1], last));
+      default:
+        return taken(select(*all_[0], *all_[1], *all_[2], last));
+    }
+  }
+  Outcome taken(std::size_t index) const {
+    return index == all_.size() ? Outcome{Outcome::kNo} : chosen(static_cast<std::int64_t>(index));
+  }
+
+  SharedObjects& objects_;
+  const Step& step_;
+  const Future<std::int64_t>& future_;
+  const std::vector<Step> steps_;
+  std::vector<internal::SelectCase*> all_{};
+};
+
+Outcome SharedObjects::use_select(const Step& step, const Future<std::int64_t>& future) {
+  return Choice(*this, step, future).make();
 }
 
 Outcome SharedObjects::use_future(const Step& step, const Future<std::int64_t>& future) {

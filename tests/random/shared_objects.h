@@ -59,6 +59,7 @@ class SharedObjects {
   Outcome use_queue(const Step& step);
   Outcome use_condition(const Step& step, std::unique_lock<Mutex>* lock);  // null: not to wait
   Outcome use_signal(const Step& step);
+  Outcome use_select(const Step& step, const Future<std::int64_t>& future);
   Outcome use_future(const Step& step, const Future<std::int64_t>& future);
 
   // When all is over: takes what is left, and tells of it.
@@ -71,6 +72,7 @@ class SharedObjects {
   std::exception_ptr saved{};
 
  private:
+  class Choice;
   struct ByUrgency {
     bool operator()(const Item& a, const Item& b) const;
   };
