@@ -138,9 +138,13 @@ void ModelTasks::take_unhandled(const Outcome& outcome) {
   if (found != unhandled_.end()) return (void)unhandled_.erase(found);
   // What was kept is told while its scope, or the task, is being left.
   for (ModelFiber& fiber : fibers_) {
-    const bool here = fiber.kept_in == fiber.top();
+    if (fiber.kept != outcome) continue;
+    const Frame* const top = fiber.top();
     const bool taken = fiber.flying && fiber.flying->kind == Outcome::kCancelled;
-    if (fiber.kept == outcome && here && !taken) return fiber.kept.reset();
+    // Or it goes on, as what was in flight has been caught, and is cancelled later.
+    const bool goes_on = top && top->state == Frame::kDecided && !fiber.flying &&
+                         top->expected.kind == Outcome::kCancelled;
+    if ((fiber.kept_in == top && !taken) || goes_on) return fiber.kept.reset();
   }
   fail("nobody had to be told");
 }

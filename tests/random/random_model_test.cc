@@ -74,6 +74,10 @@ constexpr Step kLock{.what = Do::kLock};
 constexpr Step kCancelFirst{.what = Do::kCancel, .object = 1};
 constexpr Step kShield{.what = Do::kShield};
 
+constexpr Step kSet{.what = Do::kSet};
+// Pops from the first queue, or waits for the first event.
+constexpr Step kSelectItemOrEvent{.what = Do::kSelect, .number = 1030, .time = -1};
+
 Step push(std::int64_t item) { return {.what = Do::kPush, .number = item}; }
 
 }  // namespace
@@ -122,6 +126,29 @@ BOOST_AUTO_TEST_CASE(a_cancellation_inside_of_a_shield_is_wrong) {
   BOOST_TEST(Story(story).ends(1, kAcquire, kCancelled).wrong());
   story.does(0, kRelease).ends(1, kAcquire);
   BOOST_TEST(Story(story).ends(1, kShield).does(1, kAcquire, kCancelled).right());
+}
+
+BOOST_AUTO_TEST_CASE(a_select_that_does_not_do_the_first_case_is_wrong) {
+  Story story(2);
+  story.does(0, kSet).does(0, push(7));
+  BOOST_TEST(Story(story).does(1, kSelectItemOrEvent, chosen(0, 7)).right());
+  BOOST_TEST(Story(story).does(1, kSelectItemOrEvent, chosen(1)).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_select_that_takes_what_it_did_not_choose_is_wrong) {
+  Story story(3);
+  story.begins(1, kSelectItemOrEvent).does(0, kSet).does(0, push(7));
+  BOOST_TEST(Story(story).ends(1, kSelectItemOrEvent, chosen(0, 7)).wrong());
+  story.ends(1, kSelectItemOrEvent, chosen(1));
+  BOOST_TEST(Story(story).does(2, kPop, {Outcome::kOk, 7}).right());
+  BOOST_TEST(Story(story).begins(2, kPop).wrong());
+}
+
+BOOST_AUTO_TEST_CASE(a_select_before_its_turn_is_wrong) {
+  Story story(3);
+  story.begins(1, kPop).begins(2, kSelectItemOrEvent).does(0, push(7));
+  BOOST_TEST(Story(story).ends(1, kPop, {Outcome::kOk, 7}).right());
+  BOOST_TEST(Story(story).ends(2, kSelectItemOrEvent, chosen(0, 7)).wrong());
 }
 
 BOOST_AUTO_TEST_CASE(a_moved_deadline_that_ends_early_or_late_is_wrong) {
