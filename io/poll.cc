@@ -75,13 +75,8 @@ bool ReadyCase::enlist(Selection& selection) {
   wait_ = std::make_unique<Wait>(reactor, fd_, epoll_events(events_, ""), "select");
   if (!wait_->arm()) return false;
   const WaitQueue::Lock lock(wait_->queue());
-  wait_in(selection, wait_->queue(), lock, wait_->waiter);
+  selection.wait_in(wait_->queue(), lock, *this, wait_->waiter);
   return true;
-}
-
-void ReadyCase::retract() noexcept {
-  SelectCase::retract();
-  wait_.reset();
 }
 
 }  // namespace internal

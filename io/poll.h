@@ -53,7 +53,6 @@ class ReadyCase final : public SelectCase {
 
   bool attempt() override;
   bool enlist(Selection& selection) override;
-  void retract() noexcept override;
 
  private:
   struct Wait;

@@ -10,7 +10,7 @@ bool Event::Case::enlist(Selection& selection) {
   internal::WaitQueue& queue = event_.queue_;
   const internal::WaitQueue::Lock lock(queue);
   if (event_.word_.take_or_mark(lock, [](Word& word) { return word == kSet; })) return false;
-  wait_in(selection, queue, lock, waiter_.emplace("select"));
+  selection.wait_in(queue, lock, *this, waiter_.emplace("select"));
   return true;
 }
 
@@ -21,8 +21,8 @@ bool Semaphore::Case::enlist(Selection& selection) {
   if (semaphore_.word_.take_or_mark(lock, is_free)) return false;
   if (passed_over_ == 0) place_ = heirs.next_place(lock);
   heir_.emplace("select", passed_over_, place_, false);
-  wait_in(selection, heirs.queue(), lock, *heir_,
-          passed_over_ == 0 ? nullptr : heirs.successor(lock, place_));
+  selection.wait_in(heirs.queue(), lock, *this, *heir_,
+                    passed_over_ == 0 ? nullptr : heirs.successor(lock, place_));
   return true;
 }
 
@@ -39,8 +39,8 @@ bool Mutex::Case::enlist(Selection& selection) {
     return false;
   }
   heir_.emplace("select", passed_over_);
-  wait_in(selection, mutex_.queue_, lock, *heir_,
-          passed_over_ == 0 ? nullptr : mutex_.queue_.first(lock));
+  selection.wait_in(mutex_.queue_, lock, *this, *heir_,
+                    passed_over_ == 0 ? nullptr : mutex_.queue_.first(lock));
   return true;
 }
 

@@ -85,7 +85,7 @@ class CompletionCase final : public SelectCase {
   bool enlist(Selection& selection) override {
     const WaitQueue::Lock lock(completion_.queue());
     if (completion_.done()) return false;
-    wait_in(selection, completion_.queue(), lock, waiter_.emplace("select"));
+    selection.wait_in(completion_.queue(), lock, *this, waiter_.emplace("select"));
     return true;
   }
 
@@ -123,38 +123,46 @@ class BasicQueue<T, Store>::PopCase final : public SelectCase {
  public:
   PopCase(BasicQueue& queue, Target& target) noexcept : queue_(queue), target_(target) {}
 
-  bool attempt() override {
+  [[gnu::always_inline]] bool attempt() override {
+    std::optional<T> item;
     {
       Lock lock(queue_.waiters_);
       if (queue_.store_.size() != 0) {
-        item_.emplace(queue_.take(lock));
+        item.emplace(queue_.take(lock));
       } else if (!queue_.closed_) {
         return false;
       }
     }
-    return finish();
+    return give(item);
   }
   bool enlist(Selection& selection) override {
     const Lock lock(queue_.waiters_);
     if (queue_.store_.size() != 0 || queue_.closed_) return false;
-    wait_in(selection, queue_.waiters_, lock, popper_.emplace(item_));
+    selection.wait_in(queue_.waiters_, lock, *this, waiting_.emplace().popper);
     return true;
   }
-  bool finish() override {
+  bool finish() override { return give(waiting_->item); }
+
+ private:
+  struct Waiting {
+    Waiting() noexcept : popper(item) {}
+    std::optional<T> item;
+    Popper popper;
+  };
+
+  bool give(std::optional<T>& item) {
     if constexpr (std::is_same_v<Target, T>) {
-      if (!item_) throw QueueClosed();
-      target_ = std::move(*item_);
+      if (!item) throw QueueClosed();
+      target_ = std::move(*item);
     } else {
-      target_ = std::move(item_);
+      target_ = std::move(item);
     }
     return true;
   }
 
- private:
   BasicQueue& queue_;
   Target& target_;
-  std::optional<T> item_;
-  std::optional<Popper> popper_;
+  std::optional<Waiting> waiting_;
 };
 
 // `Item` is T&, for an item that is the caller's, or T, for a copy.
@@ -173,7 +181,7 @@ class BasicQueue<T, Store>::PushCase final : public SelectCase {
   bool enlist(Selection& selection) override {
     const Lock lock(queue_.waiters_);
     if (queue_.closed_ || !queue_.is_full()) return false;
-    wait_in(selection, queue_.waiters_, lock, pusher_.emplace(item_));
+    selection.wait_in(queue_.waiters_, lock, *this, pusher_.emplace(item_));
     return true;
   }
   bool finish() override {

@@ -1,5 +1,5 @@
-// How a fiber or a thread waits, and how it is woken. Declared in wait_queue.h; here, because it
-// needs what lies above that. One file, so that what is short is inlined.
+// How a fiber or a thread waits, and how it is woken. Declared in wait_queue.h and selection.h;
+// here, because it needs what lies above them. One file, so that what is short is inlined.
 
 #include <exception>
 
@@ -224,12 +224,24 @@ bool WaitQueue::unwatch(Waiter& watcher) noexcept {
 
 // ---- One of several -----------------------------------------------------------------------------
 
-Selection::Selection(const char* what) : Waiter(what) {
+Selection::Selection(const char* what, std::span<SelectCase* const> cases)
+    : Waiter(what), cases_(cases) {
   if (!adopt_caller()) refuse_wait(what);
-  queue_ = &none_;
+  Waiter::queue_ = &none_;
+  for (SelectCase* each : cases_) each->queue_ = nullptr;
 }
 
-void Selection::add(Waiter& waiter, SelectCase& its, WaitQueue& queue, Waiter* next) noexcept {
+Selection::~Selection() {
+  for (SelectCase* each : cases_) {
+    if (each->queue_) each->queue_->unwatch(*each->waiter_);
+  }
+}
+
+void Selection::wait_in(WaitQueue& queue, const WaitQueue::Lock&, SelectCase& its, Waiter& waiter,
+                        Waiter* next) noexcept {
+  its.selection_ = this;
+  its.waiter_ = &waiter;
+  its.queue_ = &queue;
   waiter.notify_ = &Selection::choose;
   waiter.case_ = &its;
   waiter.fiber_ = fiber_;
@@ -256,6 +268,34 @@ SelectCase& Selection::wait() {
   if (!park_here(deadline_)) return *late_;
   chosen_->queue_ = nullptr;
   return *chosen_;
+}
+
+namespace {
+
+// Null if a case is worth an attempt. No case waits any more when this returns.
+SelectCase* wait_for_one(std::span<SelectCase* const> cases) {
+  Selection selection("select", cases);
+  for (SelectCase* each : cases) {
+    if (each->enlist(selection)) continue;
+    if (selection.claim()) return nullptr;
+    break;
+  }
+  return &selection.wait();
+}
+
+}  // namespace
+
+std::size_t select_slowly(std::span<SelectCase* const> cases) {
+  auto found = cases.end();
+  while (found == cases.end()) {
+    SelectCase* const chosen = wait_for_one(cases);
+    if (chosen && chosen->finish()) {
+      found = std::ranges::find(cases, chosen);
+    } else {
+      found = std::ranges::find_if(cases, [](SelectCase* each) { return each->attempt(); });
+    }
+  }
+  return static_cast<std::size_t>(found - cases.begin());
 }
 
 }  // namespace weft::internal

@@ -23,31 +23,25 @@ class SelectCase {
   // Does it, if it can be done at once. Returns whether it is done. Does not wait.
   virtual bool attempt() = 0;
 
-  // Begins to wait for it, by wait_in(). Returns false instead if attempt() is worth a call.
+  // Begins to wait for it, by Selection::wait_in(). Returns false instead if attempt() is worth a
+  // call.
   virtual bool enlist(Selection& selection) = 0;
-
-  // Ends that.
-  virtual void retract() noexcept;
 
   // To be called on the one that was chosen, when it runs. Returns false if what it was woken for
   // has been taken by another caller meanwhile.
   virtual bool finish() { return true; }
 
  protected:
-  SelectCase() = default;
+  SelectCase() noexcept {}
   ~SelectCase() = default;
-
-  // `waiter` waits for `selection` in the queue, in front of `next` or at the end. It must live
-  // until the wait of the selection is over.
-  void wait_in(Selection& selection, WaitQueue& queue, const WaitQueue::Lock& lock, Waiter& waiter,
-               Waiter* next = nullptr) noexcept;
 
  private:
   friend class Selection;
 
-  Selection* selection_ = nullptr;
-  Waiter* waiter_ = nullptr;
-  WaitQueue* queue_ = nullptr;  // null: the waiter is in none; after it was chosen it may be gone
+  // Not set before the wait: an attempt does not pay for it.
+  Selection* selection_;
+  Waiter* waiter_;
+  WaitQueue* queue_;  // null: the waiter is in none; after it was chosen it may be gone
 };
 
 // A wait for the first of several cases.
@@ -60,7 +54,14 @@ class SelectCase {
 class Selection : private Waiter {
  public:
   // Throws Cancelled where that is due.
-  explicit Selection(const char* what);
+  Selection(const char* what, std::span<SelectCase* const> cases);
+  // No case waits any more.
+  ~Selection();
+
+  // For enlist(): `waiter` waits for `its` in the queue, in front of `next` or at the end. It must
+  // live until the wait of the selection is over.
+  void wait_in(WaitQueue& queue, const WaitQueue::Lock& lock, SelectCase& its, Waiter& waiter,
+               Waiter* next = nullptr) noexcept;
 
   // `late` is chosen when it is `deadline`, if that is the earliest one.
   void limit(TimePoint deadline, SelectCase& late) noexcept {
@@ -77,11 +78,9 @@ class Selection : private Waiter {
   SelectCase& wait();
 
  private:
-  friend class SelectCase;
-
-  void add(Waiter& waiter, SelectCase& its, WaitQueue& queue, Waiter* next) noexcept;
   static bool choose(Waiter& waiter) noexcept;
 
+  const std::span<SelectCase* const> cases_;
   WaitQueue none_;
   TimePoint deadline_ = kForever;
   SelectCase* late_ = nullptr;
