@@ -11,10 +11,10 @@ namespace weft::internal {
 DoneCallback::DoneCallback(Scheduler& scheduler, Completion& completion) noexcept
     : PendingCall(scheduler), Waiter(&DoneCallback::notify), completion_(completion) {}
 
-bool DoneCallback::notify(Waiter& waiter) noexcept {
+Waiter* DoneCallback::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<DoneCallback&>(waiter);
   Calls::of(self).deliver(self);
-  return false;
+  return nullptr;
 }
 
 bool DoneCallback::forget() noexcept { return completion_.queue().unwatch(*this); }

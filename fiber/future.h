@@ -31,7 +31,7 @@ class DoneCallback : public PendingCall, public Waiter {
  private:
   friend class FutureState;
 
-  static bool notify(Waiter& waiter) noexcept;
+  static Waiter* notify(Waiter& waiter) noexcept;
 
   Completion& completion_;
   std::uint64_t id_ = 0;
@@ -115,14 +115,14 @@ struct SharedTask final : ValueState<T>, Waiter {
   // The task may go on alone. Also, under its lock the notifier has left.
   ~SharedTask() { task.completion().queue().unwatch(*this); }
 
-  static bool notify(Waiter& waiter) noexcept {
+  static Waiter* notify(Waiter& waiter) noexcept {
     auto& self = static_cast<SharedTask&>(waiter);
     Fiber& fiber = self.task.fiber();
     if (fiber.ending == Ending::kValue) {
       self.value = std::addressof(static_cast<TaskResult<T>*>(fiber.payload)->value);
     }
     self.settle(fiber);
-    return false;
+    return nullptr;
   }
 
   Task<T> task;

@@ -46,12 +46,12 @@ std::optional<std::size_t> CompletionSet::next(TimePoint deadline, const char* w
   }
 }
 
-bool CompletionSet::notify(Waiter& waiter) noexcept {
+Waiter* CompletionSet::notify(Waiter& waiter) noexcept {
   auto& self = static_cast<Watcher&>(waiter);
   WaitQueue::Lock lock(self.set->queue_);
   self.set->done_.push_back(self);
   self.set->queue_.wake_all(lock);
-  return false;
+  return nullptr;
 }
 
 }  // namespace weft::internal

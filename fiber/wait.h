@@ -94,7 +94,7 @@ class CompletionSet {
     Watcher* next_done = nullptr;
   };
 
-  static bool notify(Waiter& waiter) noexcept;
+  static Waiter* notify(Waiter& waiter) noexcept;
 
   std::vector<Watcher> watchers_;
   std::size_t left_ = 0;

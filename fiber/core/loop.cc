@@ -54,9 +54,9 @@ void Loop::run() {
 void Loop::run_until(Completion& completion) {
   struct Stop : Waiter {
     explicit Stop(Loop& its_scheduler)
-        : Waiter([](Waiter& waiter) noexcept {
+        : Waiter([](Waiter& waiter) noexcept -> Waiter* {
             static_cast<Stop&>(waiter).scheduler.stop();
-            return false;
+            return nullptr;
           }),
           scheduler(its_scheduler) {}
     Loop& scheduler;

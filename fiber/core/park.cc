@@ -66,8 +66,10 @@ inline bool Waiter::claim_to_wake() noexcept {
 }
 
 // The same, where it has just been taken off.
-[[gnu::always_inline]] inline bool Waiter::claim_unlinked() noexcept {
-  return notify_ ? notify_(*this) : claim_to_wake();
+[[gnu::always_inline]] inline Waiter* Waiter::claim_unlinked() noexcept {
+  if (notify_) [[unlikely]]
+    return notify_(*this);
+  return claim_to_wake() ? this : nullptr;
 }
 
 // REQUIRES: this is the waiter's own thread.
@@ -172,7 +174,7 @@ void WaitQueue::wait_nowhere(TimePoint deadline, const char* what) {
 
 inline Waiter* WaitQueue::take_first() noexcept {
   Waiter& waiter = *waiters_.pop_front();
-  return waiter.claim_unlinked() ? &waiter : nullptr;
+  return waiter.claim_unlinked();
 }
 
 Waiter* WaitQueue::claim_first(Lock&) noexcept { return take_first(); }
@@ -186,7 +188,7 @@ Waiter* WaitQueue::claim(Lock&) noexcept {
 
 Waiter* WaitQueue::claim(Lock&, Waiter& waiter) noexcept {
   waiters_.erase(waiter);
-  return waiter.claim_unlinked() ? &waiter : nullptr;
+  return waiter.claim_unlinked();
 }
 
 void WaitQueue::wake_all(Lock& lock) noexcept {
@@ -251,11 +253,11 @@ void Selection::wait_in(WaitQueue& queue, const WaitQueue::Lock&, SelectCase& it
 }
 
 // On any thread, under the lock of the queue that the waiter was in.
-bool Selection::choose(Waiter& waiter) noexcept {
+Waiter* Selection::choose(Waiter& waiter) noexcept {
   Selection& self = *waiter.case_->selection_;
-  if (!self.claim()) return false;
+  if (!self.claim()) return nullptr;
   self.chosen_ = waiter.case_;
-  return true;
+  return &waiter;
 }
 
 bool Selection::claim() noexcept {

@@ -78,7 +78,7 @@ class Selection : private Waiter {
   SelectCase& wait();
 
  private:
-  static bool choose(Waiter& waiter) noexcept;
+  static Waiter* choose(Waiter& waiter) noexcept;
 
   const std::span<SelectCase* const> cases_;
   WaitQueue none_;

@@ -73,9 +73,9 @@ class Waiter : public ListNode<> {
   explicit Waiter(const char* what) noexcept : what_(what) {}
 
   // A watcher. `notify` runs under the queue's lock, on the thread that wakes, and may not wait,
-  // throw or touch the queue. It is off the queue by then. Returns whether something is to be
-  // woken.
-  using Notify = bool (*)(Waiter&) noexcept;
+  // throw or touch the queue. It is off the queue by then. Returns it if it is to be woken, or else
+  // null.
+  using Notify = Waiter* (*)(Waiter&) noexcept;
   explicit Waiter(Notify notify) noexcept : notify_(notify) {}
 
   // To be called by the one that claimed it, after the queue's lock was released: makes its fiber
@@ -124,7 +124,7 @@ class Waiter : public ListNode<> {
   bool is_here() const noexcept;  // is_local(), to be inlined
   void wake() noexcept;
   bool claim_to_wake() noexcept;
-  bool claim_unlinked() noexcept;
+  Waiter* claim_unlinked() noexcept;
   bool claim_to_abort(State reason) noexcept;
   bool park_here(TimePoint deadline);  // park(), to be inlined
   bool park_until(TimePoint deadline);

@@ -117,10 +117,10 @@ WEFT_TEST_CASE(the_last_word_is_said_when_it_is_done_and_before_anybody_runs) {
 WEFT_TEST_CASE(watchers_are_told_at_once) {
   struct Watcher : Waiter {
     explicit Watcher(Completion& its_completion)
-        : Waiter([](Waiter& waiter) noexcept {
+        : Waiter([](Waiter& waiter) noexcept -> Waiter* {
             auto& self = static_cast<Watcher&>(waiter);
             self.told = self.completion.done();
-            return false;
+            return nullptr;
           }),
           completion(its_completion) {}
     Completion& completion;

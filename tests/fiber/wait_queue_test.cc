@@ -388,10 +388,10 @@ namespace {
 
 struct Watcher : Waiter {
   Watcher(std::string& its_log, char its_name) : Waiter(&notify), log(its_log), name(its_name) {}
-  static bool notify(Waiter& waiter) noexcept {
+  static Waiter* notify(Waiter& waiter) noexcept {
     auto& self = static_cast<Watcher&>(waiter);
     self.log += self.name;
-    return false;
+    return nullptr;
   }
   std::string& log;
   const char name;
@@ -427,7 +427,7 @@ BOOST_AUTO_TEST_CASE(watchers_can_be_visited) {
   WaitQueue queue;
   std::string log, visited;
   Watcher a(log, 'a'), b(log, 'b');
-  Waiter other([](Waiter&) noexcept { return false; });
+  Waiter other([](Waiter&) noexcept -> Waiter* { return nullptr; });
   WaitQueue::Lock lock(queue);
   for (Waiter* waiter : {static_cast<Waiter*>(&a), &other, static_cast<Waiter*>(&b)}) {
     queue.watch(lock, *waiter);

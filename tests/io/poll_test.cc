@@ -327,8 +327,8 @@ WEFT_REAL_TIME_TEST_CASE(a_descriptor_is_a_case_of_a_select) {
   const Pipe pipe;
   Queue<int> queue;
   std::optional<int> item;
-  auto selecting = spawn(
-      [&] { return weft::select(on_pop(queue, item), on_ready(pipe.in(), Events::kRead)); });
+  auto selecting =
+      spawn([&] { return weft::select(on_pop(queue, item), on_ready(pipe.in(), Events::kRead)); });
   yield();
   BOOST_TEST(!selecting.done());
   pipe.put("text");
@@ -341,8 +341,8 @@ WEFT_REAL_TIME_TEST_CASE(a_descriptor_that_was_not_chosen_is_registered_no_more)
   const Pipe pipe;
   Queue<int> queue;
   std::optional<int> item;
-  auto selecting = spawn(
-      [&] { return weft::select(on_ready(pipe.in(), Events::kRead), on_pop(queue, item)); });
+  auto selecting =
+      spawn([&] { return weft::select(on_ready(pipe.in(), Events::kRead), on_pop(queue, item)); });
   yield();
   BOOST_TEST(registrations(pipe.in()) == 1);
   queue.push(1);
