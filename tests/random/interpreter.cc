@@ -264,7 +264,7 @@ class Interpreter {
         case Do::kWaitFor:
           return yes_or_no(task.wait_for(Duration(op.time)));
         default:
-          return done([&] { task.detach(); });
+          return done([&] { std::exchange(task, {}).detach(); });
       }
     });
   }
