@@ -41,6 +41,7 @@ namespace weft {
 // one after another, up to the first that can be done; if it has to wait, twice that.
 template <class... Cases>
 std::size_t select(Cases&&... cases);
+std::size_t select() = delete;  // of no case: it would wait for ever
 
 // Takes an item, as pop(). If the queue is closed and empty, `item` is nullopt.
 template <class T, class Store>
@@ -243,7 +244,6 @@ class Mutex::Case final : public internal::SelectCase {
 
 template <class... Cases>
 std::size_t select(Cases&&... cases) {
-  static_assert(sizeof...(Cases) > 0, "select() of no case would wait for ever");
   internal::count_wait();
   std::size_t index = 0;
   if ((... || (cases.attempt() || (++index, false)))) return index;

@@ -18,6 +18,14 @@ using namespace std::chrono_literals;
 
 // ---- What can be done at once -------------------------------------------------------------------
 
+template <class... Cases>
+concept CanBeSelected = requires(Cases&... cases) { weft::select(cases...); };
+
+BOOST_AUTO_TEST_CASE(a_select_of_no_case_does_not_compile) {
+  BOOST_TEST(!CanBeSelected<>);
+  BOOST_TEST(CanBeSelected<Event::Case>);
+}
+
 WEFT_TEST_CASE(the_first_case_that_can_be_done_is_done_and_no_other) {
   Queue<int> first, second, third;
   second.push(2);
