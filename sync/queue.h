@@ -139,6 +139,8 @@ class BasicQueue {
 
   // For weft::select().
   template <class Target>
+  class Pop;
+  template <class Target>
   class PopCase;
   template <class Item>
   class PushCase;

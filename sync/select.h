@@ -78,6 +78,12 @@ inline auto otherwise();
 
 namespace internal {
 
+template <class... Cases>
+std::size_t select_waiting(Cases&&... cases) {
+  SelectCase* const all[] = {&cases...};
+  return select_slowly(all);
+}
+
 class CompletionCase final : public SelectCase {
  public:
   explicit CompletionCase(Completion& completion) noexcept : completion_(completion) {}
@@ -117,53 +123,61 @@ class OtherwiseCase final : public SelectCase {
   bool enlist(Selection&) override { return false; }
 };
 
-// `Target` is T or std::optional<T>.
+// What select() tries; the case that waits is made if it has to. `Target` is T or std::optional<T>.
+template <class T, class Store>
+template <class Target>
+class BasicQueue<T, Store>::Pop {
+ public:
+  Pop(BasicQueue& queue, Target& target) noexcept : queue_(queue), target_(target) {}
+
+  bool attempt() {
+    Lock lock(queue_.waiters_);
+    if (queue_.store_.size() == 0) return queue_.closed_ && find_closed(lock);
+    T item = queue_.take(lock);
+    if (lock.owns_lock()) lock.unlock();  // the assignment may run code of the item
+    target_ = std::move(item);
+    return true;
+  }
+  PopCase<Target> to_wait() noexcept { return PopCase<Target>(queue_, target_); }
+
+ private:
+  [[gnu::noinline]] bool find_closed(Lock& lock) {
+    lock.unlock();
+    return to_wait().finish();
+  }
+
+  BasicQueue& queue_;
+  Target& target_;
+};
+
 template <class T, class Store>
 template <class Target>
 class BasicQueue<T, Store>::PopCase final : public SelectCase {
  public:
   PopCase(BasicQueue& queue, Target& target) noexcept : queue_(queue), target_(target) {}
 
-  [[gnu::always_inline]] bool attempt() override {
-    std::optional<T> item;
-    {
-      Lock lock(queue_.waiters_);
-      if (queue_.store_.size() != 0) {
-        item.emplace(queue_.take(lock));
-      } else if (!queue_.closed_) {
-        return false;
-      }
-    }
-    return give(item);
-  }
+  bool attempt() override { return Pop<Target>(queue_, target_).attempt(); }
   bool enlist(Selection& selection) override {
     const Lock lock(queue_.waiters_);
     if (queue_.store_.size() != 0 || queue_.closed_) return false;
-    selection.wait_in(queue_.waiters_, lock, *this, waiting_.emplace().popper);
+    selection.wait_in(queue_.waiters_, lock, *this, popper_.emplace(item_));
     return true;
   }
-  bool finish() override { return give(waiting_->item); }
-
- private:
-  struct Waiting {
-    Waiting() noexcept : popper(item) {}
-    std::optional<T> item;
-    Popper popper;
-  };
-
-  bool give(std::optional<T>& item) {
+  bool finish() override {
     if constexpr (std::is_same_v<Target, T>) {
-      if (!item) throw QueueClosed();
-      target_ = std::move(*item);
+      if (!item_) throw QueueClosed();
+      target_ = std::move(*item_);
     } else {
-      target_ = std::move(item);
+      target_ = std::move(item_);
     }
     return true;
   }
 
+ private:
   BasicQueue& queue_;
   Target& target_;
-  std::optional<Waiting> waiting_;
+  std::optional<T> item_;
+  std::optional<Popper> popper_;
 };
 
 // `Item` is T&, for an item that is the caller's, or T, for a copy.
@@ -247,18 +261,16 @@ std::size_t select(Cases&&... cases) {
   internal::count_wait();
   std::size_t index = 0;
   if ((... || (cases.attempt() || (++index, false)))) return index;
-  internal::SelectCase* const all[] = {&cases...};
-  return internal::select_slowly(all);
+  return internal::select_waiting(cases.to_wait()...);
 }
 
 template <class T, class Store>
 auto on_pop(internal::BasicQueue<T, Store>& queue, std::optional<T>& item) {
-  using Queue = internal::BasicQueue<T, Store>;
-  return typename Queue::template PopCase<std::optional<T>>(queue, item);
+  return typename internal::BasicQueue<T, Store>::template Pop<std::optional<T>>(queue, item);
 }
 template <class T, class Store>
 auto on_pop(internal::BasicQueue<T, Store>& queue, std::type_identity_t<T>& item) {
-  return typename internal::BasicQueue<T, Store>::template PopCase<T>(queue, item);
+  return typename internal::BasicQueue<T, Store>::template Pop<T>(queue, item);
 }
 
 template <class T, class Store>

@@ -2,6 +2,7 @@
 // here, because it needs what lies above them. One file, so that what is short is inlined.
 
 #include <exception>
+#include <utility>
 
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/error.h"
@@ -230,12 +231,11 @@ Selection::Selection(const char* what, std::span<SelectCase* const> cases)
     : Waiter(what), cases_(cases) {
   if (!adopt_caller()) refuse_wait(what);
   Waiter::queue_ = &none_;
-  for (SelectCase* each : cases_) each->queue_ = nullptr;
 }
 
 Selection::~Selection() {
   for (SelectCase* each : cases_) {
-    if (each->queue_) each->queue_->unwatch(*each->waiter_);
+    if (each->queue_) std::exchange(each->queue_, nullptr)->unwatch(*each->waiter_);
   }
 }
 

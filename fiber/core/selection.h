@@ -23,6 +23,10 @@ class SelectCase {
   // Does it, if it can be done at once. Returns whether it is done. Does not wait.
   virtual bool attempt() = 0;
 
+  // What select() enlists if it has to wait. A case of which little is needed before that is made
+  // here, and hides this: an attempt does not pay for the rest.
+  SelectCase& to_wait() noexcept { return *this; }
+
   // Begins to wait for it, by Selection::wait_in(). Returns false instead if attempt() is worth a
   // call.
   virtual bool enlist(Selection& selection) = 0;
@@ -32,16 +36,15 @@ class SelectCase {
   virtual bool finish() { return true; }
 
  protected:
-  SelectCase() noexcept {}
+  SelectCase() = default;
   ~SelectCase() = default;
 
  private:
   friend class Selection;
 
-  // Not set before the wait: an attempt does not pay for it.
-  Selection* selection_;
+  Selection* selection_;  // these two are set by wait_in()
   Waiter* waiter_;
-  WaitQueue* queue_;  // null: the waiter is in none; after it was chosen it may be gone
+  WaitQueue* queue_ = nullptr;  // null: the waiter is in none; after it was chosen it may be gone
 };
 
 // A wait for the first of several cases.
