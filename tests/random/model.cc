@@ -324,9 +324,10 @@ class Model : public ModelGroups {
   void end_scope(Frame& frame) {
     ModelFiber& fiber = at(frame.fiber);
     if (frame.step.what == Do::kWithGroup) fail("it ends before its body");
-    Outcome outcome = leave(fiber, &frame, fiber.flying.value_or(Outcome{}));
-    const bool timed = frame.step.what != Do::kGroupBody;
-    if (timed && outcome.kind == Outcome::kCancelled && frame.expired != Tri::kNo) {
+    Outcome outcome = fiber.flying.value_or(Outcome{});
+    if (frame.step.what == Do::kGroupBody) return decide(frame, outcome);  // see end_body()
+    outcome = leave(fiber, &frame, outcome);
+    if (outcome.kind == Outcome::kCancelled && frame.expired != Tri::kNo) {
       const Outcome own{frame.step.what == Do::kScope ? Outcome::kNo : Outcome::kTimeoutError};
       const Tri outer = frame.shielded ? Tri::kNo : cancelled(fiber, fiber.frames.size() - 1);
       const bool open = frame.expired == Tri::kMaybe || outer == Tri::kMaybe;

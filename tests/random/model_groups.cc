@@ -149,13 +149,14 @@ void ModelGroups::end_body(Frame& body) {
   Frame& whole = *fiber.frames[fiber.frames.size() - 2];
   ModelGroup& group = group_of(body);
   group.body = nullptr;
-  if (failed(body.expected)) add_failure(group, body.expected);
-  if (body.expected.thrown()) {
-    whole.kept = body.expected;
+  const Outcome outcome = leave(fiber, &body, body.expected);
+  if (failed(outcome)) add_failure(group, outcome);
+  if (outcome.thrown()) {
+    whole.kept = outcome;
     whole.cancellable = false;
   }
   join(whole, group);
-  if (body.expected.thrown()) close_and_cancel(group);
+  if (outcome.thrown()) close_and_cancel(group);
 }
 
 // ---- Joining ----

@@ -205,7 +205,7 @@ class SharedObjects::Choice {
   Outcome pop(Q& queue) {
     const auto index = static_cast<std::int64_t>(all_.size());
     std::optional<Item> item;
-    Outcome outcome = with(on_pop(queue, item));
+    Outcome outcome = with(on_pop(queue, item).to_wait());
     if (outcome.kind == Outcome::kOk && outcome.value == index && item) {
       outcome = chosen(index, item->number);
     }
