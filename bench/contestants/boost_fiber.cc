@@ -47,7 +47,7 @@ using boost::this_fiber::yield;
 
 template <class F>
 fibers::fiber start(F f) {
-  static fibers::pooled_fixedsize_stack stacks;
+  thread_local fibers::pooled_fixedsize_stack stacks;  // it has no lock
   return fibers::fiber(fibers::launch::dispatch, std::allocator_arg, stacks, std::move(f));
 }
 
@@ -199,8 +199,13 @@ double mpsc_cores(long times) {
   Channel items(kChannelOfBuffer);
   return wall_ns_per(times, [&] {
     fibers::fiber receiver = start([&] { receive(items); });
-    std::thread other([&] { send(items, times, 0, kSenders / 2); });
+    fibers::promise<void> sent;
+    std::thread other([&] {
+      send(items, times, 0, kSenders / 2);
+      sent.set_value();
+    });
     send(items, times, kSenders / 2, kSenders);
+    sent.get_future().get();  // join() alone would keep the receiver from its thread
     other.join();
     items.close();
     receiver.join();
