@@ -78,7 +78,8 @@ struct Workload {
   long times = 0;                  // 0: as many as one run needs to take a while
   std::string_view argument = {};  // as part of the table's name
   bool all_cores = false;
-  double scale = 1;  // from the contestant's unit to the table's
+  double scale = 1;    // from the contestant's unit to the table's
+  bool brief = false;  // `times` take well below a second
 };
 
 constexpr Workload kWorkloads[] = {
@@ -88,10 +89,23 @@ constexpr Workload kWorkloads[] = {
     {"skynet", "the same with two threads", "ms", 2, "2", true},
     {"queue1", "a queue of capacity 1 between two fibers", "ns per item"},
     {"queue128", "a queue of capacity 128 between two fibers", "ns per item"},
+    {"pop", "an item is taken from a queue that has it", "ns"},
+    {"select_ready", "the same, by a select of two queues, one of which has it", "ns"},
+    {"select_biased", "the same, by a select that tries them in order", "ns"},
+    {"pop_wait", "two fibers push to each other in turn, and wait for it", "ns per turn"},
+    {"select_wait", "the same, each by a select of two queues", "ns per turn"},
+    {"mpsc", "4 push to a queue of 100, one pops", "ns per item"},
+    {"mpsc_cores", "the same with two threads", "ns per item", 0, "", true},
+    {"broadcast", "each of 10 receives each value", "ns per value"},
     {"mutex", "lock and unlock what nobody else wants", "ns"},
     {"mutex2", "passed between 2 fibers that yield while they hold it", "ns per section"},
     {"mutex100", "passed among 100 fibers that yield while they hold it", "ns per section"},
     {"timers", "a million sleep up to a second, the time beyond that second", "ms", 1'000'000},
+    {"ticker", "1,000 tickers of 10 ms in step, processor time", "ns per tick", 25'000, "", false,
+     1, true},
+    {"ticker_apart", "the same, scattered over the 10 ms", "ns per tick", 25'000, "", false, 1,
+     true},
+    {"ticker_late", "the same: how late a tick is on average", "us", 25'000, "", false, 1, true},
     {"timeout", "a timeout set and over in time, while 100,000 others are pending", "ns"},
     {"parked", "100,000 wait, memory", "KiB each", 100'000, "100k", false, 1.0 / 1024},
     {"parked", "1,000,000 wait, memory", "KiB each", 1'000'000, "1m", false, 1.0 / 1024},
@@ -176,7 +190,8 @@ Table compare(const Workload& workload, const std::vector<Contestant>& contestan
   if (workload.times == 0) {
     for (Competitor& competitor : all) competitor.calibrate();
   }
-  const int count = workload.times == 0 ? rounds.brief : rounds.lengthy;
+  const bool brief = workload.times == 0 || workload.brief;
+  const int count = brief ? rounds.brief : rounds.lengthy;
   for (int i = 0; i < count; ++i) {
     for (Competitor& competitor : all) competitor.measure(rounds.seconds);
   }

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 
 namespace weft::bench {
 namespace {
 
 // Workloads of many small steps. A tenth of them is done before, to warm up.
-constexpr std::string_view kSteps[] = {"switch", "wake",   "spawn",    "queue1",  "queue128",
-                                       "mutex",  "mutex2", "mutex100", "timeout", "executor"};
+constexpr std::string_view kSteps[] = {
+    "switch",        "wake",     "spawn",       "queue1",   "queue128",   "mutex",
+    "mutex2",        "mutex100", "timeout",     "executor", "pop",        "select_ready",
+    "select_biased", "pop_wait", "select_wait", "mpsc",     "mpsc_cores", "broadcast"};
 
 int compete(std::string_view name, long times) {
   for (const Workload& workload : workloads()) {
@@ -32,6 +35,12 @@ void print_port(std::uint16_t port) {
 }
 
 double memory_bytes() { return status_bytes("VmRSS") + status_bytes("VmPTE"); }
+
+double process_ns() {
+  timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) * 1e9 + static_cast<double>(used.tv_nsec);
+}
 
 }  // namespace weft::bench
 

@@ -43,6 +43,17 @@ var workloads = map[string]workload{
 	"executor": {true, executor},
 	"queries":  {false, queries},
 	"echo":     {false, echo},
+
+	"pop":          {true, func(times int) float64 { return takeReady(times, receive) }},
+	"select_ready": {true, func(times int) float64 { return takeReady(times, receiveFromEither) }},
+	"pop_wait":     {true, func(times int) float64 { return takeTurns(times, receive) }},
+	"select_wait":  {true, func(times int) float64 { return takeTurns(times, receiveFromEither) }},
+	"mpsc":         {true, mpsc},
+	"mpsc_cores":   {true, mpscOnTwo},
+	"broadcast":    {true, broadcast},
+	"ticker":       {false, func(times int) float64 { ns, _ := tickers(times, false); return ns }},
+	"ticker_apart": {false, func(times int) float64 { ns, _ := tickers(times, true); return ns }},
+	"ticker_late":  {false, func(times int) float64 { _, us := tickers(times, true); return us }},
 }
 
 func main() {
@@ -188,6 +199,190 @@ func queue(capacity, times int) float64 {
 	}()
 	require(<-sum == times*(times-1)/2, "a wrong sum")
 	return nsPer(times, begin)
+}
+
+func receive(channels *[2]chan int, which int) int {
+	return <-channels[which]
+}
+
+func receiveFromEither(channels *[2]chan int, _ int) int {
+	select {
+	case item := <-channels[0]:
+		return item
+	case item := <-channels[1]:
+		return item
+	}
+}
+
+// Takes what is in the first channel or in the second, batch by batch in turn.
+func takeReady(times int, take func(channels *[2]chan int, which int) int) float64 {
+	const batch = 1000
+	channels := [2]chan int{make(chan int, batch), make(chan int, batch)}
+	total := 0
+	var taking time.Duration
+	for taken, which := 0, 0; taken < times; taken, which = taken+batch, 1-which {
+		size := batch
+		if size > times-taken {
+			size = times - taken
+		}
+		for i := 0; i < size; i++ {
+			channels[which] <- 1
+		}
+		begin := time.Now()
+		for i := 0; i < size; i++ {
+			total += take(&channels, which)
+		}
+		taking += time.Since(begin)
+	}
+	require(total == times, "a wrong sum")
+	return float64(taking.Nanoseconds()) / float64(times)
+}
+
+// Two goroutines take turns: each takes from one of its two channels, and sends to one of the
+// other's.
+func takeTurns(times int, take func(channels *[2]chan int, which int) int) float64 {
+	var channels [2][2]chan int
+	for i := range channels {
+		channels[i] = [2]chan int{make(chan int, 1), make(chan int, 1)}
+	}
+	channels[0][0] <- -1
+	begin := time.Now()
+	var all sync.WaitGroup
+	all.Add(2)
+	for mine := 0; mine < 2; mine++ {
+		go func(mine int) {
+			for turn := mine; turn < times; turn += 2 {
+				require(take(&channels[mine], turn/2%2) == turn-1, "a wrong turn")
+				channels[1-mine][(turn+1)/2%2] <- turn
+			}
+			all.Done()
+		}(mine)
+	}
+	all.Wait()
+	return nsPer(times, begin)
+}
+
+const (
+	senders   = 4
+	receivers = 10
+	buffer    = 100
+)
+
+// As the blog's article on pipelines has it, the channel is closed once all senders are done.
+func mpsc(times int) float64 {
+	begin := time.Now()
+	items := make(chan int, buffer)
+	go func() {
+		share(times, senders, func(turns int) {
+			for i := 0; i < turns; i++ {
+				items <- 1
+			}
+		})
+		close(items)
+	}()
+	total := 0
+	for item := range items {
+		total += item
+	}
+	require(total == times, "a wrong sum")
+	return nsPer(times, begin)
+}
+
+// GOMAXPROCS is 2.
+func mpscOnTwo(times int) float64 {
+	runtime.GOMAXPROCS(2)
+	return mpsc(times)
+}
+
+// A channel for each receiver. After each hundred values the sender waits until all have them.
+func broadcast(times int) float64 {
+	begin := time.Now()
+	var all, taken sync.WaitGroup
+	var channels [receivers]chan int
+	all.Add(receivers)
+	taken.Add(receivers)
+	for i := range channels {
+		channels[i] = make(chan int, buffer)
+		go func(values <-chan int) {
+			total := 0
+			for value := range values {
+				total += value
+				if value%buffer == buffer-1 {
+					taken.Done()
+				}
+			}
+			require(total == times*(times-1)/2, "a wrong sum")
+			all.Done()
+		}(channels[i])
+	}
+	for value := 0; value < times; value++ {
+		for _, channel := range channels {
+			channel <- value
+		}
+		if value%buffer == buffer-1 {
+			taken.Wait()
+			taken.Add(receivers)
+		}
+	}
+	for _, channel := range channels {
+		close(channel)
+	}
+	all.Wait()
+	return nsPer(times, begin)
+}
+
+// Processor time for a tick of a thousand time.Tickers of 10 ms in nanoseconds, and how late it is
+// received on average in microseconds. They start at once or scattered over 10 ms, and first tick
+// 10 ms after.
+func tickers(times int, apart bool) (float64, float64) {
+	const count = 1000
+	const period = 10 * time.Millisecond
+	each := times / count
+	if each == 0 {
+		each = 1
+	}
+	begin := time.Now().Add(50*time.Millisecond - period)
+	var late atomic.Int64
+	var all sync.WaitGroup
+	all.Add(count)
+	for i := 0; i < count; i++ {
+		start := begin
+		if apart {
+			start = start.Add(time.Duration(scattered(uint64(i), 10000)) * time.Microsecond)
+		}
+		go func() {
+			time.Sleep(time.Until(start))
+			due := time.Now()
+			ticker := time.NewTicker(period)
+			var mine time.Duration
+			for tick := 0; tick < each; tick++ {
+				<-ticker.C
+				due = due.Add(period)
+				mine += time.Since(due)
+			}
+			ticker.Stop()
+			late.Add(mine.Nanoseconds())
+			all.Done()
+		}()
+	}
+	time.Sleep(time.Until(begin.Add(-10 * time.Millisecond)))
+	used := processTime()
+	all.Wait()
+	ticks := float64(each * count)
+	return float64((processTime() - used).Nanoseconds()) / ticks,
+		float64(late.Load()) / 1e3 / ticks
+}
+
+// Processor time of all threads of this process.
+func processTime() time.Duration {
+	const clockProcess = 2
+	var used syscall.Timespec
+	_, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockProcess,
+		uintptr(unsafe.Pointer(&used)), 0)
+	if errno != 0 {
+		check(errno)
+	}
+	return time.Duration(used.Nano())
 }
 
 func mutex(times int) float64 {

@@ -10,6 +10,8 @@
 #ifndef WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
 #define WEFT_BENCH_CONTESTANTS_CONTESTANT_H_
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -38,6 +40,17 @@ void print_port(std::uint16_t port);
 // Memory of this process, page tables included, in bytes.
 double memory_bytes();
 
+// Nanoseconds of processor time of all threads of this process.
+double process_ns();
+
+// What `pop` and its kin, `ticker`, `mpsc` and `broadcast` have in common: README.md explains them.
+inline constexpr long kBatch = 1'000;
+inline constexpr long kTickers = 1'000;
+inline constexpr std::chrono::milliseconds kTick{10};
+inline constexpr int kSenders = 4;
+inline constexpr int kReceivers = 10;
+inline constexpr long kBuffer = 100;
+
 // The n-th of the random numbers that all contestants use, below `end`: Knuth's multiplicative
 // hashing, simple enough for any language. 2654435761 is 2^32 divided by the golden ratio.
 constexpr std::uint64_t scattered(std::uint64_t n, std::uint64_t end) {
@@ -50,6 +63,21 @@ double wall_ns_per(long times, F&& f) {
   const double begin = wall_ns();
   f();
   return (wall_ns() - begin) / static_cast<double>(times);
+}
+
+// Calls fill(batch, size) and then take(batch) `size` times, batch by batch, `times` times in all.
+// Returns the nanoseconds for one take().
+template <class Fill, class Take>
+double wall_ns_per_take(long times, Fill fill, Take take) {
+  double ns = 0;
+  for (long taken = 0, batch = 0; taken < times; taken += kBatch, ++batch) {
+    const long size = std::min(kBatch, times - taken);
+    fill(batch, size);
+    const double begin = wall_ns();
+    for (long i = 0; i < size; ++i) take(batch);
+    ns += wall_ns() - begin;
+  }
+  return ns / static_cast<double>(times);
 }
 
 }  // namespace weft::bench

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, Mutex, Notify};
+use tokio::sync::{broadcast, mpsc, Barrier, Mutex, Notify};
 use tokio::task::{unconstrained, yield_now, JoinHandle};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval_at, sleep, sleep_until, timeout};
 
 type Measure = fn(usize) -> f64;
 
@@ -39,6 +39,17 @@ fn workloads() -> HashMap<&'static str, (bool, Measure)> {
         ("executor", (true, executor)),
         ("queries", (false, queries)),
         ("echo", (false, echo)),
+        ("pop", (true, pop)),
+        ("select_ready", (true, select_ready)),
+        ("select_biased", (true, select_biased)),
+        ("pop_wait", (true, pop_wait)),
+        ("select_wait", (true, select_wait)),
+        ("mpsc", (true, mpsc_on_one)),
+        ("mpsc_cores", (true, mpsc_on_two)),
+        ("broadcast", (true, broadcasts)),
+        ("ticker", (false, |times| tickers(times, false).0)),
+        ("ticker_apart", (false, |times| tickers(times, true).0)),
+        ("ticker_late", (false, |times| tickers(times, true).1)),
     ])
 }
 
@@ -191,6 +202,218 @@ fn queue(capacity: usize, times: usize) -> f64 {
         assert_eq!(popping.await.unwrap(), times * (times - 1) / 2);
         ns_per(times, begin)
     })
+}
+
+const BATCH: usize = 1_000;
+
+// Takes what is in the first channel or in the second, batch by batch in turn. `$take` is evaluated for
+// each item, with the receivers and the number of the one that has items by these names.
+macro_rules! take_ready {
+    ($times:ident, $receivers:ident, $which:ident, $take:expr) => {
+        run(async move {
+            let (first, first_receiver) = mpsc::channel(BATCH);
+            let (second, second_receiver) = mpsc::channel(BATCH);
+            let senders = [first, second];
+            let mut $receivers = [first_receiver, second_receiver];
+            let mut ns = 0.0;
+            let mut sum = 0;
+            for (batch, taken) in (0..$times).step_by(BATCH).enumerate() {
+                let $which = batch % 2;
+                let size = BATCH.min($times - taken);
+                for _ in 0..size {
+                    senders[$which].try_send(1).unwrap();
+                }
+                let begin = Instant::now();
+                for _ in 0..size {
+                    sum += $take;
+                }
+                ns += begin.elapsed().as_nanos() as f64;
+            }
+            assert_eq!(sum, $times);
+            ns / $times as f64
+        })
+    };
+}
+
+fn pop(times: usize) -> f64 {
+    take_ready!(times, receivers, which, receivers[which].recv().await.unwrap())
+}
+
+// In a random order, which is the default.
+macro_rules! recv_either {
+    ($receivers:expr) => {{
+        let [first, second] = &mut $receivers;
+        tokio::select! {
+            Some(item) = first.recv() => item,
+            Some(item) = second.recv() => item,
+            else => panic!(),
+        }
+    }};
+}
+
+fn select_ready(times: usize) -> f64 {
+    take_ready!(times, receivers, _which, recv_either!(receivers))
+}
+
+fn select_biased(times: usize) -> f64 {
+    take_ready!(times, receivers, _which, {
+        let [first, second] = &mut receivers;
+        tokio::select! {
+            biased;
+            Some(item) = first.recv() => item,
+            Some(item) = second.recv() => item,
+            else => panic!(),
+        }
+    })
+}
+
+// Two tasks take turns: each takes from one of its two channels, and sends to one of the other's.
+macro_rules! take_turns {
+    ($times:ident, $receivers:ident, $which:ident, $take:expr) => {
+        run(async move {
+            let [(a, own_a), (b, own_b), (c, own_c), (d, own_d)] = [(); 4].map(|_| mpsc::channel(1));
+            a.try_send(0).unwrap();
+            let begin = Instant::now();
+            let mut tasks = Vec::new();
+            for (mine, mut $receivers, others) in
+                [(0, [own_a, own_b], [c, d]), (1, [own_c, own_d], [a, b])]
+            {
+                tasks.push(tokio::spawn(async move {
+                    for turn in (mine..$times).step_by(2) {
+                        let $which = turn / 2 % 2;
+                        assert_eq!($take, turn);
+                        // The last turn's is for nobody.
+                        let _ = others[(turn + 1) / 2 % 2].send(turn + 1).await;
+                    }
+                    // The other may still send.
+                    $receivers
+                }));
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+            ns_per($times, begin)
+        })
+    };
+}
+
+fn pop_wait(times: usize) -> f64 {
+    take_turns!(times, receivers, which, receivers[which].recv().await.unwrap())
+}
+
+fn select_wait(times: usize) -> f64 {
+    take_turns!(times, receivers, _which, recv_either!(receivers))
+}
+
+const SENDERS: usize = 4;
+const RECEIVERS: usize = 10;
+const BUFFER: usize = 100;
+
+// A clone of the sender for each task; the channel is closed when the last one is dropped.
+async fn send_and_receive(times: usize) -> f64 {
+    let begin = Instant::now();
+    let (sender, mut receiver) = mpsc::channel(BUFFER);
+    for i in 0..SENDERS {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            for item in (i..times).step_by(SENDERS) {
+                sender.send(item).await.unwrap();
+            }
+        });
+    }
+    drop(sender);
+    let mut sum = 0;
+    while let Some(item) = receiver.recv().await {
+        sum += item;
+    }
+    assert_eq!(sum, times * (times - 1) / 2);
+    ns_per(times, begin)
+}
+
+fn mpsc_on_one(times: usize) -> f64 {
+    run(send_and_receive(times))
+}
+
+fn mpsc_on_two(times: usize) -> f64 {
+    run_on(
+        Builder::new_multi_thread().worker_threads(2).build().unwrap(),
+        send_and_receive(times),
+    )
+}
+
+// The sender of a broadcast channel never waits, and a receiver that is too late misses values. So
+// after each hundred the sender waits, at a barrier, until all have them. The capacity is rounded up
+// to 128.
+fn broadcasts(times: usize) -> f64 {
+    run(async move {
+        let begin = Instant::now();
+        let (sender, receiver) = broadcast::channel(BUFFER);
+        drop(receiver);
+        let all_taken = Arc::new(Barrier::new(RECEIVERS + 1));
+        let mut tasks = Vec::new();
+        for _ in 0..RECEIVERS {
+            let mut receiver = sender.subscribe();
+            let all_taken = all_taken.clone();
+            tasks.push(tokio::spawn(async move {
+                let mut sum = 0;
+                for i in 0..times {
+                    sum += receiver.recv().await.unwrap();
+                    if i % BUFFER == BUFFER - 1 {
+                        all_taken.wait().await;
+                    }
+                }
+                assert_eq!(sum, times * (times - 1) / 2);
+            }));
+        }
+        for value in 0..times {
+            sender.send(value).unwrap();
+            if value % BUFFER == BUFFER - 1 {
+                all_taken.wait().await;
+            }
+        }
+        all(tasks).await;
+        ns_per(times, begin)
+    })
+}
+
+// Processor time for a tick of a thousand intervals of 10 ms in nanoseconds, and how late it comes on
+// average in microseconds. They begin at once or scattered over 10 ms. Tokio's timers have a resolution
+// of a millisecond.
+fn tickers(times: usize, apart: bool) -> (f64, f64) {
+    const COUNT: usize = 1_000;
+    const PERIOD: Duration = Duration::from_millis(10);
+    static LATE_NS: AtomicUsize = AtomicUsize::new(0);
+    let each = (times / COUNT).max(1);
+    let ticks = (each * COUNT) as f64;
+    let ns = run_with_time(async move {
+        let begin = tokio::time::Instant::now() + Duration::from_millis(50);
+        let mut tasks = Vec::new();
+        for i in 0..COUNT {
+            let offset = if apart { scattered(i as u64, 10_000) } else { 0 };
+            let mut ticker = interval_at(begin + Duration::from_micros(offset), PERIOD);
+            tasks.push(tokio::spawn(async move {
+                for _ in 0..each {
+                    let due = ticker.tick().await;
+                    LATE_NS.fetch_add(due.elapsed().as_nanos() as usize, Relaxed);
+                }
+            }));
+        }
+        sleep_until(begin - Duration::from_millis(10)).await;
+        let used = process_ns();
+        all(tasks).await;
+        (process_ns() - used) / ticks
+    });
+    (ns, LATE_NS.load(Relaxed) as f64 / 1e3 / ticks)
+}
+
+// Processor time of all threads of this process.
+fn process_ns() -> f64 {
+    unsafe {
+        let mut used: libc::timespec = std::mem::zeroed();
+        let error = libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut used);
+        assert_eq!(error, 0, "clock_gettime");
+        used.tv_sec as f64 * 1e9 + used.tv_nsec as f64
+    }
 }
 
 // Tokio's mutex, which a task may hold while it waits.

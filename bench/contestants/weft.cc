@@ -2,10 +2,12 @@
 
 #include "weft/weft.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -98,6 +100,108 @@ double wake(long times) {
       Task<void> second = spawn(take_turns(its, mine));
       first.get();
       second.get();
+    });
+  });
+}
+
+// Takes what is in the first queue or in the second, batch by batch in turn.
+template <class Take>
+double take_ready(long times, Take take) {
+  return run([=] {
+    Queue<long> queues[2] = {Queue<long>(kBatch), Queue<long>(kBatch)};
+    return wall_ns_per_take(
+        times,
+        [&](long batch, long size) {
+          for (long i = 0; i < size; ++i) queues[batch % 2].push(i);
+        },
+        [&](long batch) { asm volatile("" ::"r"(take(queues, batch % 2))); });
+  });
+}
+
+// Two fibers take turns: each takes from one of its two queues, and pushes to one of the other's.
+template <class Take>
+double take_turns(long times, Take take) {
+  return run([=] {
+    Queue<long> queues[2][2] = {{Queue<long>(1), Queue<long>(1)}, {Queue<long>(1), Queue<long>(1)}};
+    queues[0][0].push(0);
+    const auto turns = [&](int mine) {
+      for (long turn = mine; turn < times; turn += 2) {
+        asm volatile("" ::"r"(take(queues[mine], turn / 2 % 2)));
+        queues[1 - mine][(turn + 1) / 2 % 2].push(turn);
+      }
+    };
+    return wall_ns_per(times, [&] {
+      Task<void> first = spawn([&] { turns(0); });
+      Task<void> second = spawn([&] { turns(1); });
+      first.get();
+      second.get();
+    });
+  });
+}
+
+long pop_from(Queue<long>* queues, long which) { return queues[which].pop(); }
+
+long pop_from_either(Queue<long>* queues, long) {
+  long item;
+  select(on_pop(queues[0], item), on_pop(queues[1], item));
+  return item;
+}
+
+double pop(long times) { return take_ready(times, pop_from); }
+double select_ready(long times) { return take_ready(times, pop_from_either); }
+double pop_wait(long times) { return take_turns(times, pop_from); }
+double select_wait(long times) { return take_turns(times, pop_from_either); }
+
+// The receiver is on this thread; of two threads each has two senders.
+double send_and_receive(long times) {
+  Queue<long> items(kBuffer);
+  return wall_ns_per(times, [&] {
+    Task<void> receiver = spawn([&] {
+      for (const long item : items) asm volatile("" ::"r"(item));
+    });
+    TaskGroup senders;
+    for (int i = 0; i < kSenders; ++i) {
+      senders.spawn(
+          [&, i] {
+            for (long item = i; item < times; item += kSenders) items.push(item);
+          },
+          {.on = round_robin()});
+    }
+    senders.join();
+    items.close();
+    receiver.get();
+  });
+}
+
+double mpsc(long times) {
+  return run([=] { return send_and_receive(times); });
+}
+
+double mpsc_cores(long times) {
+  return weft::run([=] { return send_and_receive(times); }, {.threads = 2});
+}
+
+// A queue for each receiver.
+double broadcast(long times) {
+  return run([times] {
+    std::deque<Queue<long>> queues;
+    for (int i = 0; i < kReceivers; ++i) queues.emplace_back(kBuffer);
+    Barrier all_taken(kReceivers + 1);
+    const auto for_each = [&](auto step) {
+      for (long i = 0; i < times; ++i) {
+        step(i);
+        if (i % kBuffer == kBuffer - 1) all_taken.arrive_and_wait();
+      }
+    };
+    return wall_ns_per(times, [&] {
+      TaskGroup receivers;
+      for (Queue<long>& queue : queues) {
+        receivers.spawn([&] { for_each([&](long) { asm volatile("" ::"r"(queue.pop())); }); });
+      }
+      for_each([&](long value) {
+        for (Queue<long>& queue : queues) queue.push(value);
+      });
+      receivers.join();
     });
   });
 }
@@ -237,6 +341,41 @@ double posted(long times) {
   });
 }
 
+struct Ticks {
+  double ns = 0;       // of processor time for each
+  double late_us = 0;  // on average
+};
+
+// All begin at once, or scattered over one tick.
+Ticks run_tickers(long times, bool apart) {
+  Ticks ticks;
+  const long each = std::max(times / kTickers, 1L);
+  weft::run([&] {
+    const TimePoint begin = now() + 50ms;
+    TaskGroup tickers;
+    for (std::uint64_t i = 0; i < kTickers; ++i) {
+      const std::chrono::microseconds offset(apart ? scattered(i, kTick / 1us) : 0);
+      tickers.spawn([&ticks, each, due = begin + offset]() mutable {
+        for (long tick = 0; tick < each; ++tick, due += kTick) {
+          sleep_until(due);
+          ticks.late_us += std::chrono::duration<double, std::micro>(now() - due).count();
+        }
+      });
+    }
+    sleep_until(begin - 10ms);
+    const double used = process_ns();
+    tickers.join();
+    ticks.ns = process_ns() - used;
+  });
+  ticks.ns /= static_cast<double>(each * kTickers);
+  ticks.late_us /= static_cast<double>(each * kTickers);
+  return ticks;
+}
+
+double ticker(long times) { return run_tickers(times, false).ns; }
+double ticker_apart(long times) { return run_tickers(times, true).ns; }
+double ticker_late(long times) { return run_tickers(times, true).late_us; }
+
 double queries(long times) {
   const double begin = wall_ns();
   return run([&] {
@@ -259,6 +398,14 @@ constexpr Workload kWorkloads[] = {
     {"skynet", skynet},
     {"queue1", queue<1>},
     {"queue128", queue<128>},
+    {"pop", pop},
+    {"select_ready", select_ready},
+    {"select_biased", select_ready},  // in the order of the cases, as always
+    {"pop_wait", pop_wait},
+    {"select_wait", select_wait},
+    {"mpsc", mpsc},
+    {"mpsc_cores", mpsc_cores},
+    {"broadcast", broadcast},
     {"mutex", mutex},
     {"mutex2", mutex_passed<2>},
     {"mutex100", mutex_passed<100>},
@@ -268,6 +415,9 @@ constexpr Workload kWorkloads[] = {
     {"executor", executor},
     {"post", post},
     {"posted", posted},
+    {"ticker", ticker},
+    {"ticker_apart", ticker_apart},
+    {"ticker_late", ticker_late},
     {"queries", queries},
     {"echo", echo},
 };
