@@ -80,7 +80,7 @@ class RateLimiter {
   // Its holder is the caller whose turn it is. It sleeps until there are enough tokens for it; the
   // others queue up for the mutex, which is fair, and may be cancelled there.
   weft::Mutex turn_;
-  weft::TimePoint full_at_ = weft::now();  // when the bucket will be full; in the past if it is
+  weft::TimePoint full_at_;  // when the bucket will be full; in the past if it is
 };
 
 }  // namespace patterns

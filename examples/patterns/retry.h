@@ -16,7 +16,7 @@ namespace patterns {
 
 struct RetryOptions {
   int attempts = 5;                              // at most, the first included
-  weft::AnyTimePoint deadline = weft::kForever;  // no attempt begins after it
+  weft::AnyTimePoint deadline = weft::kForever;  // no further attempt begins after it
   // A pause is random, between zero and a limit: so clients that failed together do not come back
   // together. The limit is first_pause, then twice that, and so on, but at most longest_pause.
   weft::AnyDuration first_pause = std::chrono::milliseconds(100);
@@ -43,7 +43,7 @@ inline weft::Duration random_part(weft::Duration most) {
 // that has begun: f limits itself.
 //
 // A pause is a cancellation point. Throws std::invalid_argument if f is null or there are no
-// attempts. Threads: any, and also plain ones, which block.
+// attempts; a negative pause counts as zero. Threads: any, and also plain ones, which block.
 template <class F>
 auto retry(F&& f, const RetryOptions& options = {}) -> std::invoke_result_t<F&> {
   if (options.attempts < 1) throw std::invalid_argument("patterns::retry: no attempts");
@@ -55,18 +55,18 @@ auto retry(F&& f, const RetryOptions& options = {}) -> std::invoke_result_t<F&> 
     if (options.again) return options.again(error);
     return dynamic_cast<const std::runtime_error*>(&error) != nullptr;
   };
-  weft::Duration limit = std::max<weft::Duration>(options.first_pause, weft::Duration::zero());
+  const auto most = std::max<weft::Duration>(options.longest_pause, weft::Duration::zero());
+  weft::Duration limit = std::clamp<weft::Duration>(options.first_pause, {}, most);
   for (int attempt = 1;; ++attempt) {
     try {
       return std::invoke(f);
     } catch (const std::exception& error) {
-      limit = std::min<weft::Duration>(limit, options.longest_pause);
       const weft::Duration pause = random_part(limit);
       const weft::TimePoint now = weft::now();
       const bool is_late = now > options.deadline || pause > options.deadline - now;
       if (attempt == options.attempts || is_late || !is_worth_it(error)) throw;
       weft::sleep_for(pause);
-      limit += std::min(limit, weft::Duration::max() - limit);
+      limit += std::min(limit, most - limit);
     }
   }
 }

@@ -49,9 +49,7 @@ WEFT_TEST_CASE(the_one_that_was_used_last_is_lent_first) {
   Pool<Connection> pool(counter(), 4);
   std::optional<Pool<Connection>::Lease> first(pool.acquire());
   auto second = pool.acquire();
-  {
-    const auto third = pool.acquire();
-  }
+  { const auto third = pool.acquire(); }
   sleep_for(1s);
   first.reset();
   BOOST_TEST(pool.acquire()->number == 1);

@@ -97,6 +97,15 @@ WEFT_TEST_CASE(what_never_comes_is_refused) {
   BOOST_TEST(limiter.try_acquire(3));  // nothing was taken
 }
 
+BOOST_AUTO_TEST_CASE(it_may_be_older_than_the_clock_that_it_goes_by) {
+  RateLimiter limiter(10, 1);  // by the machine's clock, which is ahead
+  run_case([&] {
+    const TimePoint start = now();
+    limiter.acquire(), limiter.acquire();
+    BOOST_TEST((now() - start == 100ms));
+  });
+}
+
 WEFT_CORES_TEST_CASE(callers_of_several_schedulers_share_the_rate) {
   RateLimiter limiter(100, 1);
   limiter.acquire();
