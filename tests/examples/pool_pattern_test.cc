@@ -151,6 +151,17 @@ WEFT_TEST_CASE(a_broken_one_is_dropped) {
   BOOST_TEST(pool.acquire()->number == 2);
 }
 
+WEFT_TEST_CASE(an_idle_one_is_lent_before_a_broken_one_is_replaced) {
+  Pool<Connection> pool(counter(), 2);
+  {
+    auto broken = pool.acquire();
+    pool.acquire();
+    sleep_for(1s);
+    broken.drop();
+  }
+  BOOST_TEST(pool.acquire()->number == 2);
+}
+
 WEFT_TEST_CASE(an_exception_that_passes_a_lease_drops_the_connection) {
   Pool<Connection> pool(counter(), 1);
   const auto fail = [&] {
