@@ -177,6 +177,27 @@ WEFT_SHUFFLED_TEST_CASE(each_caller_gets_a_result_of_its_time) {
   group.join();
 }
 
+WEFT_SHUFFLED_TEST_CASE(a_call_after_the_end_begins_the_next_execution_and_no_two_overlap) {
+  SingleFlight<int, int> flights;
+  int running = 0;
+  int ended = 0;
+  TaskGroup group;
+  for (int i = 0; i < 30; ++i) {
+    group.spawn([&, i] {
+      sleep_for(i % 10 * 1s);  // some come when an execution has ended, but its callers have not
+      const int before = ended;
+      const int result = flights.run(1, [&] {
+        BOOST_TEST(++running == 1);
+        sleep_for(1s);
+        --running;
+        return ++ended;
+      });
+      BOOST_TEST(result > before);
+    });
+  }
+  group.join();
+}
+
 WEFT_CORES_TEST_CASE(callers_on_several_schedulers_share_one_execution) {
   SingleFlight<int, int> flights;
   std::atomic<int> executions{0};
