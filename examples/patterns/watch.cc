@@ -5,7 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "weft/weft.h"
@@ -23,7 +23,7 @@ void heat(const char* room, patterns::Watch<int>::Reader degrees, weft::Duration
 }
 
 void winter() {
-  std::optional<patterns::Watch<int>> degrees(18);
+  auto degrees = std::make_unique<patterns::Watch<int>>(18);
   weft::TaskGroup group;
   group.spawn([own = degrees->reader()] { heat("kitchen", own, 1ms); });
   group.spawn([own = degrees->reader()] { heat("cellar", own, 25ms); });
