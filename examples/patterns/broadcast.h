@@ -15,7 +15,7 @@
 namespace patterns {
 
 // Hands each value to all receivers of that time, each of which has a queue for `capacity` values.
-// A push never waits: if a queue is full, its oldest value makes room. It may not be 0.
+// A push never waits: if a queue is full, its oldest value makes room. A capacity of 0 is refused.
 //
 //   patterns::Broadcast<Price> prices(100);
 //   group.spawn([own = prices.subscribe()]() mutable { for (;;) show(own.pop().value); });

@@ -22,7 +22,7 @@ namespace patterns {
 // Threads: any, at once; so the functions are called at once, too. Lifetime: outlives its leases.
 template <class T>
 class Pool {
-  // An idle connection, and since when; or null, and zero: the right to make one.
+  // Since when a connection is idle, and that one; or zero and null: the right to make one.
   using Slot = std::pair<weft::TimePoint, std::unique_ptr<T>>;
 
  public:
@@ -60,8 +60,8 @@ class Pool {
     while (slots_.size() < limit) slots_.push(Slot());
   }
 
-  // Waits until fewer than `limit` are lent, and lends an idle one, or what make() returns. If it
-  // has to wait, a cancellation point. Throws weft::QueueClosed, and what the functions throw.
+  // Waits until fewer than `limit` are lent, and lends an idle one or a new one. A cancellation
+  // point if it has to wait. Throws weft::QueueClosed, and what the functions throw.
   Lease acquire() {
     Lease lease(*this, slots_.pop());
     std::unique_ptr<T>& connection = lease.slot_.second;
