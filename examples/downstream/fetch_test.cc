@@ -1,12 +1,14 @@
-// A test of another workspace: no framework, virtual time, a fault.
+// A test of another workspace: no framework, virtual time, a fault; and one of weft's patterns.
 // Run it here: bazel test //:fetch_test
 
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
+#include "weft/examples/patterns/retry.h"
 #include "weft/testing.h"
 #include "weft/weft.h"
 
@@ -42,8 +44,21 @@ bool a_failed_call_is_an_error() {
   });
 }
 
+bool what_fails_is_tried_again() {
+  return weft::testing::run_test([] {
+    int calls = 0;
+    const std::string word = patterns::retry([&] {
+      if (++calls < 3) throw std::runtime_error("no answer");
+      return fetch(1s);
+    });
+    return word == "word" && calls == 3;
+  });
+}
+
 }  // namespace
 
 int main() {
-  return a_slow_word_is_given_up() && a_failed_call_is_an_error() ? EXIT_SUCCESS : EXIT_FAILURE;
+  const bool passed =
+      a_slow_word_is_given_up() && a_failed_call_is_an_error() && what_fails_is_tried_again();
+  return passed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -262,4 +262,115 @@ BOOST_AUTO_TEST_CASE(sleep_race_measures_every_way) {
                                     });
 }
 
+// ---- Patterns -----------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_channel_ends_with_the_last_of_its_ends) {
+  BOOST_TEST(output_of("patterns/channel_program") ==
+             "the gold mine is exhausted\n"
+             "smelter 1: gold 1\n"
+             "smelter 2: iron 1\n"
+             "smelter 1: lead 1\n"
+             "smelter 2: iron 2\n"
+             "the iron mine is exhausted\n"
+             "smelter 1: lead 2\n"
+             "smelter 2: lead 3\n"
+             "the lead mine is exhausted\n"
+             "smelter 1 is done, after 3\n"
+             "smelter 2 is done, after 3\n"
+             "sold silver 1, and no more\n"
+             "the silver mine is closed: there is no receiver any more\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_broadcast_tells_the_slow_what_they_missed) {
+  BOOST_TEST(output_of("patterns/broadcast_program") ==
+             "Ada hears one\n"
+             "Bob hears one\n"
+             "Ada hears two\n"
+             "Ada hears three\n"
+             "Ada hears four\n"
+             "Bob has missed 1\n"
+             "Bob hears three\n"
+             "Ada hears five\n"
+             "Ada hears six\n"
+             "Ada switches off\n"
+             "Bob has missed 1\n"
+             "Bob hears five\n"
+             "Bob hears six\n"
+             "Bob switches off\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_watch_skips_to_the_latest) {
+  BOOST_TEST(output_of("patterns/watch_program") ==
+             "kitchen: 18 degrees\n"
+             "cellar: 18 degrees\n"
+             "kitchen: 19 degrees\n"
+             "kitchen: 20 degrees\n"
+             "cellar: 20 degrees\n"
+             "kitchen: 21 degrees\n"
+             "cellar: 21 degrees\n"
+             "kitchen: off\n"
+             "cellar: off\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_ticker_goes_on_in_three_ways) {
+  BOOST_TEST(output_of("patterns/ticker_program") ==
+             "skip     10   20   54   60   70   80   90  100\n"
+             "burst    10   20   54   56   58   60   70   80\n"
+             "delay    10   20   54   64   74   84   94  104\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_rate_limiter_lets_nobody_overtake) {
+  BOOST_TEST(output_of("patterns/rate_limiter_program") ==
+             "  0 ms  a request of one\n"
+             "  0 ms  a request of one\n"
+             "  0 ms  a request of one\n"
+             "  0 ms  a request of one\n"
+             "  0 ms  a request of one\n"
+             " 10 ms  a request of one\n"
+             " 50 ms  a request of four: nobody overtakes it\n"
+             " 60 ms  a request of one\n"
+             " 70 ms  a request of one\n"
+             " 70 ms  none is left\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_retry_ends_with_an_answer_or_the_last_failure) {
+  BOOST_TEST(output_of("patterns/retry_program") ==
+             "down for a while: an answer, to call 4\n"
+             "down for good: call 4 was refused\n"
+             "not worth it: call 1 was refused\n"
+             "no patience: weft: the time is over\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_replaces_what_is_broken_or_old) {
+  BOOST_TEST(output_of("patterns/pool_program") ==
+             "connection 1 opens\n"
+             "connection 2 opens\n"
+             "client 1 has its answer by connection 1\n"
+             "client 2 has its answer by connection 2\n"
+             "connection 1 closes\n"
+             "the answer to client 3 makes no sense\n"
+             "client 4 has its answer by connection 2\n"
+             "connection 3 opens\n"
+             "client 5 has its answer by connection 3\n"
+             "an hour passes\n"
+             "connection 3 closes\n"
+             "connection 4 opens\n"
+             "client 6 has its answer by connection 4\n"
+             "connection 4 closes\n"
+             "connection 2 closes\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_single_flight_loads_once_for_all) {
+  BOOST_TEST(output_of("patterns/single_flight_program") ==
+             "loading news\n"
+             "loading weather\n"
+             "reader 1 has no patience\n"
+             "reader 2 has the text of news\n"
+             "reader 3 has the text of news\n"
+             "reader 4 has the text of news\n"
+             "reader 5 has the text of weather\n"
+             "loading news\n"
+             "later: the text of news\n");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
