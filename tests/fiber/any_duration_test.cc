@@ -117,6 +117,8 @@ void for_each_try(Visit visit) {
     weft::race(
         stays, [] {}, RaceOptions{.stagger = d});
   });
+  visit("try_within", [](Never& never, auto d) { try_within(d, [&] { never.event.wait(); }); });
+  visit("select", [](Never& never, auto d) { select(on(never.event), after(d)); });
   visit("pop", [](Never& never, auto d) { never.empty.try_pop_for(d); });
   visit("pop_for", [](Never& never, auto d) { never.empty.pop_for(never.item, d); });
   visit("push", [](Never& never, auto d) { never.full.try_push_for(2, d); });
@@ -134,6 +136,16 @@ void for_each_until(Visit visit) {
     try {
       with_deadline(t, [&] { never.task.wait(); });
     } catch (const TimeoutError&) {
+    }
+  });
+  visit("CancelScope", [](Never& never, auto t) {
+    CancelScope scope(kForever);
+    scope.set_deadline(t);
+    const CancelScope inner(t);
+    try {
+      never.task.wait();
+    } catch (const Cancelled&) {
+      if (!scope.caused()) throw;
     }
   });
   visit("Task", [](Never& never, auto t) { never.task.wait_until(t); });
