@@ -140,8 +140,10 @@ std::vector<Address> resolve(std::string_view host, std::string_view service,
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  return internal::or_throw({"resolve of \"", host, "\", service \"", service, "\""},
-                            [&](std::error_code& error) { return resolve(host, service, error); });
+  std::error_code error;
+  auto addresses = resolve(host, service, error);
+  if (!error) return addresses;
+  internal::throw_system_error(error, {"resolve of \"", host, "\", service \"", service, "\""});
 }
 
 }  // namespace weft

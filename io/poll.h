@@ -36,8 +36,8 @@ constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 //
 // A cancellation point if it waits. Throws std::invalid_argument if `events` is empty,
 // std::system_error (bad_file_descriptor) if there is no such descriptor, and std::logic_error
-// outside fibers. Do not pass a weft socket's descriptor: the call fails with
-// device_or_resource_busy or may return early. Threads: any fiber. Two system calls a wait.
+// outside fibers. The descriptor of a weft socket is refused: device_or_resource_busy. Threads: any
+// fiber. Two system calls a wait.
 Events wait_ready(int fd, Events events);
 
 // The same for one event.

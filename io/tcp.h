@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -51,16 +50,15 @@ class TcpStream final : public StreamSocket {
   //   TcpStream stream = TcpStream::connect("example.org:80", {.timeout = 5s, .stagger = 100ms});
   //
   // A cancellation point if it waits. Throws std::system_error, naming what it tried: timed_out,
-  // what the look-up failed with, or else the first failure. The kernel may connect a socket to
+  // what the look-up failed with, or else what the first address did. The kernel may connect a socket to
   // itself if nobody serves the port: that is connection_refused, too. The overloads with an error
   // code report these there and return a stream that is not open. In any case, throws
   // std::system_error (invalid_argument) for a text that is no host and port, and std::logic_error
   // outside fibers.
-  static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
-  static TcpStream connect(std::string_view host_and_port, ConnectOptions options,
-                           std::error_code& error);
-  static TcpStream connect(const Address& address, ConnectOptions options = {});
-  static TcpStream connect(const Address& address, ConnectOptions options, std::error_code& error);
+  static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {},
+                           internal::ErrorTo error = {});
+  static TcpStream connect(const Address& address, ConnectOptions options = {},
+                           internal::ErrorTo error = {});
 
   // Takes over a connection that the program has, e.g. one that another library has accepted, and
   // makes it non-blocking. Other options stay as they are: see set_nodelay(). Does not wait.
@@ -92,8 +90,7 @@ class TcpStream final : public StreamSocket {
 
   static TcpStream connect_until(TimePoint deadline, const Address& address,
                                  const ConnectOptions& options);
-  static TcpStream connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
-                                  const ConnectOptions& options);
+  static TcpStream connect_by_name(std::string_view host_and_port, const ConnectOptions& options);
 
   std::string peer_name() const override;
 
@@ -157,8 +154,7 @@ class TcpListener {
   // Throws std::system_error: operation_canceled if another fiber closes the listener meanwhile,
   // bad_file_descriptor after close(). The overload with an error code reports these there and
   // returns a stream that is not open.
-  TcpStream accept();
-  TcpStream accept(std::error_code& error);
+  TcpStream accept(internal::ErrorTo error = {});
 
   // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;

@@ -2,9 +2,7 @@
 #define WEFT_IO_UDP_H_
 
 #include <cstddef>
-#include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "weft/io/address.h"
@@ -64,20 +62,20 @@ class UdpSocket final : public DatagramSocket {
 
   // Sends one datagram. An IPv6 socket that takes both families also sends to IPv4 addresses.
   // Fails with message_size if the datagram is too large.
-  void send_to(ConstBuffer datagram, const Address& to);
-  void send_to(ConstBuffer datagram, const Address& to, std::error_code& error);
+  void send_to(ConstBuffer datagram, const Address& to, internal::ErrorTo error = {});
 
   // Waits for the next datagram.
-  Received receive_from(MutableBuffer buffer);
-  Received receive_from(MutableBuffer buffer, std::error_code& error);
+  Received receive_from(MutableBuffer buffer, internal::ErrorTo error = {});
 
   // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;
 
  private:
-  UdpSocket(internal::Fd fd, std::string name, bool v6) noexcept
-      : DatagramSocket(std::move(fd), std::move(name)), v6_(v6) {}
-  UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families);
+  UdpSocket(internal::Fd fd, const Address& local)
+      : DatagramSocket(std::move(fd), local.to_string()), v6_(local.is_v6()) {}
+
+  static UdpSocket bound(const Address& address, const UdpSocketOptions& options,
+                         bool both_families);
 
   // The address in the form that the socket's family takes.
   Address target(const Address& to) const noexcept { return v6_ && !to.is_v6() ? to.mapped() : to; }

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "weft/io/buffer.h"
@@ -37,8 +36,7 @@ class UnixStream final : public StreamSocket {
   // no_such_file_or_directory and so on. The overload with an error code reports these there and
   // returns a stream that is not open. Both throw invalid_argument or filename_too_long (more than
   // 107 bytes) if the path cannot be that of a socket.
-  static UnixStream connect(std::string_view path);
-  static UnixStream connect(std::string_view path, std::error_code& error);
+  static UnixStream connect(std::string_view path, internal::ErrorTo error = {});
 
   // Returns two ends that are connected to each other. Needs no fiber and does not wait. Throws
   // std::system_error if the process is out of descriptors.
@@ -88,8 +86,7 @@ class UnixListener {
   static UnixListener adopt(int fd);
 
   // As TcpListener::accept().
-  UnixStream accept();
-  UnixStream accept(std::error_code& error);
+  UnixStream accept(internal::ErrorTo error = {});
 
   // As TcpListener::close(). Also removes the socket file if it is still this listener's, but not
   // in a forked child: there it is the parent's.
@@ -157,10 +154,10 @@ class UnixDatagram final : public DatagramSocket {
   // Sends one datagram. Waits, without a limit of its own, while the receiver's queue is full: no
   // event reports room there, so it tries again every millisecond. send() is woken. Fails as
   // connect() does.
-  void send_to(ConstBuffer datagram, std::string_view path);
+  void send_to(ConstBuffer datagram, std::string_view path, internal::ErrorTo error = {});
 
   // Waits for the next datagram.
-  Received receive_from(MutableBuffer buffer);
+  Received receive_from(MutableBuffer buffer, internal::ErrorTo error = {});
 
   // Its own path, or the name that the kernel chose; empty if it has none. Throws std::system_error
   // after close().

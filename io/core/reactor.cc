@@ -151,7 +151,7 @@ Reactor::ForeignWait::~ForeignWait() {
 }
 
 bool Reactor::ForeignWait::arm() {
-  if (reactor_.registry_->owns(fd_)) {
+  if (Socket::owns(fd_)) {
     fail(EBUSY, {waiter.what(), " of descriptor ", decimal(fd_), ", which is a socket of weft's"});
   }
   const int error = -reactor_.arm(fd_, foreign_, foreign_.wanted() | waiter.wanted);
@@ -221,7 +221,7 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t events) noexcept {
 void Reactor::disarm(int fd, Foreign& foreign) noexcept {
   if (foreign.serial == 0) return;
   foreign.serial = 0;
-  if (!registry_->owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+  if (!Socket::owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 }  // namespace weft::internal

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "weft/fiber/time.h"
@@ -38,6 +39,27 @@ class Fd {
 
  private:
   int fd_ = -1;
+};
+
+// The last argument of a call that can fail: the caller's error code. By default there is none, and
+// the call throws std::system_error.
+class ErrorTo {
+ public:
+  ErrorTo() = default;
+  ErrorTo(std::error_code& code) noexcept : code_(&code) {}
+
+  // Stores the error, or that there is none. Returns false if there is an error and no place for
+  // it: then the call throws.
+  bool take(std::error_code error) const noexcept {
+    if (code_) *code_ = error;
+    return code_ || !error;
+  }
+
+  // Null by default.
+  std::error_code* code() const noexcept { return code_; }
+
+ private:
+  std::error_code* code_ = nullptr;
 };
 
 // The name of an object in messages, e.g. a path. Unlike a std::string it survives being moved to
