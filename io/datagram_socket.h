@@ -25,10 +25,10 @@ namespace weft {
 // its last argument reports there what it would throw.
 //
 // Threads: any number of fibers of one scheduler may send and receive at once; each call transfers
-// one datagram. Otherwise as StreamSocket.
+// one datagram. Otherwise as StreamSocket. Cost: a system call for each datagram; no copy is kept.
 class DatagramSocket {
  public:
-  // Sends one datagram to the peer that connect() named. Fails with message_size if it is too
+  // Sends one datagram to the peer that connect() has set. Fails with message_size if it is too
   // large; with destination_address_required or not_connected without a peer; and with
   // connection_refused, once, if nobody received an earlier one.
   void send(ConstBuffer datagram, internal::ErrorTo error = {});

@@ -1,6 +1,7 @@
 #ifndef WEFT_IO_POLL_H_
 #define WEFT_IO_POLL_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "weft/fiber/core/selection.h"
@@ -46,6 +47,8 @@ void wait_writable(int fd);
 
 namespace internal {
 
+class ForeignWait;
+
 class ReadyCase final : public SelectCase {
  public:
   ReadyCase(int fd, Events events);
@@ -56,11 +59,9 @@ class ReadyCase final : public SelectCase {
   void retract() noexcept override;
 
  private:
-  struct Wait;
-
   const int fd_;
-  const Events events_;
-  std::unique_ptr<Wait> wait_;
+  const std::uint32_t events_;  // of epoll
+  std::unique_ptr<ForeignWait> wait_;
 };
 
 }  // namespace internal

@@ -143,7 +143,7 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
 
 TcpStream TcpStream::adopt(int fd) {
   Address peer;
-  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM}, peer.data(), Address::kMaxSize);
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_STREAM, peer.data(), Address::kMaxSize);
   return TcpStream(internal::Fd(fd), peer.unmapped());
 }
 
@@ -203,7 +203,7 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
 }
 
 TcpListener TcpListener::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM, .listens = true});
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_STREAM);
   TcpListener listener;
   listener.name_ = internal::local_address_of(fd).to_string();
   listener.socket_ = internal::Socket(internal::Fd(fd));

@@ -30,7 +30,7 @@ UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
 }
 
 UdpSocket UdpSocket::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.type = SOCK_DGRAM});
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_DGRAM);
   const Address local = internal::local_address_of(fd);
   return UdpSocket(internal::Fd(fd), local);
 }

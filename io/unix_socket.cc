@@ -156,7 +156,8 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 
 UnixStream UnixStream::adopt(int fd) {
   UnixAddress peer;
-  peer.size = internal::prepare_to_adopt(fd, {.local = true}, peer.data(), sizeof(peer.address));
+  peer.size =
+      internal::prepare_to_adopt(fd, AF_UNIX, SOCK_STREAM, peer.data(), sizeof(peer.address));
   std::string name = peer.path();
   if (name.empty()) name = "an adopted connection";
   return UnixStream(Fd(fd), std::move(name));
@@ -170,7 +171,7 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options)
 }
 
 UnixListener UnixListener::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.local = true, .listens = true});
+  internal::prepare_to_adopt(fd, AF_UNIX, SOCK_STREAM);
   UnixListener listener;
   listener.path_ = local_path_of(fd);
   listener.socket_ = internal::Socket(Fd(fd));
@@ -201,7 +202,7 @@ std::pair<UnixDatagram, UnixDatagram> UnixDatagram::pair() {
 }
 
 UnixDatagram UnixDatagram::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.local = true, .type = SOCK_DGRAM});
+  internal::prepare_to_adopt(fd, AF_UNIX, SOCK_DGRAM);
   std::string name = local_path_of(fd);
   return UnixDatagram(Fd(fd), std::move(name));
 }

@@ -48,15 +48,6 @@ void check_none(const std::string& left) {
   if (!left.empty()) throw_logic_error("weft::testing::run_test: ", left.c_str() + 2);
 }
 
-std::uint64_t parse_seed(const char* text) {
-  char* end = nullptr;
-  const std::uint64_t seed = std::strtoull(text, &end, 10);
-  if (*text == '\0' || *end != '\0') {
-    throw_invalid_argument("weft::testing::run_shuffled: WEFT_SEED is no number: ", text);
-  }
-  return seed;
-}
-
 void run_seed(const std::function<void(std::uint64_t)>& body, std::uint64_t seed,
               testing::TestOptions& options) {
   const std::string number = std::to_string(seed);
@@ -102,8 +93,13 @@ void run_checked(const std::function<void()>& body, const testing::TestOptions& 
 
 void run_seeds(const std::function<void(std::uint64_t)>& body, unsigned seeds,
                testing::TestOptions& options) {
-  const char* const given = std::getenv("WEFT_SEED");
-  if (given) return run_seed(body, parse_seed(given), options);
+  if (const char* const given = std::getenv("WEFT_SEED")) {
+    char* end = nullptr;
+    const std::uint64_t seed = std::strtoull(given, &end, 10);
+    if (*given == '\0' || *end != '\0')
+      throw_invalid_argument("weft::testing::run_shuffled: WEFT_SEED is no number: ", given);
+    return run_seed(body, seed, options);
+  }
   if (seeds == 0) throw_invalid_argument("weft::testing::run_shuffled: no seeds");
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) run_seed(body, seed, options);
 }

@@ -61,13 +61,13 @@ class MemoryStream {
   unsigned side_ = 0;
 };
 
-// Two ends that are connected.
+// Returns two ends that are connected.
 //
 //   auto [client, server] = weft::testing::stream_pair({.seed = seed, .fail_after = 1000});
 //   auto answering = weft::spawn([&] { serve(server); });
 //   ask(client);
 //
-// Does not wait.
+// Does not wait. Needs no fiber.
 std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options = {});
 
 }  // namespace weft::testing

@@ -168,6 +168,25 @@ WEFT_REAL_TIME_TEST_CASE(options_of_an_adopted_socket_stay_as_they_are) {
   BOOST_TEST(nodelay == 0);
 }
 
+WEFT_REAL_TIME_TEST_CASE(each_kind_of_descriptor_is_made_non_blocking) {
+  const auto check = []<class Socket>(Socket socket) {
+    const int fd = socket.release();
+    make_blocking(fd);
+    const Socket adopted = Socket::adopt(fd);
+    BOOST_TEST(adopted.native_handle() == fd);
+    BOOST_TEST(!is_blocking(fd));
+  };
+  const TemporaryDirectory folder;
+  TcpPair pair;
+  check(std::move(pair.client));
+  check(TcpListener("127.0.0.1:0"));
+  check(UdpSocket("127.0.0.1:0"));
+  auto ends = UnixStream::pair();
+  check(std::move(ends.first));
+  check(UnixListener(folder / "listener"));
+  check(UnixDatagram(folder / "datagrams"));
+}
+
 // ---- What is refused ----------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(what_is_no_socket_is_refused) {
@@ -256,6 +275,35 @@ WEFT_REAL_TIME_TEST_CASE(what_weft_has_already_is_refused_until_it_is_given_back
   again.close();
   BOOST_CHECK_EXCEPTION(TcpStream::adopt(fd), std::system_error,
                         is(std::errc::bad_file_descriptor, "adopt"));
+}
+
+// ---- What has been moved from -------------------------------------------------------------------
+
+WEFT_REAL_TIME_TEST_CASE(a_socket_that_was_moved_from_is_closed_and_its_calls_name_themselves) {
+  const auto check = [](auto socket, const char* call, auto use) {
+    const int fd = socket.native_handle();
+    auto moved = std::move(socket);
+    BOOST_TEST(moved.native_handle() == fd);
+    BOOST_TEST(!socket.is_open());
+    BOOST_TEST(socket.native_handle() == -1);
+    BOOST_TEST(socket.release() == -1);
+    socket.close();
+    BOOST_CHECK_EXCEPTION(use(socket), std::system_error, is(std::errc::bad_file_descriptor, call));
+    BOOST_TEST(is_open(fd));
+  };
+  const TemporaryDirectory folder;
+  char text[4];
+  const auto read = [&](auto& stream) { stream.read_some(text); };
+  const auto accept = [](auto& listener) { listener.accept(); };
+  const auto receive = [&](auto& socket) { socket.receive_from(text); };
+  TcpPair pair;
+  check(std::move(pair.client), "read from 127.0.0.1", read);
+  check(TcpListener("127.0.0.1:0"), "accept on", accept);
+  check(UdpSocket("127.0.0.1:0"), "receive_from on", receive);
+  auto ends = UnixStream::pair();
+  check(std::move(ends.first), "read from", read);
+  check(UnixListener(folder / "listener"), "accept on", accept);
+  check(UnixDatagram(folder / "datagrams"), "receive_from on", receive);
 }
 
 // ---- Giving back --------------------------------------------------------------------------------

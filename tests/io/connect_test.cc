@@ -132,6 +132,20 @@ WEFT_TEST_CASE(with_one_family_dead_the_other_one_is_connected_after_the_stagger
   BOOST_TEST((time_of([&] { TcpStream::connect(port("::1+127.0.0.1")); }) == 250ms));
 }
 
+// The same on the machine's clock: the stagger and a round trip. It prints the figure.
+WEFT_REAL_TIME_TEST_CASE(with_one_family_dead_a_connection_takes_the_stagger_and_a_round_trip) {
+  Port port;
+  const auto took = [&](const std::string& hosts) {
+    const Duration time = time_of([&] { TcpStream::connect(hosts, {.stagger = 40ms}); });
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  const double alive = took(port("127.0.0.1+127.0.0.4")), dead = took(port("::1+127.0.0.1"));
+  BOOST_TEST_MESSAGE("connect: " << alive << " ms; with one family dead and a stagger of 40 ms: "
+                                 << dead << " ms");
+  BOOST_TEST(dead >= 40);
+  BOOST_TEST(alive < dead);
+}
+
 WEFT_TEST_CASE(without_a_stagger_all_are_tried_at_once) {
   Port port;
   for (const Duration stagger : {0ms, -1ms}) {
