@@ -13,8 +13,9 @@ using internal::Direction;
 ssize_t DatagramSocket::send_message(ConstBuffer datagram, const sockaddr* to, socklen_t size,
                                      const char* call) {
   return socket_.attempt(Direction::kWrite, call, [&] {
-    const auto sent =
-        sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, to, size);
+    const void* const data = datagram.data();
+    const ssize_t sent = to ? sendto(socket_.fd(), data, datagram.size(), MSG_NOSIGNAL, to, size)
+                            : ::send(socket_.fd(), data, datagram.size(), MSG_NOSIGNAL);
     // An event would be that of this socket's own buffer.
     if (sent < 0 && errno == EAGAIN && to && to->sa_family == AF_UNIX) errno = ENOBUFS;
     return sent;

@@ -18,7 +18,10 @@ namespace weft::internal {
 // object.
 
 // True e.g. for IPv6 on a machine without it.
-bool is_not_here(std::error_code error) noexcept;
+inline bool is_not_here(std::error_code error) noexcept {
+  return error == std::errc::address_family_not_supported ||
+         error == std::errc::address_not_available;
+}
 
 // Returns a non-blocking socket of this type, bound to the address. The options are those of
 // TcpListener or UdpSocket. With `both_families` an IPv6 socket takes IPv4, too.
@@ -49,7 +52,12 @@ auto first_here(const HostPort& place, Make make) {
   }
 }
 
-Address local_address_of(int fd);
+inline Address local_address_of(int fd) {
+  Address address;
+  socklen_t size = Address::kMaxSize;
+  checked(getsockname(fd, address.data(), &size), {"local_address of a closed socket"});
+  return address;
+}
 
 }  // namespace weft::internal
 

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -185,10 +186,24 @@ WEFT_TEST_CASE(families_take_turns_beginning_with_the_first) {
 
 WEFT_SHUFFLED_TEST_CASE(of_several_that_answer_at_once_one_is_returned_and_the_rest_closed) {
   Port port;
+  const auto before = open_descriptors();
   TcpStream client = TcpStream::connect(port("127.0.0.4+127.0.0.1+127.0.0.4"), {.stagger = 0s});
   BOOST_TEST(client.is_open());
   BOOST_TEST(count_fibers() == 1u);
-  client.write_all("x");  // that no descriptor is left is checked by the case
+  BOOST_TEST(open_descriptors() == before + 1);
+  client.write_all("x");
+}
+
+WEFT_SHUFFLED_TEST_CASE(what_a_lost_attempt_fails_with_reaches_no_handler) {
+  Port port;
+  int handled = 0;
+  Scheduler::current().set_exception_handler([&](std::exception_ptr) { ++handled; });
+  const auto before = open_descriptors();
+  const TcpStream client =
+      TcpStream::connect(port("127.0.0.3+::1+127.0.0.1+127.0.0.5"), {.stagger = 0s});
+  BOOST_TEST(open_descriptors() == before + 1);
+  BOOST_TEST(count_fibers() == 1u);
+  BOOST_TEST(handled == 0);
 }
 
 // ---- How it ends --------------------------------------------------------------------------------
