@@ -1,6 +1,5 @@
 #include "weft/io/datagram_socket.h"
 
-#include <algorithm>
 #include <cerrno>
 
 #include "weft/io/core/attempt.h"
@@ -44,7 +43,8 @@ DatagramSocket::Message DatagramSocket::receive_message(MutableBuffer buffer, so
   if (truncated && !sender) size = -EMSGSIZE;
   if (!error.take(internal::error_of(size)))
     internal::fail(static_cast<int>(-size), {call, " on ", name_.text()});
-  return {static_cast<std::size_t>(std::max<ssize_t>(size, 0)), message.msg_namelen, truncated};
+  if (size < 0) return {};
+  return {static_cast<std::size_t>(size), message.msg_namelen, truncated};
 }
 
 }  // namespace weft

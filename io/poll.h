@@ -49,6 +49,7 @@ namespace internal {
 
 class ForeignWait;
 
+// What on_ready() returns.
 class ReadyCase final : public SelectCase {
  public:
   ReadyCase(int fd, Events events);
@@ -66,11 +67,13 @@ class ReadyCase final : public SelectCase {
 
 }  // namespace internal
 
-// The same as a case of weft::select(): the descriptor is ready for one of `events`.
+// wait_ready() as a case of weft::select(): the descriptor is ready for one of `events`.
 //
-//   switch (weft::select(on_ready(ttyfd, Events::kRead), on_pop(messages, message))) ...
+//   const std::size_t first =
+//       weft::select(on_ready(ttyfd, Events::kRead), on_pop(messages, message), after(1s));
+//   if (first == 0) read(ttyfd, buffer, sizeof(buffer));
 //
-// A system call more, and an allocation if the call has to wait.
+// Throws as wait_ready(). Costs a system call more, and an allocation if select() has to wait.
 inline internal::ReadyCase on_ready(int fd, Events events) { return {fd, events}; }
 
 }  // namespace weft

@@ -62,7 +62,7 @@ class TcpStream final : public StreamSocket {
 
   // Takes over a connection that the program has, e.g. one that another library has accepted, and
   // makes it non-blocking. Other options stay as they are: see set_nodelay(). Does not wait, and
-  // needs no fiber. Five system calls.
+  // needs no fiber. Six system calls.
   //
   //   TcpStream stream = TcpStream::adopt(fd);
   //   stream.write_all("hello\n");

@@ -141,8 +141,8 @@ UnixStream UnixStream::connect(std::string_view path, internal::ErrorTo error) {
     UnixStream stream(internal::new_socket(AF_UNIX, SOCK_STREAM), std::string(path));
     const bool connected =
         stream.is_open() && ::connect(stream.native_handle(), address.data(), address.size) == 0;
-    if (!connected && errno == EAGAIN) continue;
     const int failure = connected ? 0 : errno;
+    if (failure == EAGAIN) continue;
     if (!error.take(internal::error_of(-failure))) internal::fail(failure, {"connect to ", path});
     return connected ? std::move(stream) : UnixStream();
   }

@@ -108,8 +108,6 @@ class ForeignWait {
   // `events` is not empty.
   ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what);
   ~ForeignWait();
-  ForeignWait(const ForeignWait&) = delete;
-  ForeignWait& operator=(const ForeignWait&) = delete;
 
   // Returns false if there is nothing to wait for, as with a file. Throws std::system_error. After
   // that `waiter` may wait in `queue()`.

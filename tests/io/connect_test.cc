@@ -144,7 +144,6 @@ WEFT_REAL_TIME_TEST_CASE(with_one_family_dead_a_connection_takes_the_stagger_and
   BOOST_TEST_MESSAGE("connect: " << alive << " ms; with one family dead and a stagger of 40 ms: "
                                  << dead << " ms");
   BOOST_TEST(dead >= 40);
-  BOOST_TEST(alive < dead);
 }
 
 WEFT_TEST_CASE(without_a_stagger_all_are_tried_at_once) {

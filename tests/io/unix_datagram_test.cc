@@ -191,8 +191,13 @@ WEFT_REAL_TIME_TEST_CASE(an_error_code_gets_what_would_be_thrown) {
   client.send("text", error);
   BOOST_TEST((error == std::errc::not_connected));
   BOOST_CHECK_THROW(client.send_to("text", "", error), std::system_error);  // no path
+  auto waiting = spawn([&] { return client.receive_from(text, error); }, {.eager = true});
   client.close();
-  BOOST_TEST(client.receive_from(text, error).size == 0u);
+  const auto nothing = waiting.get();
+  BOOST_TEST((error == std::errc::operation_canceled));
+  BOOST_TEST(nothing.size == 0u);
+  BOOST_TEST(nothing.from == "");
+  BOOST_TEST(client.receive_from(text, error).from == "");
   BOOST_TEST((error == std::errc::bad_file_descriptor));
 }
 
