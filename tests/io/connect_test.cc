@@ -77,14 +77,12 @@ namespace {
 // backlogs are full. 127.0.0.3 and others refuse.
 class Port {
  public:
-  Port() : live_("127.0.0.1:0") {
-    number_ = live_.local_address().port();
-    other_live_ = TcpListener(at("127.0.0.4"));
-    for (const char* host : {"::1", "127.0.0.2"}) {
-      const Address place = at(host);
-      Fd& listener = keep(place);
-      BOOST_REQUIRE(bind(listener.get(), place.data(), place.size()) == 0);
-      BOOST_REQUIRE(listen(listener.get(), 0) == 0);
+  Port() {
+    int tries = 0;
+    while (!take_number()) BOOST_REQUIRE(++tries < 100);
+    for (std::size_t dead = 0; dead < 2; ++dead) {
+      const Address place = at(kDead[dead]);
+      BOOST_REQUIRE(listen(kept_[dead].get(), 0) == 0);
       // The kernel takes one more than it was asked for, and one that is not complete.
       for (int i = 0; i < 3; ++i) ::connect(keep(place).get(), place.data(), place.size());
     }
@@ -98,13 +96,32 @@ class Port {
   TcpListener& live() { return live_; }
 
  private:
+  // False if another program has the number somewhere.
+  bool take_number() {
+    live_ = TcpListener("127.0.0.1:0");
+    number_ = live_.local_address().port();
+    kept_.clear();
+    for (const char* host : kDead) {
+      const Address place = at(host);
+      if (bind(keep(place).get(), place.data(), place.size()) != 0) return false;
+    }
+    try {
+      other_live_ = TcpListener(at("127.0.0.4"));
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
+  }
+
   Fd& keep(const Address& place) {
     return kept_.emplace_back(
         socket(place.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   }
 
+  static constexpr const char* kDead[] = {"::1", "127.0.0.2"};
+
   TcpListener live_, other_live_;
-  std::uint16_t number_;
+  std::uint16_t number_ = 0;
   std::vector<Fd> kept_;
 };
 
