@@ -78,12 +78,7 @@ auto run_test(F&& f, TestOptions options = {}) -> internal::ResultOf<std::remove
 template <class F>
 void run_shuffled(F&& f, unsigned seeds, TestOptions options = {}) {
   internal::checked_callable(f, "run_shuffled");
-  const auto body = [&]([[maybe_unused]] std::uint64_t seed) {
-    if constexpr (std::is_invocable_v<F&, std::uint64_t>)
-      std::invoke(f, seed);
-    else
-      std::invoke(f);
-  };
+  const auto body = [&](std::uint64_t seed) { internal::call_with(f, seed); };
   internal::run_seeds(body, seeds, options);
 }
 
