@@ -6,17 +6,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <utility>
 
-#include "weft/fiber/cancel.h"
 #include "weft/fiber/core/error.h"
-#include "weft/fiber/core/home.h"
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/future.h"
 #include "weft/io/core/error.h"
-#include "weft/sync/thread_pool.h"
+#include "weft/sync/executor.h"
 
 namespace weft {
 namespace {
@@ -52,12 +48,10 @@ ThreadPool& lane() {
   return made.release()->pool;
 }
 
-// What a look-up has found. A failure is passed as a value and thrown by the waiting fiber: both
-// threads release an exception that travels between them, in an order that is not visible.
+// What a look-up has found.
 struct Answer {
   std::vector<Address> addresses = {};
   std::error_code error = {};
-  std::exception_ptr failure = {};  // std::bad_alloc
 };
 
 // Every address of this machine: IPv6 sockets can take IPv4, too, so they come first.
@@ -89,6 +83,23 @@ Answer look_up(const std::string& host, const std::string& service) {
   return {std::move(addresses)};
 }
 
+Answer answer_for(std::string_view host, std::string_view service) {
+  if (const auto port = internal::port_number(service)) {
+    if (host.empty()) return {everywhere(*port)};
+    if (const auto address = Address::try_parse(host, *port)) return {{*address}};
+  }
+  // getaddrinfo() would stop at a zero, and take * for this machine.
+  const bool is_name = host != "*" && internal::is_plain(host);
+  const bool is_service = internal::is_service(service);
+  if (!is_name || !is_service)
+    return {.error = {is_service ? EAI_NONAME : EAI_SERVICE, resolve_category()}};
+  internal::require_fiber("weft::resolve, for a name,");
+  const auto job = [host = std::string(host), service = std::string(service)] {
+    return look_up(host, service);
+  };
+  return run_in_executor(lane(), job, {.abandon = true});
+}
+
 }  // namespace
 
 const std::error_category& resolve_category() noexcept {
@@ -97,51 +108,12 @@ const std::error_category& resolve_category() noexcept {
 }
 
 std::vector<Address> resolve(std::string_view host, std::string_view service,
-                             std::error_code& error) {
+                             internal::ErrorTo error) {
   internal::count_wait();
-  error.clear();
-  if (const auto port = internal::port_number(service)) {
-    if (host.empty()) return everywhere(*port);
-    if (const auto address = Address::try_parse(host, *port)) return {*address};
-  }
-  // getaddrinfo() would stop at a zero, and take * for this machine.
-  const bool is_name = host != "*" && internal::is_plain(host);
-  const bool is_service = internal::is_service(service);
-  if (!is_name || !is_service) {
-    error.assign(is_service ? EAI_NONAME : EAI_SERVICE, resolve_category());
-    return {};
-  }
-  internal::require_fiber("weft::resolve, for a name,");
-  // The job owns what it works on, as the fiber may be cancelled and gone by then.
-  const auto wanted = std::make_shared<std::atomic<bool>>(true);
-  Promise<Answer> promise;
-  const Future<Answer> future = promise.future();
-  lane().post([wanted, promise = std::move(promise), host = std::string(host),
-               service = std::string(service)]() mutable {
-    // Relaxed: a hint. A fiber that was cancelled has left the future as well.
-    if (!wanted->load(std::memory_order_relaxed)) return;
-    try {
-      promise.set_value(look_up(host, service));
-    } catch (...) {
-      // Not by set_exception(): if the fiber was cancelled, this must not reach the handler.
-      promise.set_value(Answer{.failure = std::current_exception()});
-    }
-  });
-  const internal::ExpectedEvent event;
-  try {
-    Answer answer = future.get();
-    if (answer.failure) std::rethrow_exception(answer.failure);
-    error = answer.error;
-    return std::move(answer.addresses);
-  } catch (const Cancelled&) {
-    wanted->store(false, std::memory_order_relaxed);
-    throw;
-  }
-}
-
-std::vector<Address> resolve(std::string_view host, std::string_view service) {
-  return internal::or_throw({"resolve of \"", host, "\", service \"", service, "\""},
-                            [&](std::error_code& error) { return resolve(host, service, error); });
+  Answer answer = answer_for(host, service);
+  if (error.take(answer.error)) return std::move(answer.addresses);
+  internal::throw_system_error(answer.error,
+                               {"resolve of \"", host, "\", service \"", service, "\""});
 }
 
 }  // namespace weft

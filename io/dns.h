@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "weft/io/address.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 
@@ -24,12 +25,12 @@ namespace weft {
 // files. A cancellation point where it waits; a look-up that is given up ends by itself.
 //
 // Throws std::system_error, naming both; its category is resolve_category() if the name is the
-// matter, also for a text that cannot be one, which is not looked up. The overload with an error
-// code reports that there and returns no address; it throws only if no thread or memory is left.
+// matter, also for a text that cannot be one, which is not looked up. A call that gets a
+// std::error_code reports that there and returns no address; it throws only if no thread or memory
+// is left.
 // Needs a fiber, unless both are numbers: throws std::logic_error elsewhere.
-std::vector<Address> resolve(std::string_view host, std::string_view service);
 std::vector<Address> resolve(std::string_view host, std::string_view service,
-                             std::error_code& error);
+                             internal::ErrorTo error = {});
 
 // Codes are those of getaddrinfo: EAI_NONAME and so on.
 const std::error_category& resolve_category() noexcept;

@@ -59,7 +59,9 @@ std::uint64_t in_executor(const char* what, const File& file,
 }
 
 // Writes everything: calls write(descriptor, the rest, the size of what was written) until then.
-std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& error,
+// The words are for its error.
+std::size_t write_fully(const File& file, ConstBuffer buffer, internal::ErrorTo error,
+                        internal::Words words,
                         const std::function<ssize_t(int, ConstBuffer, std::size_t)>& write) {
   std::size_t done = 0;
   const ssize_t result = attempt(file, [&](int fd) -> ssize_t {
@@ -71,7 +73,7 @@ std::size_t write_fully(const File& file, ConstBuffer buffer, std::error_code& e
     }
     return 0;
   });
-  error = internal::error_of(result);
+  if (!error.take(internal::error_of(result))) internal::fail(static_cast<int>(-result), words);
   return done;
 }
 
@@ -115,37 +117,21 @@ std::size_t File::pread(MutableBuffer buffer, std::uint64_t offset) {
   });
 }
 
-std::size_t File::write(ConstBuffer buffer, std::error_code& error) {
-  return write_fully(*this, buffer, error, [](int fd, ConstBuffer rest, std::size_t) {
+std::size_t File::write(ConstBuffer buffer, internal::ErrorTo error) {
+  const auto write_some = [](int fd, ConstBuffer rest, std::size_t) {
     return ::write(fd, rest.data(), rest.size());
-  });
+  };
+  return write_fully(*this, buffer, error, {"write ", path()}, write_some);
 }
 
-std::size_t File::write(ConstBuffer buffer) {
-  return internal::or_throw({"write ", path()},
-                            [&](std::error_code& error) { return write(buffer, error); });
-}
-
-std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error) {
-  return write_fully(
-      *this, buffer, error, [&](int fd, ConstBuffer rest, std::size_t done) -> ssize_t {
-        if (done == 0 && is_appended_to(fd)) {
-          errno = EINVAL;
-          return -1;
-        }
-        return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
-      });
-}
-
-std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset) {
-  std::error_code error;
-  const std::size_t size = pwrite(buffer, offset, error);
-  if (error == std::errc::invalid_argument && is_appended_to(native_handle())) {
-    internal::throw_system_error(
-        error, {"pwrite ", path(), ": it has O_APPEND, and Linux would append instead"});
-  }
-  if (error) internal::fail(error.value(), {"pwrite ", path()});
-  return size;
+std::size_t File::pwrite(ConstBuffer buffer, std::uint64_t offset, internal::ErrorTo error) {
+  const bool appends = is_appended_to(native_handle());
+  const auto write_some = [&](int fd, ConstBuffer rest, std::size_t done) {
+    errno = EINVAL;
+    return appends ? -1 : ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  };
+  const char* const why = appends ? ": it has O_APPEND, and Linux would append instead" : "";
+  return write_fully(*this, buffer, error, {"pwrite ", path(), why}, write_some);
 }
 
 std::string File::read_all(std::size_t limit) {

@@ -8,7 +8,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include "weft/io/buffer.h"
 #include "weft/io/core/socket.h"
@@ -46,17 +45,15 @@ class File {
   // The same, by the name that streams use, for BufferedReader.
   std::size_t read_some(MutableBuffer buffer) { return read(buffer); }
 
-  // Writes everything at the file's position (at the end with O_APPEND); returns the size. If the
-  // overload with an error code fails it returns what was written before, e.g. until the disk was
+  // Writes everything at the file's position (at the end with O_APPEND); returns the size. If it
+  // gets a std::error_code, and fails, returns what was written before, e.g. until the disk was
   // full.
-  std::size_t write(ConstBuffer buffer);
-  std::size_t write(ConstBuffer buffer, std::error_code& error);
+  std::size_t write(ConstBuffer buffer, internal::ErrorTo error = {});
 
   // Read and write at an offset in bytes, without moving the file's position. pwrite() to a file
   // with O_APPEND fails with invalid_argument: Linux would append, whatever the offset.
   std::size_t pread(MutableBuffer buffer, std::uint64_t offset);
-  std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset);
-  std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset, std::error_code& error);
+  std::size_t pwrite(ConstBuffer buffer, std::uint64_t offset, internal::ErrorTo error = {});
 
   // Reads from the file's position to its end. Throws file_too_large, naming path and sizes, if
   // that is more than `limit` bytes. If the file has a size nothing has been read then; otherwise,

@@ -17,9 +17,9 @@ namespace weft {
 // name: only those that have it (FileDescriptorName= of the unit, LISTEN_FDNAMES). Sets FD_CLOEXEC,
 // so that programs which this one starts do not get them. The environment stays as it is.
 //
-// Does not wait. Not while another thread changes the environment. Throws std::system_error,
-// naming itself: invalid_argument if LISTEN_FDS is no number, bad_file_descriptor if one of them is
-// not open.
+// Does not wait, and needs no fiber. Any thread, but not while another one changes the environment.
+// Throws std::system_error, naming listen_fds: invalid_argument if LISTEN_FDS is no number,
+// bad_file_descriptor if one of them is not open.
 std::vector<int> listen_fds(std::string_view name = {});
 
 }  // namespace weft

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "weft/fiber/core/error.h"
+#include "weft/fiber/core/running.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
@@ -30,7 +31,13 @@ std::uint32_t epoll_events(Events events, const char* caller) {
 
 Events wait_ready(int fd, Events events, const char* caller, const char* what) {
   const std::uint32_t wanted = epoll_events(events, caller);
-  const std::uint32_t came = internal::Reactor::require(caller).wait_for_foreign(fd, wanted, what);
+  internal::Reactor& reactor = internal::Reactor::require(caller);
+  internal::count_wait();
+  internal::ForeignWait wait(reactor, fd, wanted, what);
+  if (!wait.arm()) return events;
+  internal::WaitQueue::Lock lock(wait.queue());
+  wait.queue().wait(lock, wait.waiter, kForever);
+  const std::uint32_t came = wait.waiter.came;
   return events & ((came & kRead ? Events::kRead : Events::kNone) |
                    (came & kWrite ? Events::kWrite : Events::kNone));
 }
@@ -51,28 +58,21 @@ void wait_writable(int fd) {
 
 namespace internal {
 
-struct ReadyCase::Wait : Reactor::ForeignWait {
-  using ForeignWait::ForeignWait;
-};
-
-ReadyCase::ReadyCase(int fd, Events events) : fd_(fd), events_(events) {
-  epoll_events(events, "weft::on_ready");
-}
+ReadyCase::ReadyCase(int fd, Events events)
+    : fd_(fd), events_(epoll_events(events, "weft::on_ready")) {}
 
 ReadyCase::~ReadyCase() = default;
 
 bool ReadyCase::attempt() {
   // poll(2) has the same bits.
-  const auto events = static_cast<short>(epoll_events(events_, "weft::on_ready"));
-  pollfd poll{.fd = fd_, .events = events, .revents = 0};
+  pollfd poll{.fd = fd_, .events = static_cast<short>(events_), .revents = 0};
   if (::poll(&poll, 1, 0) < 0) fail(errno, {"on_ready of descriptor ", decimal(fd_)});
   if (poll.revents & POLLNVAL) fail(EBADF, {"on_ready of descriptor ", decimal(fd_)});
   return poll.revents != 0;
 }
 
 bool ReadyCase::enlist(Selection& selection) {
-  Reactor& reactor = Reactor::require("weft::on_ready");
-  wait_ = std::make_unique<Wait>(reactor, fd_, epoll_events(events_, ""), "select");
+  wait_ = std::make_unique<ForeignWait>(Reactor::require("weft::on_ready"), fd_, events_, "select");
   if (!wait_->arm()) return false;
   const WaitQueue::Lock lock(wait_->queue());
   selection.wait_in(wait_->queue(), lock, *this, wait_->waiter);
@@ -80,5 +80,4 @@ bool ReadyCase::enlist(Selection& selection) {
 }
 
 }  // namespace internal
-
 }  // namespace weft

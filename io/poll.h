@@ -1,6 +1,7 @@
 #ifndef WEFT_IO_POLL_H_
 #define WEFT_IO_POLL_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "weft/fiber/core/selection.h"
@@ -36,8 +37,8 @@ constexpr Events& operator|=(Events& a, Events b) noexcept { return a = a | b; }
 //
 // A cancellation point if it waits. Throws std::invalid_argument if `events` is empty,
 // std::system_error (bad_file_descriptor) if there is no such descriptor, and std::logic_error
-// outside fibers. Do not pass a weft socket's descriptor: the call fails with
-// device_or_resource_busy or may return early. Threads: any fiber. Two system calls a wait.
+// outside fibers. The descriptor of a weft socket is refused: device_or_resource_busy. Threads: any
+// fiber. Two system calls a wait.
 Events wait_ready(int fd, Events events);
 
 // The same for one event.
@@ -46,6 +47,9 @@ void wait_writable(int fd);
 
 namespace internal {
 
+class ForeignWait;
+
+// What on_ready() returns.
 class ReadyCase final : public SelectCase {
  public:
   ReadyCase(int fd, Events events);
@@ -55,20 +59,20 @@ class ReadyCase final : public SelectCase {
   bool enlist(Selection& selection) override;
 
  private:
-  struct Wait;
-
   const int fd_;
-  const Events events_;
-  std::unique_ptr<Wait> wait_;
+  const std::uint32_t events_;  // of epoll
+  std::unique_ptr<ForeignWait> wait_;
 };
 
 }  // namespace internal
 
-// The same as a case of weft::select(): the descriptor is ready for one of `events`.
+// wait_ready() as a case of weft::select(): the descriptor is ready for one of `events`.
 //
-//   switch (weft::select(on_ready(ttyfd, Events::kRead), on_pop(messages, message))) ...
+//   const std::size_t first =
+//       weft::select(on_ready(ttyfd, Events::kRead), on_pop(messages, message), after(1s));
+//   if (first == 0) read(ttyfd, buffer, sizeof(buffer));
 //
-// A system call more, and an allocation if the call has to wait.
+// Throws as wait_ready(). Costs a system call more, and an allocation if select() has to wait.
 inline internal::ReadyCase on_ready(int fd, Events events) { return {fd, events}; }
 
 }  // namespace weft

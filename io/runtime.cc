@@ -202,8 +202,7 @@ std::span<Scheduler* const> Runtime::schedulers() const noexcept { return impl_-
 
 Scheduler* Runtime::next_in_turn() {
   const std::vector<Scheduler*>& all = impl_->schedulers;
-  const auto self = static_cast<std::size_t>(
-      std::find(all.begin(), all.end(), &Scheduler::current()) - all.begin());
+  const std::size_t self = internal::Home::here()->number();
   return all[(self + impl_->cores[self]->turn++) % all.size()];
 }
 

@@ -24,7 +24,7 @@ std::optional<int> in_units(const std::optional<AnyDuration>& time, Duration uni
 }  // namespace
 
 void set_options(int fd, const SocketOptions& options) {
-  constexpr Duration kSecond = std::chrono::seconds(1);
+  constexpr Duration kSecond = std::chrono::seconds(1), kMillisecond = kSecond / 1000;
   const auto name_of = [fd](const char* option) {
     return option + (" of descriptor " + internal::decimal(fd));
   };
@@ -46,17 +46,15 @@ void set_options(int fd, const SocketOptions& options) {
   set("keepalive_interval", IPPROTO_TCP, TCP_KEEPINTVL,
       in_units(options.keepalive_interval, kSecond));
   set("keepalive_count", IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_count);
-  set("user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT,
-      in_units(options.user_timeout, kSecond / 1000));
+  set("user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(options.user_timeout, kMillisecond));
   set("broadcast", SOL_SOCKET, SO_BROADCAST, options.broadcast);
   set("multicast_ttl", IPPROTO_IP, IP_MULTICAST_TTL, options.multicast_ttl);
   set("multicast_loop", IPPROTO_IP, IP_MULTICAST_LOOP, options.multicast_loop);
-  const bool multicasts = options.multicast_ttl || options.multicast_loop;
-  if (multicasts && internal::get_option(fd, SO_DOMAIN, name_of("family")) ==
-                        AF_INET6) {  // it sends to both families
-    set("multicast_ttl", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, options.multicast_ttl);
-    set("multicast_loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, options.multicast_loop);
-  }
+  if (!options.multicast_ttl && !options.multicast_loop) return;
+  if (internal::get_option(fd, SO_DOMAIN, name_of("family")) != AF_INET6) return;
+  // It sends to both families.
+  set("multicast_ttl", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, options.multicast_ttl);
+  set("multicast_loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, options.multicast_loop);
 }
 
 }  // namespace weft

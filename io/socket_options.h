@@ -7,8 +7,8 @@
 
 namespace weft {
 
-// Options of a socket, all of which the system defines: see socket(7), tcp(7), ip(7). One that is
-// not set here stays as it is.
+// Options of a socket. The system defines all of them: see socket(7), tcp(7), ip(7). An option
+// without a value stays as it is.
 //
 //   set_options(stream.native_handle(), {.keepalive = true, .keepalive_idle = 60s});
 //   set_options(socket.native_handle(), {.broadcast = true, .multicast_ttl = 4});
@@ -46,8 +46,8 @@ struct SocketOptions {
   // UDP only. Lets a socket send to a broadcast address.
   std::optional<bool> broadcast = {};
 
-  // UDP only. The routers that may pass a multicast on, plus one: with 1 it stays in this network.
-  // And whether sockets of this machine get it, too.
+  // UDP only. How many networks a multicast may cross: with 1 it stays in this one. And whether
+  // sockets of this machine get it, too.
   std::optional<int> multicast_ttl = {};
   std::optional<bool> multicast_loop = {};
 };
@@ -55,7 +55,7 @@ struct SocketOptions {
 // Sets the options of a socket by its descriptor: native_handle(), or that of any other socket.
 // Does not wait. Any thread. A system call for each option. Throws std::system_error, naming option
 // and descriptor: bad_file_descriptor after close(); invalid_argument, no_protocol_option and so on
-// for what the socket does not take. The options above that one are set then.
+// for an option that the socket does not take. Some of the others may have been set then.
 void set_options(int fd, const SocketOptions& options);
 
 }  // namespace weft

@@ -35,8 +35,7 @@ auto spread_all(F&& f);
 
 // The next scheduler in turn, if any will do: spawn(f, {.on = round_robin()}). The fibers of each
 // scheduler go around by themselves and begin with their own, so that many that place a few fibers
-// each do not all favour the first ones. Does not wait. O(schedulers). Throws std::logic_error
-// outside fibers.
+// each do not all favour the first ones. Does not wait. Throws std::logic_error outside fibers.
 Scheduler* round_robin();
 
 // ---- Implementation -----------------------------------------------------------------------------
@@ -48,13 +47,8 @@ namespace weft::internal {
 // f for the i-th scheduler.
 template <class F>
 struct SpreadPart {
-  decltype(auto) operator()() const {
-    if constexpr (std::is_invocable_v<F&, std::size_t>) {
-      return f(i);
-    } else {
-      return f();
-    }
-  }
+  decltype(auto) operator()() const { return call_with(f, i); }
+
   F& f;
   std::size_t i;
 };

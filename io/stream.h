@@ -8,15 +8,19 @@
 
 namespace weft {
 
-// What can be read from: `read_some(buffer)` waits for at least a byte, and returns the number of
-// bytes, or 0 at the end. TcpStream, UnixStream, File and BufferedReader are such sources.
+// An object that can be read from. `read_some(buffer)` waits for at least a byte, and returns the
+// number of bytes, or 0 at the end. TcpStream, UnixStream, File and BufferedReader are sources.
+//
+//   void print(weft::Source auto& source) {
+//     weft::BufferedReader reader(source);
+//     while (const auto line = reader.read_line()) std::puts(line->c_str());
+//   }
 template <class S>
 concept Source = requires(S& source, MutableBuffer buffer) {
   { source.read_some(buffer) } -> std::same_as<std::size_t>;
 };
 
-// A connection of whatever kind: TcpStream, UnixStream, or a layer above one that behaves the same.
-// For code that does not care which:
+// A connection of any kind: TcpStream, UnixStream, or a layer above one that behaves the same.
 //
 //   void echo(weft::Stream auto& stream) {
 //     char buffer[1024];

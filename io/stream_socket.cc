@@ -120,9 +120,11 @@ ssize_t StreamSocket::send_once(const internal::Parts& parts) {
       [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
 }
 
-std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count) {
-  if (is_open() && !file.is_open()) internal::fail(EBADF, {"sendfile of ", file.path()});
-  return size_or_fail(transfer_file(file, offset, count, Extent::kAll), "sendfile to");
+std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count,
+                                     internal::ErrorTo error) {
+  if (!error.code() && is_open() && !file.is_open())
+    internal::fail(EBADF, {"sendfile of ", file.path()});
+  return size_or_error(transfer_file(file, offset, count, all(error)), "sendfile to", error);
 }
 
 StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t offset,
@@ -162,7 +164,7 @@ StreamSocket::Result StreamSocket::transfer_file(const File& file, std::uint64_t
   return transfer(Direction::kWrite, count, extent, send_chunk);
 }
 
-void StreamSocket::shutdown_write(std::error_code& error) {
+void StreamSocket::shutdown_write(internal::ErrorTo error) {
   int result = 0;
   if (busy_[static_cast<unsigned>(Direction::kWrite)]) {
     // The peer would take what has been written so far for the whole.
@@ -172,13 +174,7 @@ void StreamSocket::shutdown_write(std::error_code& error) {
   } else if (shutdown(socket_.fd(), SHUT_WR) != 0 && errno != ENOTCONN) {
     result = -errno;  // ENOTCONN: the peer is gone already
   }
-  error = internal::error_of(result);
-}
-
-void StreamSocket::shutdown_write() {
-  std::error_code error;
-  shutdown_write(error);
-  if (error) fail_with(-error.value(), "shutdown_write of");
+  if (!error.take(internal::error_of(result))) fail_with(result, "shutdown_write of");
 }
 
 }  // namespace weft

@@ -25,15 +25,15 @@ class File;
 // Each call waits in the calling fiber. It is a cancellation point if it waits, and at least every
 // 32nd time if it does not; then it lets other fibers run.
 //
-// Errors: std::system_error, naming call and peer; the overloads with an error code report there
-// what the others throw. A peer that is gone is an error (broken_pipe, connection_reset), never
-// SIGPIPE. close() in another fiber makes a call that waits fail with operation_canceled; later
-// calls fail with bad_file_descriptor. A fiber that reads while another one reads, or writes while
-// another one writes, gets device_or_resource_busy: nothing is mixed.
+// Errors: std::system_error, naming call and peer; a call that gets a std::error_code as its last
+// argument reports there what it would throw. A peer that is gone is an error (broken_pipe,
+// connection_reset), never SIGPIPE. close() in another fiber makes a call that waits fail with
+// operation_canceled; later calls fail with bad_file_descriptor. A fiber that reads while another
+// one reads, or writes while another one writes, gets device_or_resource_busy: nothing is mixed.
 //
 // What was transferred before a call failed: with an error code, read_exactly(), write_all() and
 // sendfile() return its size. That includes a cancellation: if a part has been transferred, these
-// overloads return its size with operation_canceled and do not throw Cancelled. The next call on
+// calls return its size with operation_canceled and do not throw Cancelled. The next call on
 // the stream does, as the next wait of any kind does. If nothing has been transferred, as always in
 // read_some() and write_some(), Cancelled is thrown. Without an error code it is thrown in either
 // case, and the size of the part is lost.
@@ -62,56 +62,35 @@ class StreamSocket {
  public:
   // Reads what there is, at least a byte and at most what fits. Returns 0 at the end, after the
   // peer has shut down its side, and at once if the buffer has no room.
-  std::size_t read_some(MutableBuffer buffer) {
-    return size_or_fail(receive(buffer, Extent::kSome), "read from");
-  }
-  std::size_t read_some(MutableBuffer buffer, std::error_code& error) {
-    return report(receive(buffer, Extent::kSome), error);
+  std::size_t read_some(MutableBuffer buffer, internal::ErrorTo error = {}) {
+    return size_or_error(receive(buffer, Extent::kSome), "read from", error);
   }
   // The same into several buffers, one after the other (readv): the first 16 that are not empty.
-  std::size_t read_some(std::span<const MutableBuffer> buffers) {
-    return size_or_fail(receive(internal::Parts(buffers)), "read from");
-  }
-  std::size_t read_some(std::span<const MutableBuffer> buffers, std::error_code& error) {
-    return report(receive(internal::Parts(buffers)), error);
+  std::size_t read_some(std::span<const MutableBuffer> buffers, internal::ErrorTo error = {}) {
+    return size_or_error(receive(internal::Parts(buffers)), "read from", error);
   }
 
   // Fills the buffer. Fails with no_message_available if the end comes first. Returns the size of
   // what was read, which is less only if it fails.
-  std::size_t read_exactly(MutableBuffer buffer) {
-    return size_or_fail(receive(buffer, Extent::kAll), "read from");
-  }
-  std::size_t read_exactly(MutableBuffer buffer, std::error_code& error) {
-    return report(receive(buffer, Extent::kAllCounted), error);
+  std::size_t read_exactly(MutableBuffer buffer, internal::ErrorTo error = {}) {
+    return size_or_error(receive(buffer, all(error)), "read from", error);
   }
 
   // Writes at least a byte. Returns the number of bytes.
-  std::size_t write_some(ConstBuffer buffer) {
-    return size_or_fail(send(buffer, Extent::kSome), "write to");
-  }
-  std::size_t write_some(ConstBuffer buffer, std::error_code& error) {
-    return report(send(buffer, Extent::kSome), error);
+  std::size_t write_some(ConstBuffer buffer, internal::ErrorTo error = {}) {
+    return size_or_error(send(buffer, Extent::kSome), "write to", error);
   }
   // The same from several buffers (writev): the first 16 that are not empty.
-  std::size_t write_some(std::span<const ConstBuffer> buffers) {
-    return size_or_fail(send(buffers, Extent::kSome), "write to");
-  }
-  std::size_t write_some(std::span<const ConstBuffer> buffers, std::error_code& error) {
-    return report(send(buffers, Extent::kSome), error);
+  std::size_t write_some(std::span<const ConstBuffer> buffers, internal::ErrorTo error = {}) {
+    return size_or_error(send(buffers, Extent::kSome), "write to", error);
   }
 
   // Writes everything. Returns the size of what was written, which is less only if it fails.
-  std::size_t write_all(ConstBuffer buffer) {
-    return size_or_fail(send(buffer, Extent::kAll), "write to");
+  std::size_t write_all(ConstBuffer buffer, internal::ErrorTo error = {}) {
+    return size_or_error(send(buffer, all(error)), "write to", error);
   }
-  std::size_t write_all(ConstBuffer buffer, std::error_code& error) {
-    return report(send(buffer, Extent::kAllCounted), error);
-  }
-  std::size_t write_all(std::span<const ConstBuffer> buffers) {
-    return size_or_fail(send(buffers, Extent::kAll), "write to");
-  }
-  std::size_t write_all(std::span<const ConstBuffer> buffers, std::error_code& error) {
-    return report(send(buffers, Extent::kAllCounted), error);
+  std::size_t write_all(std::span<const ConstBuffer> buffers, internal::ErrorTo error = {}) {
+    return size_or_error(send(buffers, all(error)), "write to", error);
   }
   // For write_all({head, body}).
   std::size_t write_all(std::initializer_list<ConstBuffer> buffers) {
@@ -123,17 +102,13 @@ class StreamSocket {
   // of the executor reads the disk, so that it does not hold up other fibers. Meanwhile there is a
   // second descriptor of the socket, which stays open after close() until the thread is done. Even
   // a call that is cancelled waits for what a thread has begun to send, at most 1 MiB.
-  std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count);
   std::uint64_t sendfile(const File& file, std::uint64_t offset, std::uint64_t count,
-                         std::error_code& error) {
-    return report(transfer_file(file, offset, count, Extent::kAllCounted), error);
-  }
+                         internal::ErrorTo error = {});
 
   // Reports to the peer that nothing more will be written: its reads end. Does not wait. Fails with
   // device_or_resource_busy while another fiber is in a call that writes: the peer would take the
   // part that has been written for the whole. Cancel that fiber first, or close().
-  void shutdown_write();
-  void shutdown_write(std::error_code& error);
+  void shutdown_write(internal::ErrorTo error = {});
 
   // Closes. Calls that wait in other fibers fail with operation_canceled. Does not wait. What was
   // written is still sent; what was not read is lost, which the peer sees as a reset. No effect
@@ -195,8 +170,13 @@ class StreamSocket {
   ssize_t send_once(const internal::Parts& parts);
   Result transfer_file(const File& file, std::uint64_t offset, std::uint64_t count, Extent extent);
 
+  static Extent all(internal::ErrorTo error) noexcept {
+    return error.code() ? Extent::kAllCounted : Extent::kAll;
+  }
+
   // How the public calls report a Result.
-  std::size_t size_or_fail(Result result, const char* call) const {
+  std::size_t size_or_error(Result result, const char* call, internal::ErrorTo error) const {
+    if (error.code()) return report(result, *error.code());
     if (result.error != 0) [[unlikely]]
       fail_with(result.error, call);
     return result.size;
@@ -223,7 +203,7 @@ std::size_t StreamSocket::read_some(const Buffers& buffers, ErrorCode& error) {
 template <internal::AsioMutableBuffers Buffers>
 std::size_t StreamSocket::read_some(const Buffers& buffers) {
   const internal::Parts parts(buffers);
-  const std::size_t size = size_or_fail(receive(parts), "read from");
+  const std::size_t size = size_or_error(receive(parts), "read from", {});
   if (size == 0 && parts.size() > 0) fail_with(-ENODATA, "read from");
   return size;
 }
@@ -237,7 +217,7 @@ std::size_t StreamSocket::write_some(const Buffers& buffers, ErrorCode& error) {
 
 template <internal::AsioConstBuffers Buffers>
 std::size_t StreamSocket::write_some(const Buffers& buffers) {
-  return size_or_fail(send(internal::Parts(buffers)), "write to");
+  return size_or_error(send(internal::Parts(buffers)), "write to", {});
 }
 
 }  // namespace weft

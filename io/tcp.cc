@@ -8,9 +8,8 @@
 #include <functional>
 
 #include "weft/fiber/core/running.h"
-#include "weft/fiber/task.h"
+#include "weft/fiber/gather.h"
 #include "weft/fiber/timeout.h"
-#include "weft/fiber/wait.h"
 #include "weft/io/core/accept.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
@@ -29,17 +28,40 @@ bool is_connected_to_itself(int fd, const Address& peer) noexcept {
   return getsockname(fd, local.data(), &size) == 0 && local == peer;
 }
 
-// IPv4 and IPv6 in turn, beginning with the family of the first.
-std::vector<Address> interleaved(std::vector<Address> addresses) {
-  const int first = addresses.empty() ? AF_INET : addresses.front().family();
-  const auto middle = std::stable_partition(addresses.begin(), addresses.end(),
-                                            [&](const Address& a) { return a.family() == first; });
-  std::vector<Address> result;
-  for (auto one = addresses.begin(), other = middle; one != middle || other != addresses.end();) {
-    if (one != middle) result.push_back(*one++);
-    if (other != addresses.end()) result.push_back(*other++);
+// Puts IPv4 and IPv6 in turn, beginning with the family of the first.
+void interleave(std::vector<Address>& addresses) {
+  for (auto place = addresses.begin(); place != addresses.end(); ++place) {
+    const int family = place->family();
+    const auto other = std::find_if(place, addresses.end(),
+                                    [=](const Address& a) { return a.family() != family; });
+    if (other == addresses.end()) return;
+    std::rotate(place + 1, other, other + 1);
   }
-  return result;
+}
+
+// Calls connect() for each address, in a fiber of its own if there are several. If all fail, throws
+// what the first address did.
+TcpStream first_of(const std::vector<Address>& addresses, Duration stagger,
+                   const std::function<TcpStream(const Address&)>& connect) {
+  if (addresses.size() == 1) return connect(addresses.front());
+  std::vector<std::function<TcpStream()>> attempts;
+  for (const Address& address : addresses) attempts.push_back([&] { return connect(address); });
+  try {
+    return race(attempts, {.stagger = stagger});
+  } catch (const RaceFailed& all) {
+    std::rethrow_exception(all.failures.front());
+  }
+}
+
+// Returns what connect() does. If that throws std::system_error, and the caller has an error code,
+// sets it instead, and returns a stream that is not open.
+template <class Connect>
+TcpStream or_report(internal::ErrorTo error, Connect connect) try {
+  error.take({});
+  return connect();
+} catch (const std::system_error& failure) {
+  if (!error.take(failure.code())) throw;
+  return {};
 }
 
 }  // namespace
@@ -77,60 +99,28 @@ TcpStream TcpStream::connect_until(TimePoint deadline, const Address& address,
   return stream;
 }
 
-// Tries each address in a fiber of its own. If all fail, throws what the first of them to fail did.
-TcpStream TcpStream::connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
-                                    const ConnectOptions& options) {
-  std::exception_ptr failure;
-  const auto attempt = [&](const Address& address) -> TcpStream {
-    try {
-      return connect_until(deadline, address, options);
-    } catch (const std::system_error&) {
-      if (!failure) failure = std::current_exception();
-      return {};
-    }
-  };
-  std::vector<Task<TcpStream>> running;  // cancelled and joined at the end
-  for (auto next = addresses.begin(); next != addresses.end() || !running.empty();) {
-    if (next != addresses.end()) running.push_back(spawn(std::bind_front(attempt, *next++)));
-    const std::optional<AnyDuration> until_next =
-        next != addresses.end() ? std::optional(options.stagger) : std::nullopt;
-    for (const std::size_t i : wait(running, When::first_completed, until_next).done) {
-      TcpStream stream = running[i].get();
-      if (stream.is_open()) return stream;
-    }
-    std::erase_if(running, [](const Task<TcpStream>& task) { return task.done(); });
-  }
-  std::rethrow_exception(failure);
-}
-
-TcpStream TcpStream::connect(const Address& address, ConnectOptions options) {
-  return connect_until(internal::deadline_within(options.timeout), address, options);
-}
-
-TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options) {
-  internal::require_fiber("weft::TcpStream::connect");
+// The same, naming what it tried.
+TcpStream TcpStream::connect_by_name(std::string_view host_and_port,
+                                     const ConnectOptions& options) {
   const TimePoint deadline = internal::deadline_within(options.timeout);
   const auto target = internal::HostPort::split(host_and_port);
-  const auto look_up = [&](std::error_code& error) {
-    try {
-      return with_deadline(deadline, [&] { return resolve(target.host, target.port, error); });
-    } catch (const TimeoutError&) {
-      error = std::make_error_code(std::errc::timed_out);
-      return std::vector<Address>();
-    }
-  };
-  auto found = internal::or_throw({"look-up for connect to ", host_and_port}, look_up);
+  std::error_code error;
+  auto found =
+      try_within(options.timeout, [&] { return resolve(target.host, target.port, error); });
+  if (!found) error = std::make_error_code(std::errc::timed_out);
+  if (error) internal::throw_system_error(error, {"look-up for connect to ", host_and_port});
   if (const auto& from = options.from) {
-    std::erase_if(found, [&](const Address& a) { return a.family() != from->family(); });
-    if (found.empty()) internal::fail(EAFNOSUPPORT, {"bind for connect to ", host_and_port});
+    std::erase_if(*found, [&](const Address& a) { return a.family() != from->family(); });
+    if (found->empty()) internal::fail(EAFNOSUPPORT, {"bind for connect to ", host_and_port});
   }
-  found = interleaved(std::move(found));
+  interleave(*found);
   try {
-    return found.size() == 1 ? connect_until(deadline, found.front(), options)
-                             : connect_to_any(deadline, found, options);
+    return first_of(*found, options.stagger, [&](const Address& address) {
+      return connect_until(deadline, address, options);
+    });
   } catch (const std::system_error& failure) {
     std::string tried;
-    for (const Address& a : found) tried += (tried.empty() ? "" : ", ") + a.to_string();
+    for (const Address& a : *found) tried += (tried.empty() ? "" : ", ") + a.to_string();
     if (tried == host_and_port) throw;
     internal::throw_system_error(failure.code(),
                                  {"connect to ", host_and_port, " (tried ", tried, ")"});
@@ -138,19 +128,22 @@ TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions opti
 }
 
 TcpStream TcpStream::connect(const Address& address, ConnectOptions options,
-                             std::error_code& error) {
-  return internal::or_report(error, [&] { return connect(address, options); });
+                             internal::ErrorTo error) {
+  return or_report(error, [&] {
+    return connect_until(internal::deadline_within(options.timeout), address, options);
+  });
 }
 
 TcpStream TcpStream::connect(std::string_view host_and_port, ConnectOptions options,
-                             std::error_code& error) {
+                             internal::ErrorTo error) {
+  internal::require_fiber("weft::TcpStream::connect");
   internal::HostPort::split(host_and_port);  // what is none is thrown
-  return internal::or_report(error, [&] { return connect(host_and_port, options); });
+  return or_report(error, [&] { return connect_by_name(host_and_port, options); });
 }
 
 TcpStream TcpStream::adopt(int fd) {
   Address peer;
-  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM}, peer.data(), Address::kMaxSize);
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_STREAM, peer.data(), Address::kMaxSize);
   return TcpStream(internal::Fd(fd), peer.unmapped());
 }
 
@@ -169,11 +162,7 @@ TcpListener::TcpListener(const Address& address, TcpListenerOptions options)
 
 TcpListener::TcpListener(const Address& address, const TcpListenerOptions& options,
                          bool both_families)
-    : socket_(internal::bound_socket(SOCK_STREAM, address,
-                                     {.reuse_address = options.reuse_address,
-                                      .reuse_port = options.reuse_port,
-                                      .both_families = both_families,
-                                      .socket = options.socket})) {
+    : socket_(internal::bound_socket(SOCK_STREAM, address, options, both_families)) {
   const std::string asked = address.to_string();
   // Accepted sockets inherit it.
   internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, asked);
@@ -214,22 +203,17 @@ std::vector<TcpListener> TcpListener::listen(Address address, bool both_families
 }
 
 TcpListener TcpListener::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.type = SOCK_STREAM, .listens = true});
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_STREAM);
   TcpListener listener;
   listener.name_ = internal::local_address_of(fd).to_string();
   listener.socket_ = internal::Socket(internal::Fd(fd));
   return listener;
 }
 
-TcpStream TcpListener::accept(std::error_code& error) {
+TcpStream TcpListener::accept(internal::ErrorTo error) {
   Address peer;
   internal::Fd fd = internal::accept(socket_, name_.text(), peer.data(), Address::kMaxSize, error);
   return TcpStream(std::move(fd), peer.unmapped());
-}
-
-TcpStream TcpListener::accept() {
-  return internal::or_throw({"accept on ", name_.text()},
-                            [this](std::error_code& error) { return accept(error); });
 }
 
 Address TcpListener::local_address() const { return internal::local_address_of(native_handle()); }

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -18,8 +17,7 @@
 namespace weft {
 
 struct ConnectOptions {
-  // The limit of everything together: look-up and all addresses. A negative duration counts as
-  // zero.
+  // The limit of the look-up and all attempts together. A negative duration counts as zero.
   AnyDuration timeout = std::chrono::seconds(30);
   // Sends small writes at once: TCP_NODELAY. Nagle's algorithm holds them back, up to 40 ms if the
   // peer delays its acknowledgements.
@@ -27,9 +25,10 @@ struct ConnectOptions {
   // If a host has several addresses, how long the latest attempt has before the next address is
   // tried as well (RFC 8305). Zero or less: all are tried at once.
   AnyDuration stagger = std::chrono::milliseconds(250);
-  // The local address. For port 0 the kernel chooses one. Only addresses of its family are tried.
+  // The local address. If its port is 0 the kernel chooses one. Only addresses of its family are
+  // tried.
   std::optional<Address> from = {};
-  // What else is set before it connects.
+  // Further options, set before it connects.
   SocketOptions socket = {};
 };
 
@@ -51,19 +50,19 @@ class TcpStream final : public StreamSocket {
   //   TcpStream stream = TcpStream::connect("example.org:80", {.timeout = 5s, .stagger = 100ms});
   //
   // A cancellation point if it waits. Throws std::system_error, naming what it tried: timed_out,
-  // what the look-up failed with, or else the first failure. The kernel may connect a socket to
-  // itself if nobody serves the port: that is connection_refused, too. The overloads with an error
-  // code report these there and return a stream that is not open. In any case, throws
+  // what the look-up failed with, or what the first address failed with. If nothing serves the port
+  // the kernel may connect a socket to itself: that is connection_refused, too. A call that gets a
+  // std::error_code reports these there and returns a stream that is not open. In any case, throws
   // std::system_error (invalid_argument) for a text that is no host and port, and std::logic_error
   // outside fibers.
-  static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {});
-  static TcpStream connect(std::string_view host_and_port, ConnectOptions options,
-                           std::error_code& error);
-  static TcpStream connect(const Address& address, ConnectOptions options = {});
-  static TcpStream connect(const Address& address, ConnectOptions options, std::error_code& error);
+  static TcpStream connect(std::string_view host_and_port, ConnectOptions options = {},
+                           internal::ErrorTo error = {});
+  static TcpStream connect(const Address& address, ConnectOptions options = {},
+                           internal::ErrorTo error = {});
 
   // Takes over a connection that the program has, e.g. one that another library has accepted, and
-  // makes it non-blocking. Other options stay as they are: see set_nodelay(). Does not wait.
+  // makes it non-blocking. Other options stay as they are: see set_nodelay(). Does not wait, and
+  // needs no fiber. Six system calls.
   //
   //   TcpStream stream = TcpStream::adopt(fd);
   //   stream.write_all("hello\n");
@@ -71,8 +70,8 @@ class TcpStream final : public StreamSocket {
   //
   // Throws std::system_error, naming the descriptor, which stays the caller's: bad_file_descriptor;
   // not_a_socket; address_family_not_supported and wrong_protocol_type for sockets of other kinds;
-  // invalid_argument if it listens; not_connected; device_or_resource_busy if a socket of weft's
-  // has it.
+  // invalid_argument if it listens; not_connected; device_or_resource_busy if a weft socket owns
+  // it.
   static TcpStream adopt(int fd);
 
   // Throw std::system_error after close().
@@ -92,8 +91,7 @@ class TcpStream final : public StreamSocket {
 
   static TcpStream connect_until(TimePoint deadline, const Address& address,
                                  const ConnectOptions& options);
-  static TcpStream connect_to_any(TimePoint deadline, const std::vector<Address>& addresses,
-                                  const ConnectOptions& options);
+  static TcpStream connect_by_name(std::string_view host_and_port, const ConnectOptions& options);
 
   std::string peer_name() const override;
 
@@ -110,7 +108,7 @@ struct TcpListenerOptions {
   bool reuse_port = false;
   // For the accepted connections; see ConnectOptions.
   bool nodelay = true;
-  // What else is set before it binds.
+  // Further options, set before it binds.
   SocketOptions socket = {};
 };
 
@@ -144,9 +142,12 @@ class TcpListener {
                                                     TcpListenerOptions options = {});
 
   // Takes over a socket that listens, from listen_fds() or another library, and makes it
-  // non-blocking. Other options stay as they are: for connections that do not hold small writes
-  // back, set_options(fd, {.nodelay = true}). Does not wait. Throws as TcpStream::adopt(), but
-  // invalid_argument if it does not listen.
+  // non-blocking. Other options stay as they are, also those that connections inherit.
+  //
+  //   set_options(fd, {.nodelay = true});  // as the constructor does
+  //   TcpListener listener = TcpListener::adopt(fd);
+  //
+  // Does not wait. Throws as TcpStream::adopt(), but invalid_argument if it does not listen.
   static TcpListener adopt(int fd);
 
   // Waits for the next connection. A cancellation point if it waits, and every 32nd time.
@@ -155,10 +156,9 @@ class TcpListener {
   // again every 10 ms. Meanwhile the kernel keeps connections, as far as the backlog goes.
   // Connections that are gone before they are accepted are passed over.
   // Throws std::system_error: operation_canceled if another fiber closes the listener meanwhile,
-  // bad_file_descriptor after close(). The overload with an error code reports these there and
+  // bad_file_descriptor after close(). A call that gets a std::error_code reports these there and
   // returns a stream that is not open.
-  TcpStream accept();
-  TcpStream accept(std::error_code& error);
+  TcpStream accept(internal::ErrorTo error = {});
 
   // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;

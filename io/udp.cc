@@ -2,46 +2,37 @@
 
 #include <net/if.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
 
-#include "weft/io/core/attempt.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/inet_socket.h"
 
 namespace weft {
 
-using internal::Direction;
+UdpSocket UdpSocket::bound(const Address& address, const UdpSocketOptions& options,
+                           bool both_families) {
+  internal::Fd fd = internal::bound_socket(SOCK_DGRAM, address, options, both_families);
+  const Address local = internal::local_address_of(fd.get());
+  return UdpSocket(std::move(fd), local);
+}
 
 UdpSocket::UdpSocket(const Address& address, UdpSocketOptions options)
-    : UdpSocket(address, options, false) {}
-
-UdpSocket::UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families)
-    : DatagramSocket(internal::bound_socket(SOCK_DGRAM, address,
-                                            {.reuse_address = options.reuse_address,
-                                             .reuse_port = options.reuse_port,
-                                             .both_families = both_families,
-                                             .socket = options.socket}),
-                     {}),
-      v6_(address.is_v6()) {
-  name_ = local_address().to_string();
-}
+    : UdpSocket(bound(address, options, false)) {}
 
 UdpSocket::UdpSocket(std::string_view text, UdpSocketOptions options) {
   Address::parse(text);  // only numbers
   *this = internal::first_here(
       internal::HostPort::split(text),
-      [&](const Address& address, bool both) { return UdpSocket(address, options, both); });
+      [&](const Address& address, bool both) { return bound(address, options, both); });
 }
 
 UdpSocket UdpSocket::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.type = SOCK_DGRAM});
+  internal::prepare_to_adopt(fd, AF_INET, SOCK_DGRAM);
   const Address local = internal::local_address_of(fd);
-  std::string name = local.to_string();
-  return UdpSocket(internal::Fd(fd), std::move(name), local.is_v6());
+  return UdpSocket(internal::Fd(fd), local);
 }
 
 void UdpSocket::connect(const Address& peer) {
@@ -74,36 +65,18 @@ void UdpSocket::leave_group(const Address& group, std::string_view interface) {
   change_group("leave_group of ", MCAST_LEAVE_GROUP, group, interface);
 }
 
-void UdpSocket::send_to(ConstBuffer datagram, const Address& to, std::error_code& error) {
+void UdpSocket::send_to(ConstBuffer datagram, const Address& to, internal::ErrorTo error) {
   const Address address = target(to);
-  const ssize_t result = socket_.attempt(Direction::kWrite, "send_to", [&] {
-    return sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, address.data(),
-                  address.size());
-  });
-  error = internal::error_of(result);
+  const ssize_t result = send_message(datagram, address.data(), address.size(), "send_to");
+  if (!error.take(internal::error_of(result)))
+    internal::fail(static_cast<int>(-result), {"send_to ", to.to_string()});
 }
 
-void UdpSocket::send_to(ConstBuffer datagram, const Address& to) {
-  std::error_code error;
-  send_to(datagram, to, error);
-  if (error) internal::throw_system_error(error, {"send_to ", to.to_string()});
-}
-
-UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, std::error_code& error) {
-  Received received;
+UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer, internal::ErrorTo error) {
+  Address from;
   const Message message =
-      receive_message(buffer, received.from.data(), Address::kMaxSize, "receive_from");
-  error = internal::error_of(message.size);
-  if (error) return received;
-  received.size = static_cast<std::size_t>(message.size);
-  received.from = received.from.unmapped();
-  received.truncated = message.truncated;
-  return received;
-}
-
-UdpSocket::Received UdpSocket::receive_from(MutableBuffer buffer) {
-  return internal::or_throw({"receive_from on ", name_.text()},
-                            [&](std::error_code& error) { return receive_from(buffer, error); });
+      receive_message(buffer, from.data(), Address::kMaxSize, "receive_from", error);
+  return {message.size, from.unmapped(), message.truncated};
 }
 
 Address UdpSocket::local_address() const { return internal::local_address_of(native_handle()); }

@@ -2,9 +2,7 @@
 #define WEFT_IO_UDP_H_
 
 #include <cstddef>
-#include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "weft/io/address.h"
@@ -18,7 +16,7 @@ struct UdpSocketOptions {
   bool reuse_address = false;
   // Lets several sockets share the port and the datagrams that arrive: SO_REUSEPORT.
   bool reuse_port = false;
-  // What else is set before it binds.
+  // Further options, set before it binds.
   SocketOptions socket = {};
 };
 
@@ -46,38 +44,44 @@ class UdpSocket final : public DatagramSocket {
   explicit UdpSocket(const Address& address, UdpSocketOptions options = {});
 
   // Takes over a UDP socket that the program has, from listen_fds() or another library, and makes
-  // it non-blocking. Does not wait. Throws as TcpStream::adopt().
+  // it non-blocking. Other options stay as they are. Does not wait. Throws as TcpStream::adopt().
   static UdpSocket adopt(int fd);
 
-  // Names the peer for send() and receive(); a second call names another one. send_to() still
-  // reaches others, receive_from() only gets the peer's datagrams. Does not wait. Throws
-  // std::system_error, naming the peer.
+  // Sets the peer of send() and receive(); a second call sets another one. send_to() still reaches
+  // others. receive_from() then only gets the peer's datagrams. Does not wait. Throws
+  // std::system_error, naming the peer: bad_file_descriptor after close().
   void connect(const Address& peer);
 
-  // Receives, or no longer receives, what is sent to a multicast group, whose port does not count.
-  // `interface` is the name of a network interface; if it is empty, an IPv6 address may name one
-  // ("[ff02::1%eth0]:0"), or else the kernel chooses. (Datagrams leave by the interface whose
-  // address the socket is bound to.) Do not wait. Throw std::system_error, naming the group:
-  // no_such_device, address_in_use if it has joined already, address_not_available if it has not.
+  // Join or leave a multicast group: while it is joined, its datagrams are received.
+  //
+  //   UdpSocket socket(":5353", {.reuse_address = true});
+  //   socket.join_group(Address::parse("224.0.0.251:0"), "eth0");
+  //   const auto [size, from, truncated] = socket.receive_from(buffer);
+  //
+  // The port of the group is ignored. `interface` is the name of a network interface. If it is
+  // empty, an IPv6 address may name one ("[ff02::1%eth0]:0"); otherwise the kernel chooses.
+  // Datagrams leave by the interface whose address the socket is bound to. Do not wait. Throw
+  // std::system_error, naming the group: no_such_device; address_in_use if it has joined already,
+  // address_not_available if it has not.
   void join_group(const Address& group, std::string_view interface = {});
   void leave_group(const Address& group, std::string_view interface = {});
 
   // Sends one datagram. An IPv6 socket that takes both families also sends to IPv4 addresses.
   // Fails with message_size if the datagram is too large.
-  void send_to(ConstBuffer datagram, const Address& to);
-  void send_to(ConstBuffer datagram, const Address& to, std::error_code& error);
+  void send_to(ConstBuffer datagram, const Address& to, internal::ErrorTo error = {});
 
-  // Waits for the next datagram.
-  Received receive_from(MutableBuffer buffer);
-  Received receive_from(MutableBuffer buffer, std::error_code& error);
+  // Waits for the next datagram. If only a part fits the buffer, returns that part.
+  Received receive_from(MutableBuffer buffer, internal::ErrorTo error = {});
 
   // The address with the port that the kernel chose. Throws std::system_error after close().
   Address local_address() const;
 
  private:
-  UdpSocket(internal::Fd fd, std::string name, bool v6) noexcept
-      : DatagramSocket(std::move(fd), std::move(name)), v6_(v6) {}
-  UdpSocket(const Address& address, const UdpSocketOptions& options, bool both_families);
+  UdpSocket(internal::Fd fd, const Address& local)
+      : DatagramSocket(std::move(fd), local.to_string()), v6_(local.is_v6()) {}
+
+  static UdpSocket bound(const Address& address, const UdpSocketOptions& options,
+                         bool both_families);
 
   // The address in the form that the socket's family takes.
   Address target(const Address& to) const noexcept { return v6_ && !to.is_v6() ? to.mapped() : to; }

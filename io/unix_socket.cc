@@ -10,7 +10,6 @@
 
 #include "weft/fiber/core/running.h"
 #include "weft/io/core/accept.h"
-#include "weft/io/core/attempt.h"
 #include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
@@ -32,7 +31,9 @@ class internal::SocketFile {
   }
 
   // Lets it stay.
-  void keep() noexcept { info_.st_ino = 0; }
+  static void leave(std::shared_ptr<SocketFile> file) noexcept {
+    if (file) file->info_.st_ino = 0;
+  }
 
  private:
   const std::string path_;
@@ -133,22 +134,18 @@ std::pair<Fd, Fd> socket_pair(int type) {
 
 // ---- UnixStream ---------------------------------------------------------------------------------
 
-UnixStream UnixStream::connect(std::string_view path, std::error_code& error) {
+UnixStream UnixStream::connect(std::string_view path, internal::ErrorTo error) {
   const UnixAddress address(path, "connect to ");
   internal::count_wait();
   for (internal::BackOff room(kBackOff);; room.wait()) {
     UnixStream stream(internal::new_socket(AF_UNIX, SOCK_STREAM), std::string(path));
     const bool connected =
         stream.is_open() && ::connect(stream.native_handle(), address.data(), address.size) == 0;
-    if (!connected && errno == EAGAIN) continue;
-    error = connected ? std::error_code() : internal::error_of(-errno);
+    const int failure = connected ? 0 : errno;
+    if (failure == EAGAIN) continue;
+    if (!error.take(internal::error_of(-failure))) internal::fail(failure, {"connect to ", path});
     return connected ? std::move(stream) : UnixStream();
   }
-}
-
-UnixStream UnixStream::connect(std::string_view path) {
-  return internal::or_throw({"connect to ", path},
-                            [&](std::error_code& error) { return connect(path, error); });
 }
 
 std::pair<UnixStream, UnixStream> UnixStream::pair() {
@@ -159,7 +156,8 @@ std::pair<UnixStream, UnixStream> UnixStream::pair() {
 
 UnixStream UnixStream::adopt(int fd) {
   UnixAddress peer;
-  peer.size = internal::prepare_to_adopt(fd, {.local = true}, peer.data(), sizeof(peer.address));
+  peer.size =
+      internal::prepare_to_adopt(fd, AF_UNIX, SOCK_STREAM, peer.data(), sizeof(peer.address));
   std::string name = peer.path();
   if (name.empty()) name = "an adopted connection";
   return UnixStream(Fd(fd), std::move(name));
@@ -173,7 +171,7 @@ UnixListener::UnixListener(std::string_view path, UnixListenerOptions options)
 }
 
 UnixListener UnixListener::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.local = true, .listens = true});
+  internal::prepare_to_adopt(fd, AF_UNIX, SOCK_STREAM);
   UnixListener listener;
   listener.path_ = local_path_of(fd);
   listener.socket_ = internal::Socket(Fd(fd));
@@ -181,18 +179,12 @@ UnixListener UnixListener::adopt(int fd) {
 }
 
 int UnixListener::release() noexcept {
-  if (file_) file_->keep();
-  file_.reset();
+  SocketFile::leave(std::move(file_));
   return socket_.release().release();
 }
 
-UnixStream UnixListener::accept(std::error_code& error) {
+UnixStream UnixListener::accept(internal::ErrorTo error) {
   return UnixStream(internal::accept(socket_, path(), nullptr, 0, error), "a peer of " + path());
-}
-
-UnixStream UnixListener::accept() {
-  return internal::or_throw({"accept on ", path()},
-                            [this](std::error_code& error) { return accept(error); });
 }
 
 // ---- UnixDatagram -------------------------------------------------------------------------------
@@ -210,7 +202,7 @@ std::pair<UnixDatagram, UnixDatagram> UnixDatagram::pair() {
 }
 
 UnixDatagram UnixDatagram::adopt(int fd) {
-  internal::prepare_to_adopt(fd, {.local = true, .type = SOCK_DGRAM});
+  internal::prepare_to_adopt(fd, AF_UNIX, SOCK_DGRAM);
   std::string name = local_path_of(fd);
   return UnixDatagram(Fd(fd), std::move(name));
 }
@@ -220,32 +212,24 @@ void UnixDatagram::connect(std::string_view path) {
   internal::checked(::connect(native_handle(), to.data(), to.size), {"connect to ", path});
 }
 
-void UnixDatagram::send_to(ConstBuffer datagram, std::string_view path) {
+void UnixDatagram::send_to(ConstBuffer datagram, std::string_view path, internal::ErrorTo error) {
   const UnixAddress to(path, "send_to ");
-  internal::BackOff room(kBackOff);
-  ssize_t result = 0;
-  do {
-    if (result != 0) room.wait();
-    if (result != 0 && !is_open()) internal::fail(ECANCELED, {"send_to ", path});
-    result = socket_.attempt(internal::Direction::kWrite, "send_to", [&] {
-      const ssize_t size =
-          sendto(socket_.fd(), datagram.data(), datagram.size(), MSG_NOSIGNAL, to.data(), to.size);
-      if (size < 0 && errno == EAGAIN) errno = ENOBUFS;  // an event would be this socket's own
-      return size;
-    });
-  } while (result == -ENOBUFS);
-  if (result < 0) internal::fail(static_cast<int>(-result), {"send_to ", path});
+  ssize_t result = send_message(datagram, to.data(), to.size, "send_to");
+  for (internal::BackOff room(kBackOff); result == -ENOBUFS;) {
+    room.wait();
+    result = is_open() ? send_message(datagram, to.data(), to.size, "send_to")
+                       : internal::unless_cancelled(-ECANCELED);
+  }
+  if (!error.take(internal::error_of(result)))
+    internal::fail(static_cast<int>(-result), {"send_to ", path});
 }
 
-UnixDatagram::Received UnixDatagram::receive_from(MutableBuffer buffer) {
+UnixDatagram::Received UnixDatagram::receive_from(MutableBuffer buffer, internal::ErrorTo error) {
   UnixAddress from;
   const Message message =
-      receive_message(buffer, from.data(), sizeof(from.address), "receive_from");
-  if (message.size < 0) {
-    internal::fail(static_cast<int>(-message.size), {"receive_from on ", name_.text()});
-  }
+      receive_message(buffer, from.data(), sizeof(from.address), "receive_from", error);
   from.size = message.sender_size;
-  return {static_cast<std::size_t>(message.size), from.path(), message.truncated};
+  return {message.size, from.path(), message.truncated};
 }
 
 std::string UnixDatagram::path() const { return local_path_of(native_handle()); }
@@ -256,8 +240,7 @@ void UnixDatagram::close() noexcept {
 }
 
 int UnixDatagram::release() noexcept {
-  if (file_) file_->keep();
-  file_.reset();
+  SocketFile::leave(std::move(file_));
   return DatagramSocket::release();
 }
 

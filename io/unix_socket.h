@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "weft/io/buffer.h"
@@ -33,12 +32,11 @@ class UnixStream final : public StreamSocket {
   UnixStream() = default;
 
   // Waits, without a limit of its own, while the listener's backlog is full: a cancellation point
-  // then. Throws std::system_error, naming the path: connection_refused if nobody listens,
-  // no_such_file_or_directory and so on. The overload with an error code reports these there and
-  // returns a stream that is not open. Both throw invalid_argument or filename_too_long (more than
-  // 107 bytes) if the path cannot be that of a socket.
-  static UnixStream connect(std::string_view path);
-  static UnixStream connect(std::string_view path, std::error_code& error);
+  // then. Throws std::system_error, naming the path: connection_refused if nothing listens,
+  // no_such_file_or_directory and so on. A call that gets a std::error_code reports these there and
+  // returns a stream that is not open. In any case, throws invalid_argument or filename_too_long
+  // (more than 107 bytes) if the path cannot be that of a socket.
+  static UnixStream connect(std::string_view path, internal::ErrorTo error = {});
 
   // Returns two ends that are connected to each other. Needs no fiber and does not wait. Throws
   // std::system_error if the process is out of descriptors.
@@ -46,6 +44,8 @@ class UnixStream final : public StreamSocket {
 
   // Takes over a connection that the program has, and makes it non-blocking. Does not wait. Throws
   // as TcpStream::adopt().
+  //
+  //   UnixStream stream = UnixStream::adopt(fd);
   static UnixStream adopt(int fd);
 
  private:
@@ -88,8 +88,7 @@ class UnixListener {
   static UnixListener adopt(int fd);
 
   // As TcpListener::accept().
-  UnixStream accept();
-  UnixStream accept(std::error_code& error);
+  UnixStream accept(internal::ErrorTo error = {});
 
   // As TcpListener::close(). Also removes the socket file if it is still this listener's, but not
   // in a forked child: there it is the parent's.
@@ -149,18 +148,18 @@ class UnixDatagram final : public DatagramSocket {
   // socket's: it stays. Does not wait. Throws as TcpStream::adopt().
   static UnixDatagram adopt(int fd);
 
-  // Names the peer for send() and receive(); a second call names another one. Does not wait. Throws
+  // Sets the peer of send() and receive(); a second call sets another one. Does not wait. Throws
   // std::system_error, naming the path: connection_refused if no socket is bound to it,
-  // no_such_file_or_directory and so on.
+  // no_such_file_or_directory and so on; bad_file_descriptor after close().
   void connect(std::string_view path);
 
-  // Sends one datagram. Waits, without a limit of its own, while the receiver's queue is full: no
-  // event reports room there, so it tries again every millisecond. send() is woken. Fails as
-  // connect() does.
-  void send_to(ConstBuffer datagram, std::string_view path);
+  // Sends one datagram. Waits, without a limit of its own, while the receiver's queue is full. No
+  // event reports room there, so it tries again every millisecond; send() to a peer is woken
+  // instead. Fails as connect() does; a path that cannot be that of a socket is thrown in any case.
+  void send_to(ConstBuffer datagram, std::string_view path, internal::ErrorTo error = {});
 
-  // Waits for the next datagram.
-  Received receive_from(MutableBuffer buffer);
+  // Waits for the next datagram. If only a part fits the buffer, returns that part.
+  Received receive_from(MutableBuffer buffer, internal::ErrorTo error = {});
 
   // Its own path, or the name that the kernel chose; empty if it has none. Throws std::system_error
   // after close().

@@ -1,6 +1,7 @@
 #ifndef WEFT_FIBER_CORE_CALLABLE_H_
 #define WEFT_FIBER_CORE_CALLABLE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -35,6 +36,15 @@ F&& checked_callable(F&& f, const char* caller) {
     if (f == nullptr) fail_null_callable(caller);
   }
   return std::forward<F>(f);
+}
+
+// Returns f(number), or f() if it takes no number.
+template <class F>
+decltype(auto) call_with(F& f, std::uint64_t number) {
+  if constexpr (std::is_invocable_v<F&, std::uint64_t>)
+    return std::invoke(f, number);
+  else
+    return std::invoke(f);
 }
 
 // The type of F's result as a caller gets it: `const T` counts as T, which can be moved.

@@ -48,7 +48,7 @@ void report(int shortage, const std::string& name) {
 }  // namespace
 
 Fd accept(Socket& listener, const std::string& name, sockaddr* address, socklen_t size,
-          std::error_code& error) {
+          ErrorTo error) {
   BackOff shortage(kPause);
   for (;;) {
     ssize_t result = listener.attempt(Direction::kRead, "accept", [&] {
@@ -63,7 +63,7 @@ Fd accept(Socket& listener, const std::string& name, sockaddr* address, socklen_
       result = unless_cancelled(-ECANCELED);
     }
     if (passes(reason)) continue;
-    error = error_of(result);
+    if (!error.take(error_of(result))) fail(static_cast<int>(-result), {"accept on ", name});
     return Fd(static_cast<int>(std::max<ssize_t>(result, -1)));
   }
 }

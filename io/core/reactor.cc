@@ -135,7 +135,7 @@ int Reactor::add(int fd, Direction missing, Readiness*& slot) {
 
 // ---- Descriptors of others ----------------------------------------------------------------------
 
-Reactor::ForeignWait::ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what)
+ForeignWait::ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what)
     : waiter(events, what),
       reactor_(reactor),
       fd_(fd),
@@ -144,29 +144,20 @@ Reactor::ForeignWait::ForeignWait(Reactor& reactor, int fd, std::uint32_t events
   ++foreign_.waiting;
 }
 
-Reactor::ForeignWait::~ForeignWait() {
+ForeignWait::~ForeignWait() {
   if (--foreign_.waiting > 0) return;
   reactor_.disarm(fd_, foreign_);
   reactor_.foreign_.erase(fd_);
 }
 
-bool Reactor::ForeignWait::arm() {
-  if (reactor_.registry_->owns(fd_)) {
+bool ForeignWait::arm() {
+  if (Socket::owns(fd_)) {
     fail(EBUSY, {waiter.what(), " of descriptor ", decimal(fd_), ", which is a socket of weft's"});
   }
   const int error = -reactor_.arm(fd_, foreign_, foreign_.wanted() | waiter.wanted);
   if (error == EPERM) return false;
   if (error != 0) fail(error, {waiter.what(), " of descriptor ", decimal(fd_)});
   return true;
-}
-
-std::uint32_t Reactor::wait_for_foreign(int fd, std::uint32_t events, const char* what) {
-  count_wait();
-  ForeignWait wait(*this, fd, events, what);
-  if (!wait.arm()) return events;
-  WaitQueue::Lock lock(wait.queue());
-  wait.queue().wait(lock, wait.waiter, kForever);
-  return wait.waiter.came;
 }
 
 std::uint32_t Reactor::Foreign::wanted() noexcept {
@@ -221,7 +212,7 @@ void Reactor::note_foreign(std::uint64_t tag, std::uint32_t events) noexcept {
 void Reactor::disarm(int fd, Foreign& foreign) noexcept {
   if (foreign.serial == 0) return;
   foreign.serial = 0;
-  if (!registry_->owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
+  if (!Socket::owns(fd)) epoll_ctl(registry_->epoll(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 }  // namespace weft::internal

@@ -68,15 +68,9 @@ class Reactor final : public Port {
   // See Registry::add().
   int add(int fd, Direction missing, Readiness*& slot);
 
-  // Waits until a descriptor of another owner is ready for one of these events, which are epoll's;
-  // returns those that came. `what` names the call in errors and in lists of tasks.
-  // A cancellation point if it waits. REQUIRES: `events` is not empty.
-  std::uint32_t wait_for_foreign(int fd, std::uint32_t events, const char* what);
-
-  // The parts of it, for a fiber that waits for other things as well.
-  class ForeignWait;
-
  private:
+  friend class ForeignWait;
+
   // Waits for a descriptor of another owner, and the events that came for it.
   struct ForeignWaiter : Waiter {
     ForeignWaiter(std::uint32_t events, const char* what) : Waiter(what), wanted(events) {}
@@ -106,27 +100,27 @@ class Reactor final : public Port {
   std::size_t awaited_ = 0;
 };
 
-// A wait of the calling fiber for a descriptor of another owner, which is registered until the end.
-class Reactor::ForeignWait {
+// A wait of the calling fiber for a descriptor of another owner, which is registered from arm()
+// until the end.
+class ForeignWait {
  public:
-  // As wait_for_foreign().
+  // The events are epoll's. `what` names the call in errors and in lists of tasks. REQUIRES:
+  // `events` is not empty.
   ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what);
   ~ForeignWait();
-  ForeignWait(const ForeignWait&) = delete;
-  ForeignWait& operator=(const ForeignWait&) = delete;
 
-  // Registers it. Returns false if there is nothing to wait for, as with a file. Throws
-  // std::system_error. After that `waiter` may wait in `queue()`.
+  // Returns false if there is nothing to wait for, as with a file. Throws std::system_error. After
+  // that `waiter` may wait in `queue()`.
   bool arm();
   WaitQueue& queue() noexcept { return foreign_.queue; }
 
-  ForeignWaiter waiter;
+  Reactor::ForeignWaiter waiter;
 
  private:
   Reactor& reactor_;
   const int fd_;
-  Foreign& foreign_;
-  const Awaiting awaiting_;
+  Reactor::Foreign& foreign_;
+  const Reactor::Awaiting awaiting_;
 };
 
 }  // namespace weft::internal

@@ -47,7 +47,7 @@ void Readiness::deregister(int fd) noexcept {
     lock.unlock();
     claimed.resume();
   }
-  registry->recycle(*this, fd);
+  registry->recycle(*this);
 }
 
 // ---- Registry -----------------------------------------------------------------------------------
@@ -74,20 +74,10 @@ Readiness& Registry::allocate() {
 }
 
 int Registry::add(int fd, Direction missing, Readiness*& result) {
-  {
-    const std::lock_guard lock(lock_);
-    const auto place = static_cast<std::size_t>(fd);
-    if (owned_.size() <= place) owned_.resize(2 * place + 1);
-  }
   Readiness& slot = allocate();
-  // From here on nothing throws.
   slot.registry_ = shared_from_this();
   ++slot.generation_;
   slot.set_flags(missing == Direction::kRead ? Readiness::kWritable : Readiness::kReadable);
-  {
-    const std::lock_guard lock(lock_);
-    owned_[static_cast<std::size_t>(fd)] = true;
-  }
   // wait_readable() may have registered it already.
   const int error = watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                           std::uint64_t{slot.generation_} << 32 | slot.index_);
@@ -95,7 +85,7 @@ int Registry::add(int fd, Direction missing, Readiness*& result) {
     result = &slot;
   } else {
     slot.registry_.reset();
-    recycle(slot, fd);
+    recycle(slot);
   }
   return error;
 }
@@ -109,15 +99,9 @@ int Registry::watch(int fd, std::uint32_t epoll_events, std::uint64_t tag) noexc
   return -errno;
 }
 
-void Registry::recycle(Readiness& slot, int fd) noexcept {
+void Registry::recycle(Readiness& slot) noexcept {
   const std::lock_guard lock(lock_);
-  owned_[static_cast<std::size_t>(fd)] = false;
   slot.next_free_ = std::exchange(free_, &slot);
-}
-
-bool Registry::owns(int fd) const noexcept {
-  const std::lock_guard lock(lock_);
-  return static_cast<std::size_t>(fd) < owned_.size() && owned_[static_cast<std::size_t>(fd)];
 }
 
 }  // namespace weft::internal

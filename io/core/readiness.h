@@ -114,9 +114,6 @@ class Registry : public std::enable_shared_from_this<Registry> {
   // direction that a call found used up; the other one is worth trying.
   int add(int fd, Direction missing, Readiness*& slot);
 
-  // True if the descriptor is a socket of weft's that is registered here.
-  bool owns(int fd) const noexcept;
-
   // Takes an event to its slot. A stale one has no effect.
   void note(std::uint64_t tag, std::uint32_t epoll_events) noexcept;
 
@@ -129,14 +126,13 @@ class Registry : public std::enable_shared_from_this<Registry> {
   static constexpr std::uint32_t kChunk = 64;
 
   Readiness& allocate();
-  void recycle(Readiness& slot, int fd) noexcept;
+  void recycle(Readiness& slot) noexcept;
 
   Fd epoll_;
   const HomeProcess process_;
   std::vector<std::unique_ptr<Readiness[]>> chunks_;
-  mutable SpinLock lock_;  // guards:
+  SpinLock lock_;  // guards:
   Readiness* free_ = nullptr;
-  std::vector<std::uint8_t> owned_;  // by descriptor
 };
 
 }  // namespace weft::internal

@@ -46,15 +46,14 @@ int get_option(int fd, int option, std::string_view object) {
   return value;
 }
 
-socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer, socklen_t size) {
+socklen_t prepare_to_adopt(int fd, int family, int type, sockaddr* peer, socklen_t size) {
   const std::string name = "adopt of descriptor " + decimal(fd);
   if (Socket::owns(fd)) fail(EBUSY, {name, ", a socket of weft's"});
-  const int family = get_option(fd, SO_DOMAIN, name);
-  const bool is_inet = family == AF_INET || family == AF_INET6;
-  if (kind.local ? family != AF_UNIX : !is_inet) fail(EAFNOSUPPORT, {name});
-  if (get_option(fd, SO_TYPE, name) != kind.type) fail(EPROTOTYPE, {name});
+  const int domain = get_option(fd, SO_DOMAIN, name);
+  if ((domain == AF_INET6 ? AF_INET : domain) != family) fail(EAFNOSUPPORT, {name});
+  if (get_option(fd, SO_TYPE, name) != type) fail(EPROTOTYPE, {name});
   const bool listens = get_option(fd, SO_ACCEPTCONN, name) != 0;
-  if (listens != kind.listens)
+  if (listens != (type == SOCK_STREAM && !peer))
     fail(EINVAL, {name, listens ? ": it listens" : ": it does not listen"});
   if (peer) checked(getpeername(fd, peer, &size), {name});
   const int flags = checked(fcntl(fd, F_GETFL), {name});

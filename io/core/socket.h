@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "weft/fiber/time.h"
@@ -38,6 +39,27 @@ class Fd {
 
  private:
   int fd_ = -1;
+};
+
+// The last argument of a call that can fail: the caller's error code. By default there is none, and
+// the call throws std::system_error.
+class ErrorTo {
+ public:
+  ErrorTo() = default;
+  ErrorTo(std::error_code& code) noexcept : code_(&code) {}
+
+  // Stores the error, or that there is none. Returns false if there is an error and no place for
+  // it: then the call throws.
+  bool take(std::error_code error) const noexcept {
+    if (code_) *code_ = error;
+    return code_ || !error;
+  }
+
+  // Null by default.
+  std::error_code* code() const noexcept { return code_; }
+
+ private:
+  std::error_code* code_ = nullptr;
 };
 
 // The name of an object in messages, e.g. a path. Unlike a std::string it survives being moved to
@@ -133,18 +155,13 @@ Fd new_socket(int family, int type);
 void set_option(int fd, int level, int option, int value, std::string_view object);
 int get_option(int fd, int option, std::string_view object);
 
-// What a socket must be to be adopted.
-struct SocketKind {
-  bool local = false;  // of Unix sockets, not of IPv4 or IPv6
-  int type = SOCK_STREAM;
-  bool listens = false;
-};
-
 // Makes a descriptor non-blocking, so that a Socket can take it over. Throws std::system_error,
-// naming adopt and the descriptor, and changes nothing, if it is no socket of this kind, or a
-// Socket owns it. With `peer` it must be connected: writes as much of its peer's address as fits
-// `size`, and returns the full size of that.
-socklen_t prepare_to_adopt(int fd, SocketKind kind, sockaddr* peer = nullptr, socklen_t size = 0);
+// naming adopt and the descriptor, and changes nothing, if it is no socket of this family, where
+// AF_INET stands for IPv6, too, and of this type, or if a Socket owns it. With `peer` it must be
+// connected: writes as much of its peer's address as fits `size`, and returns the full size of
+// that. A stream socket without `peer` must listen.
+socklen_t prepare_to_adopt(int fd, int family, int type, sockaddr* peer = nullptr,
+                           socklen_t size = 0);
 
 // Opens /dev/null as each of stdin, stdout and stderr that is closed. Otherwise the next descriptor
 // would get that number, and the program's output would go into a user's socket or file. If there

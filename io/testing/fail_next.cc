@@ -17,36 +17,28 @@ namespace weft::internal {
 //
 // Threads: any. Safe in a handler for signals.
 struct FaultyCall {
-  using Function = long (*)(long, long, long, long, long, long);
+  using Function = long(long, long, long, long, long, long);
 
-  constexpr explicit FaultyCall(const char* its_name) noexcept : name(its_name) {}
+  explicit FaultyCall(const char* its_name)
+      : name(its_name), function(reinterpret_cast<Function*>(dlsym(RTLD_NEXT, its_name))) {
+    if (!function) fail_misuse("weft::testing::fail_next needs a program with a dynamic libc");
+  }
 
   long operator()(long a, long b, long c, long d, long e, long f) {
     // Acquire: pairs with the release of fail_next(), and sees the options.
     const int failure = error.load(std::memory_order_acquire);
-    if (failure == 0 || !takes_turn()) return find()(a, b, c, d, e, f);
-    if (std::string_view(name) == "getaddrinfo") return failure;
+    // Relaxed, here and below: a test learns by other means which calls have been made. The number
+    // of an earlier call minus `first` is far above `count`.
+    if (failure == 0 ||
+        calls.fetch_add(1, std::memory_order_relaxed) + 1 - options.first >= options.count)
+      return function(a, b, c, d, e, f);
+    if (name == "getaddrinfo") return failure;
     errno = failure;
     return -1;
   }
 
-  // Relaxed, here and below: a test learns by other means which calls have been made.
-  bool takes_turn() noexcept {
-    const unsigned number = calls.fetch_add(1, std::memory_order_relaxed) + 1;
-    return number - options.first < options.count;  // an earlier one is far above it
-  }
-
-  // Relaxed: code does not change.
-  Function find() noexcept {
-    if (const Function known = function.load(std::memory_order_relaxed)) return known;
-    const auto found = reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
-    if (!found) fail_misuse("weft::testing::fail_next needs a program with a dynamic libc");
-    function.store(found, std::memory_order_relaxed);
-    return found;
-  }
-
-  const char* const name;
-  std::atomic<Function> function{nullptr};
+  const std::string_view name;
+  Function* const function;
   testing::FaultOptions options;
   std::atomic<int> error{0};  // 0: no fault
   std::atomic<unsigned> calls{0};
@@ -61,21 +53,22 @@ namespace {
               what(recvmsg) what(send) what(sendfile) what(sendmsg) what(sendto) what(setsockopt) \
                   what(shutdown) what(socket) what(socketpair) what(write)
 
-// Each stands in for the function of libc whose name it has in the linker's table.
+// Each stands in for the function of libc whose name it has in the linker's table. Made when it is
+// first called: by another file's variable before main(), maybe.
 #define WEFT_DEFINE_CALL(name)                                                           \
-  constinit FaultyCall name##_call(#name);                                               \
+  FaultyCall& name##_call() {                                                            \
+    static FaultyCall call(#name);                                                       \
+    return call;                                                                         \
+  }                                                                                      \
   extern "C" long weft_faulty_##name(long, long, long, long, long, long) __asm__(#name); \
   extern "C" long weft_faulty_##name(long a, long b, long c, long d, long e, long f) {   \
-    return name##_call(a, b, c, d, e, f);                                                \
+    return name##_call()(a, b, c, d, e, f);                                              \
   }
 WEFT_FOR_EACH_CALL(WEFT_DEFINE_CALL)
 
-#define WEFT_ADDRESS_OF_CALL(name) &name##_call,
-constinit FaultyCall* const all_calls[] = {WEFT_FOR_EACH_CALL(WEFT_ADDRESS_OF_CALL)};
-
-// At the start: in a handler for signals it would be too late.
-[[maybe_unused]] const bool all_found =
-    (std::ranges::for_each(all_calls, [](FaultyCall* call) { call->find(); }), true);
+// At the start: in a handler for signals it would be too late to look for them.
+#define WEFT_ADDRESS_OF_CALL(name) &name##_call(),
+FaultyCall* const all_calls[] = {WEFT_FOR_EACH_CALL(WEFT_ADDRESS_OF_CALL)};
 
 FaultyCall& call_of(std::string_view name) {
   for (FaultyCall* call : all_calls) {
@@ -92,10 +85,11 @@ namespace weft::testing {
 Fault fail_next(std::string_view name, int error, FaultOptions options) {
   internal::FaultyCall& call = internal::call_of(name);
   if (error == 0 || error == EAGAIN || options.first == 0 || options.count == 0) {
-    internal::throw_invalid_argument("weft::testing::fail_next: no such fault: ", call.name);
+    internal::throw_invalid_argument("weft::testing::fail_next: no such fault: ", call.name.data());
   }
   if (call.error.load(std::memory_order_relaxed) != 0) {
-    internal::throw_logic_error("weft::testing::fail_next: there is one already: ", call.name);
+    internal::throw_logic_error("weft::testing::fail_next: there is one already: ",
+                                call.name.data());
   }
   call.options = options;
   call.calls.store(0, std::memory_order_relaxed);

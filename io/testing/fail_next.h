@@ -14,7 +14,7 @@ struct FaultOptions {
   unsigned count = 1;  // how many fail in a row
 };
 
-// A function of the system that fails as long as this lives.
+// A failure that fail_next() has ordered. Its destructor withdraws it.
 class [[nodiscard]] Fault {
  public:
   explicit Fault(internal::FaultyCall& call) noexcept : call_(call) {}
@@ -38,9 +38,9 @@ class [[nodiscard]] Fault {
 //
 // The functions are those that weft calls for sockets, files and epoll, and getaddrinfo, whose
 // error is one of its own, such as EAI_AGAIN. Calls of the whole program count: those of weft, of
-// its user, and of libraries, on any thread. For that, in a program that is linked with the library
-// for tests, functions of these names come before those of libc, and pass calls on. So libc has to
-// be linked dynamically, and the program has no such functions of its own.
+// its user, and of libraries, on any thread. In a program that calls fail_next(), functions of
+// these names come before those of libc, and pass calls on. So libc has to be linked dynamically,
+// and the program must not define such functions itself.
 //
 // Does not wait. Throws std::invalid_argument for another function, a zero, and EAGAIN, after which
 // the kernel would have to report when to try again; for short reads see stream_pair(). Throws

@@ -30,18 +30,15 @@ std::set<std::string> open_descriptors() {
   return all;
 }
 
-std::string state_of(const Fiber& fiber) {
-  if (fiber.done()) return " has ended, but its handle is left, and so its stack";
-  if (!fiber.waiter) return " is left, and ready";
-  return std::string(" is left, and waits in ") + fiber.waiter->what();
-}
-
-// Of this thread's scheduler, but for the caller.
+// Those of this thread's scheduler, but for `main` and the caller.
 std::string tasks_left(std::uint64_t main) {
   std::string left;
   for (const Fiber* fiber : Calls::here()->started()) {
     if (fiber->id == main || fiber == current_fiber()) continue;
-    left += std::string("; ") + FiberLabel(*fiber, "task").text + state_of(*fiber);
+    left += std::string("; ") + FiberLabel(*fiber, "task").text;
+    left += fiber->done()   ? " has ended, but its handle is left, and so its stack"
+            : fiber->waiter ? std::string(" is left, and waits in ") + fiber->waiter->what()
+                            : " is left, and ready";
   }
   return left;
 }
@@ -51,42 +48,19 @@ void check_none(const std::string& left) {
   if (!left.empty()) throw_logic_error("weft::testing::run_test: ", left.c_str() + 2);
 }
 
-void check_tasks() {
-  const std::uint64_t main = current_fiber()->id;
-  for (const std::string& left : spread([main] { return tasks_left(main); })) check_none(left);
-}
-
-void check_descriptors(const std::set<std::string>& before) {
-  std::string left;
-  for (const std::string& descriptor : open_descriptors()) {
-    if (before.count(descriptor) == 0) left += "; descriptor " + descriptor + " is left";
-  }
-  check_none(left);
-}
-
-std::uint64_t parse_seed(const char* text) {
-  char* end = nullptr;
-  const std::uint64_t seed = std::strtoull(text, &end, 10);
-  if (*text == '\0' || *end != '\0') {
-    throw_invalid_argument("weft::testing::run_shuffled: WEFT_SEED is no number: ", text);
-  }
-  return seed;
-}
-
-[[noreturn]] void fail_with_seed(std::uint64_t seed, const std::string& why) {
-  const std::string number = std::to_string(seed);
-  std::throw_with_nested(std::logic_error("weft::testing::run_shuffled: failed with seed " +
-                                          number + "; WEFT_SEED=" + number + " repeats it" + why));
-}
-
 void run_seed(const std::function<void(std::uint64_t)>& body, std::uint64_t seed,
-              testing::TestOptions& options) try {
-  options.run.shuffle_seed = seed;
-  run_checked([&] { body(seed); }, options);
-} catch (const std::exception& failure) {
-  fail_with_seed(seed, std::string(": ") + failure.what());
-} catch (...) {
-  fail_with_seed(seed, "");
+              testing::TestOptions& options) {
+  const std::string number = std::to_string(seed);
+  std::string text = "weft::testing::run_shuffled: failed with seed " + number +
+                     "; WEFT_SEED=" + number + " repeats it";
+  try {
+    options.run.shuffle_seed = seed;
+    run_checked([&] { body(seed); }, options);
+  } catch (const std::exception& failure) {
+    std::throw_with_nested(std::logic_error(text + ": " + failure.what()));
+  } catch (...) {
+    std::throw_with_nested(std::logic_error(text));
+  }
 }
 
 VirtualPort& virtual_port(const char* caller) {
@@ -103,14 +77,29 @@ void run_checked(const std::function<void()>& body, const testing::TestOptions& 
   run.virtual_time = !options.real_time;
   if (run.on_deadlock == OnDeadlock::kAutomatic) run.on_deadlock = OnDeadlock::kFail;
   const std::set<std::string> before = open_descriptors();
-  weft::run([&] { body(), check_tasks(); }, run);
-  check_descriptors(before);
+  weft::run(
+      [&] {
+        body();
+        for (const auto& left : spread([main = current_fiber()->id] { return tasks_left(main); }))
+          check_none(left);
+      },
+      run);
+  std::string left;
+  for (const std::string& descriptor : open_descriptors()) {
+    if (before.count(descriptor) == 0) left += "; descriptor " + descriptor + " is left";
+  }
+  check_none(left);
 }
 
 void run_seeds(const std::function<void(std::uint64_t)>& body, unsigned seeds,
                testing::TestOptions& options) {
-  const char* const given = std::getenv("WEFT_SEED");
-  if (given) return run_seed(body, parse_seed(given), options);
+  if (const char* const given = std::getenv("WEFT_SEED")) {
+    char* end = nullptr;
+    const std::uint64_t seed = std::strtoull(given, &end, 10);
+    if (*given == '\0' || *end != '\0')
+      throw_invalid_argument("weft::testing::run_shuffled: WEFT_SEED is no number: ", given);
+    return run_seed(body, seed, options);
+  }
   if (seeds == 0) throw_invalid_argument("weft::testing::run_shuffled: no seeds");
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) run_seed(body, seed, options);
 }

@@ -16,8 +16,8 @@ namespace weft::testing {
 struct TestOptions {
   // Runs on the machine's clock: for a test that waits for the kernel or for another process.
   bool real_time = false;
-  // What else the runtime is told. Of these, run_test() sets virtual_time, and on_deadlock if it is
-  // kAutomatic; run_shuffled() sets shuffle_seed.
+  // Options of the runtime. run_test() sets virtual_time, and on_deadlock if it is kAutomatic;
+  // run_shuffled() sets shuffle_seed.
   RunOptions run = {};
 };
 
@@ -43,10 +43,10 @@ namespace weft::testing {
 //     assert(cache.empty());
 //   });
 //
-// Throws what f throws. Otherwise throws std::logic_error, which names it, if one of these is left
-// when f has returned: a task, of any scheduler; a handle of a task that has ended, which keeps its
-// stack; or, after the end of the runtime, a descriptor that was not there before. What a library
-// opens once and keeps is named, too: use it once before the test.
+// Throws what f throws. If something is left when f has returned, throws std::logic_error, which
+// names it: a task, of any scheduler; a handle of a task that has ended, which keeps its stack; or,
+// after the end of the runtime, a descriptor that was not there before. That includes a descriptor
+// that a library opens once and keeps: use the library once before the test.
 //
 // If all tasks wait, and nothing is left that could wake one, throws std::logic_error at once, and
 // reports the tasks on stderr. On real time that is noticed after a second.
@@ -78,13 +78,7 @@ auto run_test(F&& f, TestOptions options = {}) -> internal::ResultOf<std::remove
 template <class F>
 void run_shuffled(F&& f, unsigned seeds, TestOptions options = {}) {
   internal::checked_callable(f, "run_shuffled");
-  const auto body = [&]([[maybe_unused]] std::uint64_t seed) {
-    if constexpr (std::is_invocable_v<F&, std::uint64_t>) {
-      std::invoke(f, seed);
-    } else {
-      std::invoke(f);
-    }
-  };
+  const auto body = [&](std::uint64_t seed) { internal::call_with(f, seed); };
   internal::run_seeds(body, seeds, options);
 }
 
@@ -114,10 +108,11 @@ void advance(AnyDuration time);
 //     to.balance += amount;
 //   });
 //
-// Where f is about to wait, or yields, std::logic_error is thrown, naming the call. What may wait
-// but need not, such as the lock of a free mutex, is no wait. One inside shield(), as in the
-// destructor of a Task, and one while the stack unwinds are not reported: what they throw would end
-// the program. Does not wait. Throws std::invalid_argument if f is null.
+// If f is about to wait or to yield, throws std::logic_error in its place, naming the call. A call
+// that could wait but need not, such as the lock of a free mutex, is allowed. So are waits inside
+// shield(), as in the destructor of a Task, and waits while the stack unwinds: an exception there
+// would end the program. Throws std::invalid_argument if f is null, and std::logic_error outside
+// fibers.
 template <class F>
 auto no_waiting(F&& f) -> std::invoke_result_t<F&> {
   internal::checked_callable(f, "no_waiting");

@@ -2,7 +2,6 @@
 #define WEFT_IO_TESTING_SEQUENCER_H_
 
 #include <cstddef>
-#include <set>
 
 #include "weft/fiber/core/wait_queue.h"
 
@@ -22,12 +21,11 @@ class Sequencer {
  public:
   // Waits until the points 0 to n - 1 have been passed, and passes point n. A cancellation point if
   // it waits; if it throws Cancelled, the points after n are never passed. Throws std::logic_error
-  // if n was used before.
+  // if n has been passed, also while it waits.
   void at(std::size_t n);
 
  private:
   internal::WaitQueue queue_;
-  std::set<std::size_t> used_;
   std::size_t next_ = 0;
 };
 

@@ -1,7 +1,6 @@
 #include "weft/io/testing/stream_pair.h"
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 #include "weft/fiber/core/error.h"
@@ -18,7 +17,7 @@ namespace {
 
 struct MemoryStream::Connection {
   explicit Connection(const StreamPairOptions& options)
-      : written{Queue<std::string>(options.capacity), Queue<std::string>(options.capacity)},
+      : written{Queue<std::byte>(options.capacity), Queue<std::byte>(options.capacity)},
         left(options.fail_after),
         error(options.error),
         random(options.seed) {
@@ -29,39 +28,29 @@ struct MemoryStream::Connection {
     return std::uniform_int_distribution<std::size_t>(1, most)(random);
   }
   void end() noexcept {
-    for (auto& pieces : written) pieces.close();
+    for (auto& bytes : written) bytes.close();
   }
 
-  Queue<std::string> written[2];  // by each side; closed when it writes no more
-  std::size_t left;               // bytes until it fails
+  Queue<std::byte> written[2];  // by each side; closed when it writes no more
+  std::size_t left;             // bytes until it fails
   const std::errc error;
   std::mt19937_64 random;
 };
 
-MemoryStream& MemoryStream::operator=(MemoryStream other) noexcept {
-  connection_.swap(other.connection_);
-  unread_.swap(other.unread_);
-  std::swap(side_, other.side_);
-  return *this;
-}
-
-// Both keep the connection: close() may come while they wait.
+// Both keep the connection: close() may come while they wait for their first byte.
 std::size_t MemoryStream::read_some(MutableBuffer buffer) {
   const auto connection = connection_;
   if (!connection) fail(std::errc::bad_file_descriptor);
   if (buffer.empty()) return 0;
-  auto& pieces = connection->written[1 - side_];
+  auto& bytes = connection->written[1 - side_];
   try {
-    if (unread_.empty()) unread_ = pieces.pop();
+    *buffer.data() = bytes.pop();
   } catch (const QueueClosed&) {
-    if (!connection_) fail(std::errc::operation_canceled);
-    if (connection->left == 0) fail(connection->error);
-    return 0;
+    if (connection_ && connection->left > 0) return 0;
+    fail(connection_ ? connection->error : std::errc::operation_canceled);
   }
-  while (const auto more = pieces.try_pop()) unread_ += *more;
-  const std::size_t size = connection->part_of(std::min(buffer.size(), unread_.size()));
-  std::memcpy(buffer.data(), unread_.data(), size);
-  unread_.erase(0, size);
+  const std::size_t size = connection->part_of(std::min(buffer.size(), 1 + bytes.size()));
+  std::generate_n(buffer.data() + 1, size - 1, [&] { return *bytes.try_pop(); });
   return size;
 }
 
@@ -69,15 +58,18 @@ std::size_t MemoryStream::write_some(ConstBuffer buffer) {
   const auto connection = connection_;
   if (!connection) fail(std::errc::bad_file_descriptor);
   if (buffer.empty()) return 0;
-  if (connection->left == 0) fail(connection->error);
-  const std::size_t size = connection->part_of(std::min(buffer.size(), connection->left));
+  auto& bytes = connection->written[side_];
   try {
-    connection->written[side_].push({reinterpret_cast<const char*>(buffer.data()), size});
+    bytes.push(*buffer.data());
   } catch (const QueueClosed&) {
     if (!connection_) fail(std::errc::operation_canceled);
     fail(connection->left == 0 ? connection->error : std::errc::broken_pipe);
   }
-  connection->left -= std::min(size, connection->left);  // the peer may have written meanwhile
+  const std::size_t left = std::max<std::size_t>(connection->left, 1);  // the peer may have written
+  const std::size_t part = connection->part_of(std::min(buffer.size(), left));
+  std::size_t size = 1;
+  while (size < part && bytes.try_push(buffer.data()[size])) ++size;
+  connection->left = left - size;
   if (connection->left == 0) connection->end();
   return size;
 }
@@ -105,11 +97,8 @@ void MemoryStream::close() noexcept {
 }
 
 std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options) {
-  std::pair<MemoryStream, MemoryStream> ends;
-  ends.first.connection_ = std::make_shared<MemoryStream::Connection>(options);
-  ends.second.connection_ = ends.first.connection_;
-  ends.second.side_ = 1;
-  return ends;
+  const auto connection = std::make_shared<MemoryStream::Connection>(options);
+  return {MemoryStream(connection, 0), MemoryStream(connection, 1)};
 }
 
 }  // namespace weft::testing

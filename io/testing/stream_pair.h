@@ -3,9 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -18,10 +16,10 @@ struct StreamPairOptions {
   std::uint64_t seed = 0;
   // After this many bytes, of both directions together, writes fail with `error`, and so do reads
   // once they have got what was written before.
-  std::size_t fail_after = std::numeric_limits<std::size_t>::max();
+  std::size_t fail_after = SIZE_MAX;
   std::errc error = std::errc::connection_reset;
-  // How many writes each direction holds until they are read: then a write waits. Zero: any number.
-  std::size_t capacity = 16;
+  // How many bytes each direction holds until they are read: then a write waits. Zero: any number.
+  std::size_t capacity = 64 * 1024;
 };
 
 // One end of a connection in memory: what a TcpStream is, without a socket, for BufferedReader and
@@ -35,7 +33,11 @@ class MemoryStream {
   // Not open.
   MemoryStream() = default;
   MemoryStream(MemoryStream&&) noexcept = default;
-  MemoryStream& operator=(MemoryStream other) noexcept;
+  MemoryStream& operator=(MemoryStream other) noexcept {
+    connection_.swap(other.connection_);
+    std::swap(side_, other.side_);
+    return *this;
+  }
   ~MemoryStream() { close(); }
 
   std::size_t read_some(MutableBuffer buffer);
@@ -52,18 +54,20 @@ class MemoryStream {
   friend std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options);
   struct Connection;
 
+  MemoryStream(std::shared_ptr<Connection> connection, unsigned side) noexcept
+      : connection_(std::move(connection)), side_(side) {}
+
   std::shared_ptr<Connection> connection_;  // null when it is closed
   unsigned side_ = 0;
-  std::string unread_;  // has been taken off the connection
 };
 
-// Two ends that are connected.
+// Returns two ends that are connected.
 //
 //   auto [client, server] = weft::testing::stream_pair({.seed = seed, .fail_after = 1000});
 //   auto answering = weft::spawn([&] { serve(server); });
 //   ask(client);
 //
-// Does not wait.
+// Does not wait. Needs no fiber.
 std::pair<MemoryStream, MemoryStream> stream_pair(StreamPairOptions options = {});
 
 }  // namespace weft::testing

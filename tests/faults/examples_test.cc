@@ -52,6 +52,15 @@ std::string talk_to_echo_server(Program& server) {
   return heard;
 }
 
+// Leaves out the number of the process that answers.
+std::string without_process(const std::string& heard) {
+  std::string rest;
+  for (const char c : heard) {
+    if (c < '0' || c > '9') rest += c;
+  }
+  return rest;
+}
+
 // Where one is gone, nobody waits for what it would have said.
 std::string talk_to_chat(Program& server) {
   const std::string address = address_in(server.read_line(), "listening on ");
@@ -209,6 +218,14 @@ BOOST_AUTO_TEST_CASE(tail_that_follows) {
 
 BOOST_AUTO_TEST_CASE(echo_server) {
   check({.program = "echo_server", .arguments = {"127.0.0.1:0"}, .talk = talk_to_echo_server});
+}
+
+// One that is not replaced: the next process would have the same faults, and report to the same
+// file. tests/faults/io_test.cc has what else it calls.
+BOOST_AUTO_TEST_CASE(restart) {
+  check({.program = "restart", .arguments = {"127.0.0.1:0"}, .talk = [](Program& server) {
+           return without_process(talk_to_echo_server(server));
+         }});
 }
 
 BOOST_AUTO_TEST_CASE(echo_server_on_an_older_kernel) {

@@ -277,14 +277,25 @@ WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_is_refused) {
   reader.get();
 }
 
-// Whatever becomes of whoever waits for it past weft.
-WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_works_whoever_waits_for_it) {
+// Whether it has ever waited, and on whatever scheduler.
+WEFT_REAL_TIME_TEST_CASE(a_socket_of_wefts_that_has_not_waited_is_refused) {
   auto ends = UnixStream::pair();
-  auto stranger = spawn([&] { wait_readable(ends.first.native_handle()); }, {.eager = true});
-  auto reader = spawn([&] { return BufferedReader(ends.first).read_all(); }, {.eager = true});
+  BOOST_CHECK_EXCEPTION(wait_readable(ends.first.native_handle()), std::system_error,
+                        is(std::errc::device_or_resource_busy));
+  const Fd given_back(ends.first.release());
+  wait_writable(given_back.get());
+}
+
+// Whatever becomes of the fiber that has waited for it since before.
+WEFT_REAL_TIME_TEST_CASE(a_socket_that_is_adopted_while_it_is_waited_for_works) {
+  auto ends = UnixStream::pair();
+  const int fd = ends.first.release();
+  auto stranger = spawn([&] { wait_readable(fd); }, {.eager = true});
+  UnixStream adopted = UnixStream::adopt(fd);
+  auto reader = spawn([&] { return BufferedReader(adopted).read_all(); }, {.eager = true});
   ends.second.write_all("text");
   ends.second.close();
-  BOOST_CHECK_NO_THROW(reader.get());
+  BOOST_TEST(reader.get() == "text");
   stranger.cancel();
 }
 
@@ -314,7 +325,8 @@ WEFT_REAL_TIME_TEST_CASE(urgent_data_is_nothing_to_be_read) {
   TcpListener listener("127.0.0.1:0");
   TcpStream client = TcpStream::connect(listener.local_address());
   TcpStream server = listener.accept();
-  auto reader = reader_of(server.native_handle());
+  const Fd mine(server.release());
+  auto reader = reader_of(mine.get());
   send(client.native_handle(), "!", 1, MSG_OOB);
   BOOST_TEST(!reader.wait_for(20ms));
   client.write_all("x");

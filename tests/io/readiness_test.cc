@@ -104,23 +104,11 @@ BOOST_AUTO_TEST_CASE(an_event_of_an_earlier_generation_has_no_effect) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(it_knows_the_descriptors_that_are_registered) {
-  const auto registry = std::make_shared<Registry>();
-  const Pair pair;
-  BOOST_TEST(!registry->owns(pair.fd()));
-  Readiness& slot = add(*registry, pair.fd());
-  BOOST_TEST(registry->owns(pair.fd()));
-  BOOST_TEST(!registry->owns(registry->epoll()));
-  slot.deregister(pair.fd());
-  BOOST_TEST(!registry->owns(pair.fd()));
-}
-
 BOOST_AUTO_TEST_CASE(what_the_kernel_does_not_take_is_an_error_and_leaves_nothing) {
   const auto registry = std::make_shared<Registry>();
   Readiness* slot = nullptr;
   BOOST_TEST(registry->add(9999, Direction::kRead, slot) == -EBADF);
   BOOST_TEST(!slot);
-  BOOST_TEST(!registry->owns(9999));
 }
 
 BOOST_AUTO_TEST_CASE(a_registry_lasts_until_its_last_socket_is_deregistered) {

@@ -176,4 +176,45 @@ WEFT_REAL_TIME_TEST_CASE(an_error_names_the_path) {
                         std::system_error, is(std::errc::message_size, "send_to"));
 }
 
+WEFT_REAL_TIME_TEST_CASE(an_error_code_gets_what_would_be_thrown) {
+  const TemporaryDirectory folder;
+  UnixDatagram server(folder / "server"), client("");
+  std::error_code error = std::make_error_code(std::errc::io_error);
+  client.send_to("text", server.path(), error);
+  BOOST_TEST(!error);
+  char text[4];
+  error = std::make_error_code(std::errc::io_error);
+  BOOST_TEST(server.receive_from(text, error).from == client.path());
+  BOOST_TEST(!error);
+  client.send_to("text", folder / "missing", error);
+  BOOST_TEST((error == std::errc::no_such_file_or_directory));
+  client.send("text", error);
+  BOOST_TEST((error == std::errc::not_connected));
+  BOOST_CHECK_THROW(client.send_to("text", "", error), std::system_error);  // no path
+  auto waiting = spawn([&] { return client.receive_from(text, error); }, {.eager = true});
+  client.close();
+  const auto nothing = waiting.get();
+  BOOST_TEST((error == std::errc::operation_canceled));
+  BOOST_TEST(nothing.size == 0u);
+  BOOST_TEST(nothing.from == "");
+  BOOST_TEST(client.receive_from(text, error).from == "");
+  BOOST_TEST((error == std::errc::bad_file_descriptor));
+}
+
+// The wait for room, too.
+WEFT_REAL_TIME_TEST_CASE(an_error_code_gets_a_close_while_the_receiver_is_full) {
+  const TemporaryDirectory folder;
+  UnixDatagram server(folder / "server"), client("");
+  auto sender = spawn(
+      [&] {
+        std::error_code error;
+        while (!error) client.send_to("text", server.path(), error);
+        return error;
+      },
+      {.eager = true});
+  sleep_for(3ms);
+  client.close();
+  BOOST_TEST((sender.get() == std::errc::operation_canceled));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
