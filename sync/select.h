@@ -78,10 +78,22 @@ inline auto otherwise();
 
 namespace internal {
 
+// Does one of them, and returns its index. None waits in a queue any more when it is done.
 template <class... Cases>
 std::size_t select_waiting(Cases&&... cases) {
-  SelectCase* const all[] = {&cases...};
-  return select_slowly(all);
+  for (;;) {
+    SelectCase* const chosen = [&] {
+      SelectCase* const all[] = {&cases...};
+      Selection selection("select", all);
+      // If one need not wait, it is tried; but not if another thread has chosen one meanwhile.
+      const bool all_wait = (... && cases.enlist(selection));
+      return all_wait || !selection.claim() ? &selection.wait() : nullptr;
+    }();
+    std::size_t index = 0;
+    const bool found = chosen && chosen->finish() ? (... || (chosen == &cases || (++index, false)))
+                                                  : (... || (cases.attempt() || (++index, false)));
+    if (found) return index;
+  }
 }
 
 class CompletionCase final : public SelectCase {

@@ -272,32 +272,4 @@ SelectCase& Selection::wait() {
   return *chosen_;
 }
 
-namespace {
-
-// Null if a case is worth an attempt. No case waits any more when this returns.
-SelectCase* wait_for_one(std::span<SelectCase* const> cases) {
-  Selection selection("select", cases);
-  for (SelectCase* each : cases) {
-    if (each->enlist(selection)) continue;
-    if (selection.claim()) return nullptr;
-    break;
-  }
-  return &selection.wait();
-}
-
-}  // namespace
-
-std::size_t select_slowly(std::span<SelectCase* const> cases) {
-  auto found = cases.end();
-  while (found == cases.end()) {
-    SelectCase* const chosen = wait_for_one(cases);
-    if (chosen && chosen->finish()) {
-      found = std::ranges::find(cases, chosen);
-    } else {
-      found = std::ranges::find_if(cases, [](SelectCase* each) { return each->attempt(); });
-    }
-  }
-  return static_cast<std::size_t>(found - cases.begin());
-}
-
 }  // namespace weft::internal

@@ -90,9 +90,6 @@ class Selection : private Waiter {
   SelectCase* chosen_ = nullptr;
 };
 
-// Does one of the cases, and returns its index: waits until it can be done.
-std::size_t select_slowly(std::span<SelectCase* const> cases);
-
 }  // namespace weft::internal
 
 #endif  // WEFT_FIBER_CORE_SELECTION_H_
