@@ -2,6 +2,7 @@
 #define WEFT_FIBER_CANCEL_SCOPE_H_
 
 #include <cstddef>
+#include <functional>
 
 #include "weft/fiber/cancel.h"
 #include "weft/fiber/core/cancel_scope.h"
@@ -76,6 +77,23 @@ class CancelScope {
  private:
   internal::TimedScope scope_;
 };
+
+namespace internal {
+
+// Calls f() for what catches its Cancelled, and does not pass it on. If a failure was kept while
+// that unwound, throws the failure instead, as the end of a task does.
+template <class F>
+decltype(auto) as_in_a_task(F&& f) {
+  CancelScope scope;
+  try {
+    return std::invoke(f);
+  } catch (const Cancelled&) {
+    scope.caused();
+    throw;
+  }
+}
+
+}  // namespace internal
 
 }  // namespace weft
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "weft/fiber/cancel.h"
+#include "weft/fiber/cancel_scope.h"
 #include "weft/fiber/core/callable.h"
 #include "weft/fiber/outcome.h"
 #include "weft/fiber/task_group.h"
@@ -210,10 +211,14 @@ inline SpawnOptions here(std::size_t) { return {}; }
 
 // The fibers of a race. All are cancelled before the first is waited for.
 struct Racers {
-  ~Racers() { cancel(); }
+  ~Racers() {
+    leaving = true;
+    cancel();
+  }
   void cancel() {
     for (Task<void>& task : tasks) task.cancel();
   }
+  bool leaving = false;  // the handles go, one by one
   std::vector<Task<void>> tasks;
 };
 
@@ -225,7 +230,7 @@ std::size_t first_success(std::size_t count, Duration stagger, Attempt attempt) 
   Racers racers;
   while (winner == count && racers.tasks.size() < count) {
     racers.tasks.push_back(spawn([&, i = racers.tasks.size()] {
-      if (!attempt(i) || winner != count) return;
+      if (!attempt(i) || winner != count || racers.leaving) return;
       winner = i;
       racers.cancel();  // also the one that began last, which may be waited for below
     }));
@@ -281,7 +286,10 @@ decltype(auto) race(R&& range, RaceOptions options) {
   std::vector<std::optional<Outcome<T>>> outcomes(fs.size());
   const std::size_t winner = internal::first_success(
       fs.size(), options.stagger,
-      [&](std::size_t i) { return outcomes[i].emplace(Outcome<T>::of(fs[i])).has_value(); });
+      [&](std::size_t i) {
+        const auto f = [&]() -> T { return internal::as_in_a_task(fs[i]); };
+        return outcomes[i].emplace(Outcome<T>::of(f)).has_value();
+      });
   if (winner < fs.size()) return static_cast<T>(std::move(*outcomes[winner]).value());
   RaceFailed all;
   for (auto& outcome : outcomes) all.failures.push_back(internal::settled(outcome).exception());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <future>
 #include <list>
 #include <optional>
 #include <stdexcept>
@@ -11,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "weft/fiber/cancel_scope.h"
 #include "weft/fiber/core/callable.h"
-#include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/intrusive_list.h"
 #include "weft/fiber/core/wait_queue.h"
 #include "weft/fiber/future.h"
@@ -177,7 +178,7 @@ template <class T, class F>
 struct Starter {
   void operator()() {
     try {
-      std::invoke(*f, up);
+      as_in_a_task([this] { std::invoke(*f, up); });
       if (!is_up.done()) throw std::logic_error("weft::TaskGroup::start: the child never came up");
     } catch (...) {
       if (is_up.done()) throw;
@@ -187,9 +188,9 @@ struct Starter {
     }
   }
 
-  Promise<void> over{};  // destroyed last; set if it fails before it is up
-  Promise<T> up{};
+  Promise<T> up{};  // destroyed last
   Future<T> is_up = up.future();
+  Promise<void> over{};  // set if it fails before it is up
   std::optional<F> f;
 };
 
@@ -222,8 +223,9 @@ T TaskGroup::start(F&& f, SpawnOptions options) {
     } catch (const TaskCancelled&) {
     }
     throw;
-  } catch (const std::logic_error&) {  // that the promise is broken?
-    if (!has_begun()) throw TaskCancelled();
+  } catch (const std::future_error& error) {
+    // Both promises are broken: it was cancelled before it began.
+    if (error.code() == std::future_errc::broken_promise && over.done()) throw TaskCancelled();
     throw;
   }
 }

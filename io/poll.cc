@@ -64,15 +64,16 @@ ReadyCase::ReadyCase(int fd, Events events)
 ReadyCase::~ReadyCase() = default;
 
 bool ReadyCase::attempt() {
+  ForeignWait::refuse_own(fd_, "on_ready");
   // poll(2) has the same bits.
   pollfd poll{.fd = fd_, .events = static_cast<short>(events_), .revents = 0};
   if (::poll(&poll, 1, 0) < 0) fail(errno, {"on_ready of descriptor ", decimal(fd_)});
-  if (poll.revents & POLLNVAL) fail(EBADF, {"on_ready of descriptor ", decimal(fd_)});
+  if (fd_ < 0 || poll.revents & POLLNVAL) fail(EBADF, {"on_ready of descriptor ", decimal(fd_)});
   return poll.revents != 0;
 }
 
 bool ReadyCase::enlist(Selection& selection) {
-  wait_ = std::make_unique<ForeignWait>(Reactor::require("weft::on_ready"), fd_, events_, "select");
+  wait_ = std::make_unique<ForeignWait>(Reactor::require("weft::on_ready"), fd_, events_, "on_ready");
   if (!wait_->arm()) return false;
   const WaitQueue::Lock lock(wait_->queue());
   selection.wait_in(wait_->queue(), lock, *this, wait_->waiter);

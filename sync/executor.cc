@@ -30,12 +30,12 @@ void AwaitedJob::run_in(ThreadPool& pool, std::unique_ptr<AwaitedJob>* owner) {
     poster.park(kForever);
   } catch (const Cancelled&) {
     if (pool.withdraw(*this)) throw;
+    const ShieldScope shield;  // also for what is called by the request, which may not throw
     stop_.request_stop();
     if (owner && abandon()) {
       (void)owner->release();
       throw;
     }
-    const ShieldScope shield;
     end_.wait(kForever, "run_in_executor");
     const WaitQueue::Lock released(queue);  // the thread that completed it no longer has it
     if (!exception_) throw;

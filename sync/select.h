@@ -85,9 +85,14 @@ std::size_t select_waiting(Cases&&... cases) {
     SelectCase* const chosen = [&] {
       SelectCase* const all[] = {&cases...};
       Selection selection("select", all);
-      // If one need not wait, it is tried; but not if another thread has chosen one meanwhile.
-      const bool all_wait = (... && cases.enlist(selection));
-      return all_wait || !selection.claim() ? &selection.wait() : nullptr;
+      bool waits = true;
+      try {
+        waits = (... && cases.enlist(selection));
+      } catch (...) {
+        if (selection.claim()) throw;
+      }
+      // One that need not wait is tried, unless another thread has chosen one meanwhile.
+      return waits || !selection.claim() ? &selection.wait() : nullptr;
     }();
     std::size_t index = 0;
     const bool found = chosen && chosen->finish() ? (... || (chosen == &cases || (++index, false)))

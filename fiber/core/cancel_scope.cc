@@ -149,9 +149,12 @@ bool scopes_reach(const Fiber& running) noexcept {
   return Scope::reaches(running, static_cast<unsigned>(std::uncaught_exceptions()));
 }
 
+bool waiting_is_refused(const Fiber& running) noexcept { return NoWaitingScope::around(running); }
+
 void Scope::end(End end) noexcept {
   End none = End::kNone;
-  end_.compare_exchange_strong(none, end, std::memory_order_relaxed);  // see over()
+  end_.compare_exchange_strong(none, end, std::memory_order_release,
+                               std::memory_order_relaxed);  // see over()
 }
 
 bool Scope::interrupt() noexcept {

@@ -67,9 +67,10 @@ class Scope {
 
   Fiber* fiber() const noexcept { return fiber_; }
 
-  // Relaxed: the request, or being on the same thread, orders it.
-  bool over() const noexcept { return end_.load(std::memory_order_relaxed) != End::kNone; }
-  bool expired() const noexcept { return end_.load(std::memory_order_relaxed) == End::kExpired; }
+  // Acquire: what came before the end is seen, also if the request of an interrupt() elsewhere was
+  // not served yet.
+  bool over() const noexcept { return end_.load(std::memory_order_acquire) != End::kNone; }
+  bool expired() const noexcept { return end_.load(std::memory_order_acquire) == End::kExpired; }
 
   bool shielded() const noexcept { return shielded_; }
   // Throws std::logic_error in another fiber.

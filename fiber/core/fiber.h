@@ -200,6 +200,10 @@ inline bool cancellation_due(const Fiber& running) noexcept {
   return running.cancelled && scopes_reach(running);
 }
 
+// Whether a wait of the running fiber would be an error: see NoWaitingScope. REQUIRES:
+// Fiber::cancelled.
+bool waiting_is_refused(const Fiber& running) noexcept;
+
 // Throws Cancelled in the running fiber, which was about to wait in `what`: others run first. A
 // fiber that catches it and tries again, over and over, is reported, and slowed down. In a
 // NoWaitingScope, throws what that says.

@@ -87,6 +87,7 @@ void RunQueue::make_ready_slowly(Fiber& fiber) noexcept {
   if (!RunQueue::here()) return;
   RunQueue& here = *RunQueue::here();
   if (!here.turn_.used_up() || !running.fiber) return;
+  if (running.fiber->cancelled && waiting_is_refused(*running.fiber)) return;
   if (here.random_ && here.turn_.overdrawn() < Turn::kCounted) return;
   if (!here.turn_.has_to_end()) return;
   // The fiber goes on first: it does not wait, and a parent that has started it eagerly goes on

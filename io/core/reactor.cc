@@ -150,10 +150,13 @@ ForeignWait::~ForeignWait() {
   reactor_.foreign_.erase(fd_);
 }
 
+void ForeignWait::refuse_own(int fd, const char* what) {
+  if (!Socket::owns(fd)) return;
+  fail(EBUSY, {what, " of descriptor ", decimal(fd), ", which is a socket of weft's"});
+}
+
 bool ForeignWait::arm() {
-  if (Socket::owns(fd_)) {
-    fail(EBUSY, {waiter.what(), " of descriptor ", decimal(fd_), ", which is a socket of weft's"});
-  }
+  refuse_own(fd_, waiter.what());
   const int error = -reactor_.arm(fd_, foreign_, foreign_.wanted() | waiter.wanted);
   if (error == EPERM) return false;
   if (error != 0) fail(error, {waiter.what(), " of descriptor ", decimal(fd_)});

@@ -109,6 +109,9 @@ class ForeignWait {
   ForeignWait(Reactor& reactor, int fd, std::uint32_t events, const char* what);
   ~ForeignWait();
 
+  // Throws std::system_error (device_or_resource_busy) if it is a weft socket's.
+  static void refuse_own(int fd, const char* what);
+
   // Returns false if there is nothing to wait for, as with a file. Throws std::system_error. After
   // that `waiter` may wait in `queue()`.
   bool arm();

@@ -46,7 +46,8 @@ namespace weft::testing {
 // Throws what f throws. If something is left when f has returned, throws std::logic_error, which
 // names it: a task, of any scheduler; a handle of a task that has ended, which keeps its stack; or,
 // after the end of the runtime, a descriptor that was not there before. That includes a descriptor
-// that a library opens once and keeps: use the library once before the test.
+// that a library opens once and keeps: use the library once before the test. It also includes what
+// a cancelled look-up of a name has open, which goes on in its thread.
 //
 // If all tasks wait, and nothing is left that could wake one, throws std::logic_error at once, and
 // reports the tasks on stderr. On real time that is noticed after a second.

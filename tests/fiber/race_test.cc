@@ -264,4 +264,27 @@ WEFT_TEST_CASE(bad_callables_are_refused_before_any_begins) {
   BOOST_CHECK_THROW(weft::race(begins, std::function<void()>()), std::invalid_argument);
 }
 
+WEFT_TEST_CASE(a_racer_that_succeeds_after_the_caller_was_cancelled_cancels_no_other_task) {
+  auto racing =
+      spawn([] { weft::race([] { sleep_for(1h); }, [] { shield([] { sleep_for(2s); }); }); });
+  run_until_blocked();
+  racing.cancel();
+  sleep_for(1s);  // the first racer has ended, and its fiber is free
+  std::vector<Task<void>> others;
+  for (int i = 0; i < 4; ++i) others.push_back(spawn([] { sleep_for(10s); }));
+  BOOST_CHECK_THROW(racing.get(), TaskCancelled);
+  for (Task<void>& other : others) other.get();
+}
+
+WEFT_TEST_CASE(what_a_loser_finds_failed_while_it_unwinds_is_dropped) {
+  const Unhandled unhandled;
+  const int result = weft::race([] { return sleep_for(1s), 1; },
+                                [] {
+                                  const auto inner = spawn(failing_cleanup("dropped"));
+                                  return sleep_for(1h), 2;
+                                });
+  BOOST_TEST(result == 1);
+  BOOST_TEST(unhandled.said == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

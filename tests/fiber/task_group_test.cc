@@ -664,4 +664,41 @@ BOOST_AUTO_TEST_CASE(a_child_that_destroys_its_group_ends_the_program_with_a_sen
   BOOST_TEST(end.said.find("destroyed by a child") != std::string::npos, end.said);
 }
 
+// ---- start() and exceptions ---------------------------------------------------------------------
+
+WEFT_TEST_CASE(start_throws_at_once_what_the_child_has_set_instead_of_a_value) {
+  const TimePoint start = now();
+  TaskGroup group;
+  const auto child = [](Promise<int>& up) {
+    up.set_exception(std::make_exception_ptr(std::invalid_argument("bad")));
+    sleep_for(1h);
+  };
+  BOOST_CHECK_THROW(group.start<int>(child), std::invalid_argument);
+  BOOST_TEST((now() == start));
+  group.cancel();
+  group.join();
+}
+
+WEFT_TEST_CASE(start_throws_what_the_child_finds_failed_while_it_unwinds) {
+  const Unhandled unhandled;
+  TaskGroup group;
+  auto canceller = spawn([&] { sleep_for(1s), group.cancel(); });
+  const auto child = [](Promise<int>&) {
+    const auto inner = spawn(failing_cleanup("inner"));
+    sleep_for(1h);
+  };
+  BOOST_CHECK_THROW(group.start<int>(child), Failure);
+  BOOST_TEST(unhandled.said == "");
+}
+
+WEFT_TEST_CASE(start_is_a_wait_to_no_waiting) {
+  TaskGroup group;
+  const TimePoint start = now();
+  const auto child = [](Promise<int>& up) { up.set_value(1), sleep_for(1h); };
+  BOOST_CHECK_THROW(testing::no_waiting([&] { group.start<int>(child); }), std::logic_error);
+  BOOST_TEST((now() == start));
+  group.cancel();
+  group.join();
+}
+
 BOOST_AUTO_TEST_SUITE_END()

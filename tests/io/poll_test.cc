@@ -391,6 +391,21 @@ WEFT_REAL_TIME_TEST_CASE(a_select_of_no_descriptor_or_no_event_is_refused) {
                           return error.code() == std::errc::bad_file_descriptor;
                         });
   BOOST_CHECK_THROW(weft::select(on_ready(0, Events::kNone)), std::invalid_argument);
+  BOOST_CHECK_THROW(weft::select(on_ready(-1, Events::kRead), otherwise()), std::system_error);
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_select_of_a_weft_socket_is_refused_ready_or_not) {
+  auto [near, far] = UnixStream::pair();
+  const auto refused = [](const std::system_error& error) {
+    return error.code() == std::errc::device_or_resource_busy &&
+           std::string(error.what()).find("on_ready of descriptor") != std::string::npos;
+  };
+  Event never;
+  for (const int fd : {near.native_handle(), far.native_handle()}) {
+    BOOST_CHECK_EXCEPTION(weft::select(on(never), on_ready(fd, Events::kRead)), std::system_error,
+                          refused);
+    near.write_all("x");  // now the other one can be read
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

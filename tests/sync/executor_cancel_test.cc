@@ -539,4 +539,28 @@ BOOST_AUTO_TEST_CASE(the_threads_of_a_runtime_end_with_it) {
   BOOST_TEST(ended == begun);
 }
 
+WEFT_TEST_CASE(a_stop_callback_may_wait) {
+  Mutex mutex;
+  bool stopped = false;
+  std::atomic<bool> begun{false};
+  std::unique_lock held(mutex);
+  auto task = spawn([&] {
+    run_in_executor([&](std::stop_token stop) {
+      const std::stop_callback quit(stop, [&] {
+        const std::lock_guard lock(mutex);
+        stopped = true;
+      });
+      begun = true;
+      while (!stop.stop_requested()) std::this_thread::yield();
+    });
+  });
+  while (!begun) yield();
+  task.cancel();
+  run_until_blocked();
+  BOOST_TEST(!stopped);
+  held.unlock();
+  BOOST_CHECK_THROW(task.get(), TaskCancelled);
+  BOOST_TEST(stopped);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/failure.h"
 #include "tests/support/fixture.h"
 
 BOOST_AUTO_TEST_SUITE(select)
@@ -19,7 +20,9 @@ using namespace std::chrono_literals;
 // ---- What can be done at once -------------------------------------------------------------------
 
 template <class... Cases>
-concept CanBeSelected = requires(Cases&... cases) { weft::select(cases...); };
+concept CanBeSelected = requires(Cases&... cases) {
+  weft::select(cases...);
+};
 
 BOOST_AUTO_TEST_CASE(a_select_of_no_case_does_not_compile) {
   BOOST_TEST(!CanBeSelected<>);
@@ -475,6 +478,39 @@ WEFT_REAL_TIME_TEST_CASE(items_of_several_threads_arrive_once_each) {
   two.join();
   BOOST_TEST(last[0] == kItems);
   BOOST_TEST(last[1] == kItems);
+}
+
+// ---- Exceptions ---------------------------------------------------------------------------------
+
+namespace {
+
+// When a select() begins to wait for it another thread pushes an item, and then it throws.
+class Throwing final : public internal::SelectCase {
+ public:
+  explicit Throwing(Queue<int>& queue) : queue_(queue) {}
+  bool attempt() override { return false; }
+  bool enlist(internal::Selection&) override {
+    std::thread([this] { queue_.push(7); }).join();
+    throw Failure("enlist");
+  }
+
+ private:
+  Queue<int>& queue_;
+};
+
+}  // namespace
+
+WEFT_TEST_CASE(a_case_that_was_chosen_is_done_though_a_later_one_throws) {
+  Queue<int> queue, other;
+  Throwing throwing(queue);
+  std::optional<int> item;
+  BOOST_TEST(select(on_pop(queue, item), throwing) == 0u);
+  BOOST_TEST((item == 7));
+  Throwing elsewhere(other);
+  BOOST_CHECK_THROW(select(on_pop(queue, item), elsewhere), Failure);
+  BOOST_TEST(other.size() == 1u);
+  queue.push(8);  // none waits for it
+  BOOST_TEST(queue.size() == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -10,6 +10,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/caught_reports.h"
@@ -437,6 +439,39 @@ WEFT_TEST_CASE(a_timeout_around_no_waiting_still_ends_later_waits) {
 
 BOOST_AUTO_TEST_CASE(no_waiting_needs_a_fiber) {
   BOOST_CHECK_THROW(no_waiting([] {}), std::logic_error);
+}
+
+WEFT_TEST_CASE(no_other_fiber_runs_inside_no_waiting_however_long_it_takes) {
+  bool half_done = false, was_seen = false, stop = false;
+  auto other = spawn([&] {
+    while (!stop) {
+      was_seen = was_seen || half_done;
+      yield();
+    }
+  });
+  Queue<int> queue(10);
+  no_waiting([&] {
+    half_done = true;
+    for (int i = 0; i < 100'000; ++i) {  // a loop lets others run now and then
+      queue.push(i);
+      queue.pop();
+    }
+    half_done = false;
+  });
+  stop = true;
+  other.get();
+  BOOST_TEST(!was_seen);
+}
+
+BOOST_AUTO_TEST_CASE(a_last_handle_that_another_thread_has_dropped_is_not_left) {
+  testing::run_test([] {
+    auto task = spawn([] {});
+    task.wait();
+    std::thread([dropped = std::move(task)] {}).join();
+    auto future = spawn([] {}).share();
+    future.wait();
+    std::thread([dropped = std::move(future)] {}).join();
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
