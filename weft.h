@@ -1,7 +1,7 @@
 // All of weft's public interface. Above each include stand the names that it gives.
 //
 //   int main() {
-//     return weft::run([] {
+//     weft::run([] {
 //       weft::sleep_for(std::chrono::milliseconds(10));
 //       weft::gather([] { greet(); }, [] { serve(); });
 //     });

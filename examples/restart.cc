@@ -4,7 +4,7 @@
 // connections that it has. If the new one cannot start, the old one simply goes on.
 // Run it: ./bazelw run -c opt //examples:restart -- 127.0.0.1:7779
 // Talk to it: echo hello | socat - tcp:127.0.0.1:7779
-// Replace it: pkill -HUP restart
+// Replace it: pkill -HUP -x restart
 
 #include <spawn.h>
 #include <unistd.h>
@@ -66,7 +66,7 @@ void answer(weft::Stream auto& stream) {
   weft::BufferedReader reader(stream);
   std::string line;
   while (reader.read_line(line)) {
-    stream.write_all({std::to_string(getpid()), " ", line, "\n"});
+    stream.write_all(std::to_string(getpid()) + " " + line + "\n");
   }
 }
 

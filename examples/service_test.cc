@@ -1,5 +1,5 @@
-// A test of a client that tries again, against a server that breaks: a thousand orders of events
-// and ways to break, each with pauses that add up to seconds, in a fraction of one. Run it:
+// A test of a client that tries again, against a server that breaks. A thousand seeds, each with
+// faults, orders and seconds of pauses of its own, take less than a second together. Run it:
 // ./bazelw test //examples:service_test, and WEFT_SEED=17 for one seed alone.
 
 #include <chrono>
@@ -20,13 +20,13 @@ using namespace std::chrono_literals;
 
 // ---- The client: what is tested -----------------------------------------------------------------
 
-using Stream = weft::testing::MemoryStream;
+using Connection = weft::testing::MemoryStream;
 
 // Sends a line, and returns the answer. If the connection breaks, or there is no answer within a
 // second, tries again on a new one after a pause that doubles.
 class Client {
  public:
-  explicit Client(std::function<Stream()> connect) : connect_(std::move(connect)) {}
+  explicit Client(std::function<Connection()> connect) : connect_(std::move(connect)) {}
 
   std::string ask(const std::string& question) {
     for (weft::Duration pause = 10ms;; pause *= 2) {
@@ -41,14 +41,14 @@ class Client {
 
  private:
   std::string try_to_ask(const std::string& question) {
-    Stream stream = connect_();
+    Connection stream = connect_();
     stream.write_all(question + "\n");
     std::optional<std::string> answer = weft::BufferedReader(stream).read_line();
     if (!answer) throw std::runtime_error("the server has ended the connection");
     return *answer;
   }
 
-  std::function<Stream()> connect_;
+  std::function<Connection()> connect_;
 };
 
 // ---- The server: breaks, hangs and answers, as the seed has it ----------------------------------
@@ -57,7 +57,7 @@ class FlakyServer {
  public:
   explicit FlakyServer(std::uint64_t seed) : random_(seed) {}
 
-  Stream accept() {
+  Connection accept() {
     if (chance(4)) throw std::system_error(std::make_error_code(std::errc::connection_refused));
     const std::size_t limit = chance(3) ? random_() % 12 : 1000;
     auto [client, server] = weft::testing::stream_pair({.seed = random_(), .fail_after = limit});
@@ -70,7 +70,7 @@ class FlakyServer {
  private:
   bool chance(unsigned of) { return troubles_ > 0 && random_() % of == 0 && troubles_-- > 0; }
 
-  void serve(Stream& stream) try {
+  void serve(Connection& stream) try {
     const std::optional<std::string> question = weft::BufferedReader(stream).read_line();
     if (chance(5)) weft::sleep_for(1h);  // the client will not wait so long
     if (!question) return;

@@ -28,11 +28,10 @@ namespace weft {
 // Scopes nest, with those of timeouts, shields and groups. A Cancelled belongs to the outermost
 // scope that wants it: see caused().
 //
-// Threads: cancel(), cancelled() and expired() from any fiber or thread, as long as it keeps the
-// scope from being destroyed meanwhile: the scope has to outlive the call of cancel(), not only its
-// effect. The rest is for the fiber that has made it; set_deadline() and set_shield() throw
-// std::logic_error in another one. Nothing here waits, or is a cancellation point. Costs what
-// with_timeout() costs.
+// Threads: cancel(), cancelled() and expired() from any fiber or thread; the caller sees to it that
+// the scope lives until the call returns. The rest is for the fiber that has made it;
+// set_deadline() and set_shield() throw std::logic_error in another one. Nothing here waits, or is
+// a cancellation point. Costs what with_timeout() costs.
 class CancelScope {
  public:
   // Enters the scope. A deadline that is over is noticed as with_timeout() says. Throws
@@ -56,22 +55,22 @@ class CancelScope {
     if (scope_.interrupt()) internal::Scope::update(*scope_.fiber());
   }
 
-  // Whether it was cancelled, or has expired; and whether its deadline was first. Whether a wait
-  // has thrown because of that is another question: see caused().
+  // cancelled(): by cancel() or by the deadline. expired(): by the deadline. Neither says whether a
+  // wait has thrown because of that: see caused().
   bool cancelled() const noexcept { return scope_.over(); }
   bool expired() const noexcept { return scope_.expired(); }
 
-  // Whether what comes from outside, a cancellation of the task or of a scope around, is held back,
-  // as by shield(). The scope's own deadline and cancel() count nevertheless. When it is lifted,
-  // what was held back reaches the next wait. At first it is off.
+  // A shield holds back cancellations of the task and of the scopes around, as shield() does. The
+  // scope's own deadline and cancel() still work. Once the shield is off again, what was held back
+  // reaches the next wait. It is off at first.
   void set_shield(bool shielded) { scope_.set_shield(shielded); }
   bool shielded() const noexcept { return scope_.shielded(); }
 
-  // To be asked where Cancelled has been caught, while the scope is there: whether that Cancelled
-  // ends here, trio's cancelled_caught. True if this scope was cancelled or has expired, and
-  // nothing further out wants the Cancelled: or it has to go on, so throw it again. If a task or a
-  // group that was destroyed on the way out of the scope has failed, throws that failure: it is
-  // more than a cancellation. (A scope that does not ask leaves it to the exception handler.)
+  // To be called by the handler that has caught Cancelled, while the scope exists. True: the
+  // Cancelled was this scope's, and ends here (trio's cancelled_caught). False: it is that of the
+  // task or of a scope around, so throw it again. If a task or a group that was destroyed on the
+  // way to the handler has failed, throws that failure: it is more than a cancellation. (Without
+  // this call the exception handler gets it.)
   bool caused() { return scope_.caused(); }
 
  private:

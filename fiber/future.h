@@ -159,9 +159,10 @@ class Future {
   }
 
   // Waits for the value, or throws what set_exception() was given, or std::future_error
-  // (broken_promise) if the promise was destroyed unset. As often as wanted: the value stays, and
-  // the reference is valid while a Promise or Future of it exists.
-  // A cancellation point, unless done.
+  // (broken_promise) if the promise was destroyed unset. Of a Task::share(): throws what the task
+  // has thrown, or TaskCancelled if it was cancelled. May be called repeatedly: the value stays,
+  // and the reference is valid while a Promise or Future of it exists. A cancellation point, unless
+  // done.
   std::add_lvalue_reference_t<const T> get() const;
 
   // Waits until done. wait_for and wait_until return whether it is. A negative duration counts as
@@ -170,14 +171,15 @@ class Future {
   bool wait_for(AnyDuration time) const { return wait_until(internal::deadline_within(time)); }
   bool wait_until(AnyTimePoint deadline) const { return state().wait(deadline); }
 
-  // Whether it was set, or its promise is gone; and whether by an exception. Do not wait.
+  // done(): it was set, or its promise was destroyed unset. failed(): get() would throw, also
+  // because of a promise that was destroyed. Do not wait.
   bool done() const { return state().completion.done(); }
   bool failed() const { return done() && state().exception; }
 
   // Runs f(future), or f(), as a fiber of the calling fiber's scheduler, soon after this is done,
-  // or soon if it is already. f may wait. In the order of their addition. What f throws goes to the
-  // exception handler. Calls that have not begun at the scheduler's shutdown are dropped.
-  // Throws std::logic_error outside fibers.
+  // or soon if it is already. f may wait. Callbacks begin in the order in which they were added.
+  // What f throws goes to the exception handler. Calls that have not begun at the scheduler's
+  // shutdown are dropped. Throws std::logic_error outside fibers.
   template <class F>
   std::uint64_t add_done_callback(F&& f) const;
 

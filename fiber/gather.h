@@ -90,14 +90,15 @@ struct RaceFailed : std::runtime_error {
 //
 //   Page page = weft::race([&] { return from(mirror); }, [&] { return from(origin); });
 //   weft::race(ask_a, ask_b, weft::RaceOptions{.stagger = 250ms});  // the last argument
-//   std::vector<std::function<Stream()>> attempts = attempts_at(addresses);
-//   Stream stream = weft::race(attempts, {.stagger = 250ms});  // as RFC 8305 has it
+//   std::vector<std::function<TcpStream()>> attempts = attempts_at(addresses);
+//   TcpStream stream = weft::race(attempts, {.stagger = 250ms});  // as RFC 8305 has it
 //
-// A failure cancels nobody; if all fail, throws RaceFailed. With a stagger, those that have not
-// begun when the first succeeds never do. A cancellation of the caller cancels all of them; when
-// they have ended throws Cancelled, even if one of them had succeeded. A cancellation point. All
-// results have the same type; see gather() for what it may be. The callables are used in place, not
-// copied. Throws std::invalid_argument if there are none, or one is null, and as spawn() does.
+// A failure cancels no other callable; if all fail, throws RaceFailed. With a stagger, those that
+// have not begun when the first succeeds never do. A cancellation of the caller cancels all of
+// them; when they have ended throws Cancelled, even if one of them had succeeded. A cancellation
+// point. All results have the same type; see gather() for what it may be. The callables are used in
+// place, not copied. Throws std::invalid_argument if there are none, or one is null, and as spawn()
+// does.
 template <class F, class... Rest>
 requires std::is_invocable_v<F&>
 auto race(F&& f, Rest&&... rest) -> internal::ResultOf<F&>;
@@ -284,9 +285,8 @@ decltype(auto) race(R&& range, RaceOptions options) {
   if (fs.size() == 0) throw std::invalid_argument("weft::race: no callables");
   for (std::size_t i = 0; i < fs.size(); ++i) internal::checked_callable(fs[i], "race");
   std::vector<std::optional<Outcome<T>>> outcomes(fs.size());
-  const std::size_t winner = internal::first_success(
-      fs.size(), options.stagger,
-      [&](std::size_t i) {
+  const std::size_t winner =
+      internal::first_success(fs.size(), options.stagger, [&](std::size_t i) {
         const auto f = [&]() -> T { return internal::as_in_a_task(fs[i]); };
         return outcomes[i].emplace(Outcome<T>::of(f)).has_value();
       });

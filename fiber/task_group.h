@@ -68,16 +68,16 @@ class TaskGroup {
   // Promise<T>&. Returns that value; T may be void or a reference. From then on the child is one
   // like any other.
   //
-  //   const Address at = group.start<Address>([](weft::Promise<Address>& up) {
+  //   const auto at = group.start<weft::Address>([](weft::Promise<weft::Address>& up) {
   //     weft::TcpListener listener("127.0.0.1:0");
   //     up.set_value(listener.local_address());
   //     for (;;) serve(listener.accept());
   //   });
   //
   // If the child fails before it is up, start() throws what it failed with. The group then does not
-  // fail, and goes on. If the child was cancelled, as a failure of another child does it, throws
-  // TaskCancelled; if it returned without being up, std::logic_error. f may set an exception
-  // instead, but may not move the promise away.
+  // fail, and goes on. If the child was cancelled, e.g. because another child has failed, throws
+  // TaskCancelled. If it returned without setting the promise, throws std::logic_error. f may set
+  // an exception instead of a value, but may not move the promise away.
   //
   // A cancellation point. If the caller is cancelled, the child is, too, and start() waits until it
   // has ended. Then it throws what the child failed with before it was up, or else Cancelled.

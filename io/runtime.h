@@ -81,8 +81,8 @@ struct RunOptions {
   // installs a handler of SIGSEGV. Off under AddressSanitizer, which reports overflows itself.
   bool name_overflows = true;
 
-  // The threads that run_in_executor() has without a pool. 0: as many as there are cores, at least
-  // four, and up to 64, or four for each core, while jobs are blocked.
+  // The number of threads of run_in_executor() without a pool. 0: one for each core, but at least
+  // four. While jobs block their threads it grows, up to four for each core, or 64 if that is more.
   unsigned executor_threads = 0;
 
   // The exception handler of every scheduler, from the beginning: see

@@ -31,12 +31,11 @@ class File;
 // operation_canceled; later calls fail with bad_file_descriptor. A fiber that reads while another
 // one reads, or writes while another one writes, gets device_or_resource_busy: nothing is mixed.
 //
-// What was transferred before a call failed: with an error code, read_exactly(), write_all() and
-// sendfile() return its size. That includes a cancellation: if a part has been transferred, these
-// calls return its size with operation_canceled and do not throw Cancelled. The next call on
-// the stream does, as the next wait of any kind does. If nothing has been transferred, as always in
-// read_some() and write_some(), Cancelled is thrown. Without an error code it is thrown in either
-// case, and the size of the part is lost.
+// Partial transfers: with an error code, read_exactly(), write_all() and sendfile() return the
+// number of bytes that were transferred before they failed. If the fiber is cancelled after a part
+// was transferred, they return that number with operation_canceled, and the next wait throws
+// Cancelled. If nothing was transferred, as always in read_some() and write_some(), Cancelled is
+// thrown. Without an error code it is thrown in either case, and the number is lost.
 //
 //   std::error_code error;
 //   std::size_t written = 0;

@@ -165,7 +165,8 @@ TcpListener::TcpListener(const Address& address, const TcpListenerOptions& optio
     : socket_(internal::bound_socket(SOCK_STREAM, address, options, both_families)) {
   const std::string asked = address.to_string();
   // Accepted sockets inherit it.
-  internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, options.nodelay, asked);
+  const bool nodelay = options.socket.nodelay.value_or(options.nodelay);
+  internal::set_option(native_handle(), IPPROTO_TCP, TCP_NODELAY, nodelay, asked);
   internal::checked(::listen(native_handle(), options.backlog), {"listen on ", asked});
   name_ = local_address().to_string();  // with the port that the kernel chose
 }

@@ -28,7 +28,7 @@ struct ConnectOptions {
   // The local address. If its port is 0 the kernel chooses one. Only addresses of its family are
   // tried.
   std::optional<Address> from = {};
-  // Further options, set before it connects.
+  // Further options, set before it connects. They override the ones above.
   SocketOptions socket = {};
 };
 
@@ -108,7 +108,7 @@ struct TcpListenerOptions {
   bool reuse_port = false;
   // For the accepted connections; see ConnectOptions.
   bool nodelay = true;
-  // Further options, set before it binds.
+  // Further options, set before it binds. They override the ones above.
   SocketOptions socket = {};
 };
 
@@ -164,7 +164,7 @@ class TcpListener {
   Address local_address() const;
 
   // Closes. Calls of accept() that wait fail with operation_canceled; connections that were not
-  // accepted are reset. Does not wait. No effect twice.
+  // accepted are reset, unless another process has the socket, too. Does not wait. No effect twice.
   void close() noexcept { socket_.close(); }
   bool is_open() const noexcept { return socket_.is_open(); }
 

@@ -13,10 +13,11 @@
 namespace weft {
 
 struct UdpSocketOptions {
+  // Binds also while another socket that allows it has the port, as for multicast: SO_REUSEADDR.
   bool reuse_address = false;
   // Lets several sockets share the port and the datagrams that arrive: SO_REUSEPORT.
   bool reuse_port = false;
-  // Further options, set before it binds.
+  // Further options, set before it binds. They override the ones above.
   SocketOptions socket = {};
 };
 

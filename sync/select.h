@@ -23,7 +23,8 @@ namespace weft {
 // Waits until one of several things can be done, does exactly that one, and returns its index.
 //
 //   std::optional<Job> job;
-//   switch (weft::select(on_pop(urgent, job), on_pop(normal, job), on(stop), after(30s))) {
+//   using namespace weft;
+//   switch (select(on_pop(urgent, job), on_pop(normal, job), on(stop), after(30s))) {
 //     case 0: case 1: return work(job);  // nullopt: that queue is closed and empty
 //     case 2: return leave();
 //     case 3: return report_idle();
@@ -36,9 +37,10 @@ namespace weft {
 // Cases are made where they are passed, by the functions below and on_ready() of weft/io/poll.h.
 // What they refer to must live until select() returns.
 //
-// A cancellation point if it has to wait; then nothing was done. A plain thread may call it, too;
-// it blocks. Throws what the chosen case throws, such as QueueClosed. Costs what the cases cost,
-// one after another, up to the first that can be done; if it has to wait, twice that.
+// A cancellation point if it has to wait. If it throws Cancelled, no case was done. A plain thread
+// may call it, too; it blocks. Throws what the chosen case throws, such as QueueClosed. Costs what
+// the cases cost, one after another, up to the first that can be done; if it has to wait, twice
+// that.
 template <class... Cases>
 std::size_t select(Cases&&... cases);
 std::size_t select() = delete;  // of no case: it would wait for ever
@@ -46,7 +48,7 @@ std::size_t select() = delete;  // of no case: it would wait for ever
 // Takes an item, as pop(). If the queue is closed and empty, `item` is nullopt.
 template <class T, class Store>
 auto on_pop(internal::BasicQueue<T, Store>& queue, std::optional<T>& item);
-// The same, but then throws QueueClosed.
+// The same, but throws QueueClosed if the queue is closed and empty.
 template <class T, class Store>
 auto on_pop(internal::BasicQueue<T, Store>& queue, std::type_identity_t<T>& item);
 
@@ -68,10 +70,10 @@ template <class Handle>
 requires requires(const Handle& handle) { handle.completion(); }
 auto on(const Handle& handle);
 
-// Time has passed since the call of select(). A negative duration counts as zero.
+// This much time has passed since select() began to wait. A negative duration counts as zero.
 inline auto after(AnyDuration time);
 
-// None of the cases before it can be done at once: select() does not wait.
+// None of the cases before it can be done at once: select() does not wait. To be the last case.
 inline auto otherwise();
 
 // ---- Implementation -----------------------------------------------------------------------------

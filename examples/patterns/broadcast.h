@@ -14,11 +14,11 @@
 
 namespace patterns {
 
-// Hands each value to all receivers of that time, each of which has a queue for `capacity` values.
+// Gives each value to all receivers that there are, each of which has a queue of `capacity` values.
 // A push never waits: if a queue is full, its oldest value makes room. A capacity of 0 is refused.
 //
 //   patterns::Broadcast<Price> prices(100);
-//   group.spawn([own = prices.subscribe()]() mutable { for (;;) show(own.pop().value); });
+//   auto screen = weft::spawn([own = prices.subscribe()]() mutable { for (;;) show(own.pop()); });
 //   prices.push(Price{42});
 //
 // T is copied for each receiver. Its copies and its destructor may not wait, nor its moves throw.

@@ -1,4 +1,4 @@
-// A queue with two kinds of ends that can be copied: it is closed when the last of a kind goes.
+// A queue with senders and receivers, which can be copied. When the last of a kind goes, it closes.
 #ifndef WEFT_EXAMPLES_PATTERNS_CHANNEL_H_
 #define WEFT_EXAMPLES_PATTERNS_CHANNEL_H_
 
@@ -14,10 +14,10 @@ namespace patterns {
 
 // What both kinds of ends are: a share of the queue. Copies are further ends of the same channel.
 //
-// An end that was moved from is none any more: each use of it throws std::logic_error.
+// After a move each use of the old object throws std::logic_error.
 //
 // Threads: ends from fibers of any scheduler and from plain threads. Calls on one end may overlap,
-// but for assigning, moving and destroying it.
+// except assigning, moving and destroying it.
 template <class T>
 class ChannelEnd {
  public:

@@ -19,7 +19,7 @@ namespace patterns {
 //   auto client = pool.acquire();
 //   client->query("select 1");
 //
-// Threads: any, at once; so the functions are called at once, too. Lifetime: outlives its leases.
+// Threads: any, at once; `make` and `healthy`, too, and they may wait. It must outlive its leases.
 template <class T>
 class Pool {
   // Since when a connection is idle, and that one; or zero and null: the right to make one.
@@ -61,7 +61,7 @@ class Pool {
   }
 
   // Waits until fewer than `limit` are lent, and lends an idle one or a new one. A cancellation
-  // point if it has to wait. Throws weft::QueueClosed, and what the functions throw.
+  // point if it has to wait. Throws weft::QueueClosed after close(), and what the functions throw.
   Lease acquire() {
     Lease lease(*this, slots_.pop());
     std::unique_ptr<T>& connection = lease.slot_.second;

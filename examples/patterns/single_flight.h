@@ -11,8 +11,8 @@
 
 namespace patterns {
 
-// Runs a function once for all callers that want its result for the same key at that time: for what
-// is dear and asked for by many, such as a page that has just left a cache.
+// Runs a function once for all callers that want its result for the same key at that time: for
+// results that are expensive and often asked for at once, such as a page that has left a cache.
 //
 //   patterns::SingleFlight<std::string, Page> loads;
 //   Page page = loads.run(url, [url] { return load(url); });
@@ -33,8 +33,8 @@ class SingleFlight {
   // scheduler. A cancellation point. Throws what f has thrown, and if it begins one, what
   // weft::spawn() throws.
   //
-  // A caller that is cancelled leaves f to the others. If it is the last one it cancels f, and
-  // waits for its end. So f must own what it uses. If f asks for its own key it waits for itself.
+  // If a caller is cancelled, f goes on for the others: so f must own what it uses. If the last one
+  // is cancelled, it cancels f and waits for its end. If f asks for its own key it waits for ever.
   template <class F>
   T run(const Key& key, F&& f) {
     const std::shared_ptr<Flight> flight = join(key, std::forward<F>(f));

@@ -9,11 +9,12 @@
 
 namespace patterns {
 
-// What becomes of the ticks whose time has passed when the caller comes back for the next one.
+// If the caller comes back late, the first tick that it has missed comes at once. What becomes of
+// the further ones:
 enum class Missed {
-  kSkip,   // they are dropped: the next one is the first of the old rhythm that is still to come
+  kSkip,   // they are dropped: the next tick is the first of the old rhythm that is still to come
   kBurst,  // they come at once, one after another, until it has caught up
-  kDelay   // they are dropped: the next one is a period from now, and so are those after it
+  kDelay   // they are dropped: the next tick is a period from now, and so on
 };
 
 // Ticks a period after it was made, two periods after that, and so on, however long the work in
@@ -52,7 +53,7 @@ class Ticker {
   }
 
   // When the next tick is due. For one of several waits, take it with wait() afterwards:
-  // select(on_pop(jobs, job), after(ticker.next() - weft::now())).
+  // weft::select(weft::on_pop(jobs, job), weft::after(ticker.next() - weft::now())).
   weft::TimePoint next() const noexcept { return next_; }
 
  private:

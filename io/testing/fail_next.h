@@ -36,8 +36,10 @@ class [[nodiscard]] Fault {
 //   BOOST_CHECK_THROW(client.ask("How are you?"), std::system_error);
 //   BOOST_TEST(fault.failed() == 1);
 //
-// The functions are those that weft calls for sockets, files and epoll, and getaddrinfo, whose
-// error is one of its own, such as EAI_AGAIN. Calls of the whole program count: those of weft, of
+// Known are accept4, bind, connect, epoll_create1, epoll_ctl, eventfd, fsync, getaddrinfo (with
+// errors of its own, such as EAI_AGAIN), getpeername, getsockname, getsockopt, listen, lseek, open,
+// pread, pwrite, read, recv, recvmsg, send, sendfile, sendmsg, sendto, setsockopt, shutdown,
+// socket, socketpair and write. Calls of the whole program count: those of weft, of
 // its user, and of libraries, on any thread. In a program that calls fail_next(), functions of
 // these names come before those of libc, and pass calls on. So libc has to be linked dynamically,
 // and the program must not define such functions itself.

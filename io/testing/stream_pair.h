@@ -22,9 +22,10 @@ struct StreamPairOptions {
   std::size_t capacity = 64 * 1024;
 };
 
-// One end of a connection in memory: what a TcpStream is, without a socket, for BufferedReader and
-// for code that takes any stream. The functions do what those of StreamSocket do, and throw the
-// same errors; see there. They are cancellation points if they wait.
+// One end of a connection in memory: a weft::Stream for BufferedReader and for code that takes any
+// stream. The functions do what those of StreamSocket do, with the same error codes; see there. But
+// they take no std::error_code, and two fibers that read at once are not refused. They are
+// cancellation points if they wait.
 //
 // Threads: fibers of one scheduler, both ends; one may read while another one writes. Move or
 // destroy it only while no call is in progress.

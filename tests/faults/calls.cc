@@ -43,9 +43,7 @@ std::vector<Registration>& registrations() {
   return *all;
 }
 
-// Writing to an eventfd cannot fail but where it has an event already, and reading a signalfd can
-// only find nothing.
-constinit std::atomic<bool> is_eventfd[65536];
+// Reading a signalfd can only find nothing.
 constinit std::atomic<bool> is_signalfd[65536];
 
 bool known(int fd) { return fd >= 0 && fd < 65536; }
@@ -98,9 +96,7 @@ WEFT_SEAM(int, socketpair, (int domain, int type, int protocol, int ends[2]),
 extern "C" int __real_eventfd(unsigned value, int flags);
 extern "C" int __wrap_eventfd(unsigned value, int flags) {
   if (const int error = turn_of(index_of("eventfd"))) return failed(error);
-  const int fd = __real_eventfd(value, flags);
-  if (known(fd)) is_eventfd[fd] = true;
-  return fd;
+  return __real_eventfd(value, flags);
 }
 
 extern "C" int __real_signalfd(int old, const sigset_t* set, int flags);
@@ -116,7 +112,6 @@ extern "C" int __real_close(int fd);
 extern "C" int __wrap_close(int fd) {
   const int error = turn_of(index_of("close"));
   if (known(fd)) {
-    is_eventfd[fd] = false;
     is_signalfd[fd] = false;
     const std::lock_guard lock(registrations_lock);
     registrations()[static_cast<std::size_t>(fd)] = {};
@@ -289,7 +284,6 @@ extern "C" ssize_t __wrap_pread(int fd, void* data, std::size_t size, off_t offs
 
 extern "C" ssize_t __real_write(int fd, const void* data, std::size_t size);
 extern "C" ssize_t __wrap_write(int fd, const void* data, std::size_t size) {
-  if (known(fd) && is_eventfd[fd]) return __real_write(fd, data, size);
   return move_bytes(index_of("write"), fd, size,
                     [&](std::size_t part) { return __real_write(fd, data, part); });
 }

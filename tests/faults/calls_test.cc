@@ -17,6 +17,7 @@ const std::set<std::string> kHarmless{
     "bcmp",
     "clock_gettime",
     "dl_iterate_phdr",
+    "eventfd_write",
     "fprintf",
     "fputc",
     "fputs",

@@ -143,4 +143,12 @@ WEFT_REAL_TIME_TEST_CASE(a_close_without_lingering_resets) {
                         is(std::errc::connection_reset, "read"));
 }
 
+WEFT_REAL_TIME_TEST_CASE(an_option_of_the_socket_overrides_one_of_the_listener) {
+  const TcpListener listener("127.0.0.1:0", {.nodelay = true, .socket = {.nodelay = false}});
+  int nodelay = -1;
+  socklen_t size = sizeof(nodelay);
+  getsockopt(listener.native_handle(), IPPROTO_TCP, TCP_NODELAY, &nodelay, &size);
+  BOOST_TEST(nodelay == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

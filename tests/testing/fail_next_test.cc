@@ -98,6 +98,16 @@ WEFT_REAL_TIME_TEST_CASE(a_call_of_the_executor_fails_too) {
   BOOST_TEST((error_of([&] { file.write("x"); }) == std::errc::no_space_on_device));
 }
 
+WEFT_REAL_TIME_TEST_CASE(a_fault_of_write_is_none_of_a_wake_up) {
+  const TemporaryDirectory directory;
+  File file = File::open(directory / "file", O_CREAT | O_RDWR);
+  const auto fault = fail_next("write", ENOSPC, {.first = 3});
+  for (int i = 1; i <= 4; ++i) {
+    BOOST_TEST(!error_of([&] { file.write("x"); }) == (i != 3));
+  }
+  BOOST_TEST(fault.calls() == 4u);
+}
+
 WEFT_REAL_TIME_TEST_CASE(a_name_cannot_be_looked_up) {
   const auto fault = fail_next("getaddrinfo", EAI_AGAIN);
   const std::error_code error = error_of([] { resolve("localhost", "http"); });
