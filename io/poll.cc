@@ -73,7 +73,8 @@ bool ReadyCase::attempt() {
 }
 
 bool ReadyCase::enlist(Selection& selection) {
-  wait_ = std::make_unique<ForeignWait>(Reactor::require("weft::on_ready"), fd_, events_, "on_ready");
+  wait_ =
+      std::make_unique<ForeignWait>(Reactor::require("weft::on_ready"), fd_, events_, "on_ready");
   if (!wait_->arm()) return false;
   const WaitQueue::Lock lock(wait_->queue());
   selection.wait_in(wait_->queue(), lock, *this, wait_->waiter);
