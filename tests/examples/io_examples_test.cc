@@ -361,7 +361,10 @@ BOOST_AUTO_TEST_CASE(restart_refuses_and_loses_no_connection) {
     weft::TaskGroup clients;
     for (int i = 0; i < 4; ++i) {
       clients.spawn([&] {
-        for (; !stop; ++asked) ask();
+        while (!stop) {
+          ask();
+          ++asked;
+        }
       });
     }
     std::string newest;
