@@ -36,12 +36,14 @@ bool makes_ready(Act act) { return act < Act::kTryAcquire; }
 enum class Selecting { kFiber, kFiberForAWhile, kThreadForAWhile };
 
 // With two preemptions there are 300,000 orders of each kind. So two are tried where most can
-// happen, and by no sanitizer; and TSan tries that kind alone.
+// happen, and by no sanitizer; and TSan tries that kind alone, beside a push.
 #if defined(WEFT_TSAN)
 constexpr std::array kSelecting{Selecting::kFiberForAWhile};
+constexpr std::array kFirst{Act::kPush};
 #else
 constexpr std::array kSelecting{Selecting::kFiber, Selecting::kFiberForAWhile,
                                 Selecting::kThreadForAWhile};
+constexpr auto kFirst = kActs;
 #endif
 
 int preemptions([[maybe_unused]] Selecting selecting) {
@@ -141,7 +143,7 @@ class Play {
 
 BOOST_AUTO_TEST_CASE(whatever_happens_at_most_one_case_is_done_and_nothing_is_lost) {
   for (const Selecting selecting : kSelecting) {
-    for (const Act one : kActs) {
+    for (const Act one : kFirst) {
       for (const Act two : kActs) {
         const bool cancels = one == Act::kCancel || two == Act::kCancel;
         if (two < one || (cancels && selecting == Selecting::kThreadForAWhile)) continue;
