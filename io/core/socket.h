@@ -41,15 +41,15 @@ class Fd {
   int fd_ = -1;
 };
 
-// The last argument of a call that can fail: the caller's error code. By default there is none, and
+// The last argument of a call that can fail: the error code that the caller has passed. Without one
 // the call throws std::system_error.
 class ErrorTo {
  public:
   ErrorTo() = default;
   ErrorTo(std::error_code& code) noexcept : code_(&code) {}
 
-  // Stores the error, or that there is none. Returns false if there is an error and no place for
-  // it: then the call throws.
+  // Stores the error in the caller's code, or clears that. Returns false if the caller has passed no
+  // code, and there is an error: the call has to throw it.
   bool take(std::error_code error) const noexcept {
     if (code_) *code_ = error;
     return code_ || !error;

@@ -68,7 +68,8 @@ std::size_t MemoryStream::write_some(ConstBuffer buffer) {
   const std::size_t left = std::max<std::size_t>(connection->left, 1);  // the peer may have written
   const std::size_t part = connection->part_of(std::min(buffer.size(), left));
   std::size_t size = 1;
-  while (size < part && bytes.try_push(buffer.data()[size])) ++size;
+  // It may have been closed since the push that had to wait.
+  while (size < part && !bytes.is_closed() && bytes.try_push(buffer.data()[size])) ++size;
   connection->left = left - size;
   if (connection->left == 0) connection->end();
   return size;

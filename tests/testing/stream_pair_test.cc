@@ -226,4 +226,18 @@ WEFT_TEST_CASE(an_end_can_be_moved) {
   BOOST_TEST(server.read_some({&byte, 1}) == 1u);
 }
 
+WEFT_TEST_CASE(a_write_whose_peer_closes_as_it_goes_on_returns_what_it_wrote) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    auto [client, server] = testing::stream_pair({.seed = seed, .capacity = 1});
+    client.write_all("x");
+    auto writer = spawn([&, &client = client] { return client.write_some("abcdef"); });
+    run_until_blocked();
+    char byte;
+    server.read_some(MutableBuffer(&byte, 1));  // makes room for one more
+    server.close();
+    BOOST_TEST(writer.get() == 1u);
+    BOOST_CHECK_THROW(client.write_some("b"), std::system_error);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
