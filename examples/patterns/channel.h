@@ -43,8 +43,8 @@ class Sender : public ChannelEnd<T> {
   void push(T&& item) const { this->queue().push(std::move(item)); }
   void push(const T& item) const { this->queue().push(item); }
 
-  // Adds the item if there is room. Does not wait. Returns false, with `item` untouched, if there
-  // is none. Throws weft::QueueClosed if there is no receiver any more.
+  // Adds the item if there is room. Does not wait. Returns false, with `item` untouched, if the
+  // queue is full. Throws weft::QueueClosed if there is no receiver any more.
   bool try_push(T&& item) const { return this->queue().try_push(std::move(item)); }
   bool try_push(const T& item) const { return this->queue().try_push(item); }
 };

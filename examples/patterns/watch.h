@@ -46,7 +46,7 @@ class Watch {
     const T& get() const { return seen().value; }
 
     // Waits until there is a value that was not seen, and sees the latest. Returns false if the
-    // Watch is gone, and there is none. A cancellation point if it has to wait.
+    // Watch is gone, and all was seen. A cancellation point if it has to wait.
     bool wait() {
       seen().replaced.wait();
       return refresh();

@@ -53,7 +53,7 @@ class SelectCase {
 // to claim the selection, by one exchange, under the lock of that one's queue: so at most one of
 // them is woken, and a waker that finds the selection taken goes on to the next in its queue. What
 // is handed over by the claim belongs to the case that was chosen; the others have nothing, and are
-// taken off their queues before the wait returns.
+// taken off their queues when the selection ends.
 class Selection : private Waiter {
  public:
   // Throws Cancelled where that is due.

@@ -48,8 +48,8 @@ class ErrorTo {
   ErrorTo() = default;
   ErrorTo(std::error_code& code) noexcept : code_(&code) {}
 
-  // Stores the error in the caller's code, or clears that. Returns false if the caller has passed no
-  // code, and there is an error: the call has to throw it.
+  // Stores the error in the caller's code, or clears that. Returns false if the caller has passed
+  // no code, and there is an error: the call has to throw it.
   bool take(std::error_code error) const noexcept {
     if (code_) *code_ = error;
     return code_ || !error;
