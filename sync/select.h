@@ -32,7 +32,8 @@ namespace weft {
 //
 // If several can be done at once it does the first, in the order of the arguments. A case that was
 // not chosen has taken nothing, lost nothing and left nothing behind. In each queue the call waits
-// in its turn, like a caller that waits there alone.
+// in its turn, like a caller that waits there alone. (One exception: if a try has taken the offer
+// of a Mutex or Semaphore, another scheduler may serve one later waiter before this one is back.)
 //
 // Cases are made where they are passed, by the functions below and on_ready() of weft/io/poll.h.
 // What they refer to must live until select() returns.
