@@ -213,13 +213,12 @@ inline SpawnOptions here(std::size_t) { return {}; }
 // The fibers of a race. All are cancelled before the first is waited for.
 struct Racers {
   ~Racers() {
-    leaving = true;
     cancel();
+    const auto going = std::move(tasks);  // one that succeeds yet has none to cancel
   }
   void cancel() {
     for (Task<void>& task : tasks) task.cancel();
   }
-  bool leaving = false;  // the handles go, one by one
   std::vector<Task<void>> tasks;
 };
 
@@ -231,7 +230,7 @@ std::size_t first_success(std::size_t count, Duration stagger, Attempt attempt) 
   Racers racers;
   while (winner == count && racers.tasks.size() < count) {
     racers.tasks.push_back(spawn([&, i = racers.tasks.size()] {
-      if (!attempt(i) || winner != count || racers.leaving) return;
+      if (!attempt(i) || winner != count) return;
       winner = i;
       racers.cancel();  // also the one that began last, which may be waited for below
     }));
