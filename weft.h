@@ -87,12 +87,18 @@
 #include "weft/io/datagram_socket.h"
 // resolve, resolve_category
 #include "weft/io/dns.h"
+// ExitStatus
+#include "weft/io/exit_status.h"
+// FdStream, Pipe
+#include "weft/io/fd_stream.h"
 // File
 #include "weft/io/file.h"
 // listen_fds
 #include "weft/io/listen_fds.h"
 // Events, on_ready, wait_readable, wait_ready, wait_writable
 #include "weft/io/poll.h"
+// Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process, shell
+#include "weft/io/process.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet

@@ -4,8 +4,11 @@
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <memory>
 #include <optional>
 
@@ -26,6 +29,26 @@ constexpr std::uint64_t kSendfileChunk = 1 << 20;
 
 constexpr int kBusy = -EBUSY;
 constexpr int kEnded = -ENODATA;
+
+// writev() without SIGPIPE. The signal of a failed write is for the thread that writes: it is
+// blocked meanwhile, and taken out again.
+ssize_t write_quietly(int fd, const msghdr& message) noexcept {
+  sigset_t pipe, before, pending;
+  sigemptyset(&pipe);
+  sigemptyset(&pending);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const bool blocked = sigismember(&before, SIGPIPE) == 1;
+  if (blocked) sigpending(&pending);
+  const ssize_t result = writev(fd, message.msg_iov, static_cast<int>(message.msg_iovlen));
+  const int error = errno;
+  const timespec now{};
+  if (result < 0 && error == EPIPE && sigismember(&pending, SIGPIPE) != 1)
+    sigtimedwait(&pipe, nullptr, &now);
+  if (!blocked) pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return result;
+}
 
 }  // namespace
 
@@ -78,7 +101,10 @@ StreamSocket::Result StreamSocket::receive(MutableBuffer buffer, Extent extent) 
     const MutableBuffer rest = buffer.drop_front(done);
     const ssize_t size = socket_.attempt(
         Direction::kRead, "read_some",
-        [&] { return recv(socket_.fd(), rest.data(), rest.size(), 0); },
+        [&] {
+          if (kind_ == Kind::kOther) return ::read(socket_.fd(), rest.data(), rest.size());
+          return recv(socket_.fd(), rest.data(), rest.size(), 0);
+        },
         drained_by_short_reads_ ? rest.size() : 0);
     return size == 0 && extent != Extent::kSome ? kEnded : size;
   });
@@ -88,12 +114,18 @@ StreamSocket::Result StreamSocket::receive(const internal::Parts& parts) {
   msghdr message = parts.message();
   return transfer(Direction::kRead, parts.size(), Extent::kSome, [&](std::size_t) {
     return socket_.attempt(
-        Direction::kRead, "read_some", [&] { return recvmsg(socket_.fd(), &message, 0); },
+        Direction::kRead, "read_some",
+        [&] {
+          if (kind_ == Kind::kOther)
+            return readv(socket_.fd(), message.msg_iov, static_cast<int>(message.msg_iovlen));
+          return recvmsg(socket_.fd(), &message, 0);
+        },
         drained_by_short_reads_ ? parts.size() : 0);
   });
 }
 
 StreamSocket::Result StreamSocket::send(ConstBuffer buffer, Extent extent) {
+  if (kind_ == Kind::kOther) return send(std::span(&buffer, 1), extent);
   return transfer(Direction::kWrite, buffer.size(), extent, [&](std::size_t done) {
     const ConstBuffer rest = buffer.drop_front(done);
     return socket_.attempt(
@@ -117,7 +149,11 @@ ssize_t StreamSocket::send_once(const internal::Parts& parts) {
   const msghdr message = parts.message();
   return socket_.attempt(
       Direction::kWrite, "write_some",
-      [&] { return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL); }, parts.size());
+      [&] {
+        if (kind_ == Kind::kOther) return write_quietly(socket_.fd(), message);
+        return sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
+      },
+      parts.size());
 }
 
 std::uint64_t StreamSocket::sendfile(const File& file, std::uint64_t offset, std::uint64_t count,
@@ -171,6 +207,8 @@ void StreamSocket::shutdown_write(internal::ErrorTo error) {
     result = kBusy;
   } else if (!is_open()) {
     result = internal::unless_cancelled(-EBADF);
+  } else if (kind_ == Kind::kOther) {
+    close();
   } else if (shutdown(socket_.fd(), SHUT_WR) != 0 && errno != ENOTCONN) {
     result = -errno;  // ENOTCONN: the peer is gone already
   }

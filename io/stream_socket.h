@@ -20,7 +20,7 @@ namespace weft {
 
 class File;
 
-// A connection: what TcpStream and UnixStream have in common.
+// A connection: what TcpStream, UnixStream and FdStream have in common.
 //
 // Each call waits in the calling fiber. It is a cancellation point if it waits, and at least every
 // 32nd time if it does not; then it lets other fibers run.
@@ -136,10 +136,13 @@ class StreamSocket {
 
  protected:
   StreamSocket() = default;
+  // What the descriptor is: for FdStream no socket.
+  enum class Kind : unsigned char { kSocket, kOther };
+
   // `drained_by_short_reads` is true if a read that fills less than its buffer has taken
   // everything.
-  StreamSocket(internal::Fd fd, bool drained_by_short_reads) noexcept
-      : socket_(std::move(fd)), drained_by_short_reads_(drained_by_short_reads) {}
+  StreamSocket(internal::Fd fd, bool drained_by_short_reads, Kind kind = Kind::kSocket) noexcept
+      : socket_(std::move(fd)), drained_by_short_reads_(drained_by_short_reads), kind_(kind) {}
   StreamSocket(StreamSocket&&) = default;
   StreamSocket& operator=(StreamSocket&&) = default;
   ~StreamSocket() = default;
@@ -184,6 +187,7 @@ class StreamSocket {
   [[noreturn]] void fail_with(int error, const char* call) const;
 
   bool drained_by_short_reads_ = false;
+  Kind kind_ = Kind::kSocket;
   bool busy_[2] = {};  // by direction: a call is under way
 };
 

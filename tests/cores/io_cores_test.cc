@@ -321,7 +321,7 @@ WEFT_REAL_TIME_CORES_TEST_CASE(all_schedulers_may_look_up_names_at_once) {
 // ---- Descriptors of others ----------------------------------------------------------------------
 
 WEFT_REAL_TIME_CORES_TEST_CASE(a_pipe_may_lead_to_another_scheduler) {
-  const Pipe there(O_NONBLOCK), back(O_NONBLOCK);
+  const BarePipe there(O_NONBLOCK), back(O_NONBLOCK);
   auto echoing = spawn(
       [&] {
         for (int i = 0; i < 300; ++i) {
@@ -346,7 +346,7 @@ WEFT_REAL_TIME_CORES_TEST_CASE(a_pipe_may_lead_to_another_scheduler) {
 }
 
 WEFT_CORES_TEST_CASE(who_waits_for_room_is_told_when_another_scheduler_reads) {
-  const Pipe pipe(O_NONBLOCK);
+  const BarePipe pipe(O_NONBLOCK);
   for (int round = 0; round < 20; ++round) {
     pipe.fill();
     auto writer = spawn_in_turn(round % 3, [&] { wait_writable(pipe.out()); });

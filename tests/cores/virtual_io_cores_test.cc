@@ -93,7 +93,7 @@ WEFT_CORES_TEST_CASE(what_comes_through_a_connection_takes_no_time) {
 }
 
 WEFT_CORES_TEST_CASE(what_comes_through_a_pipe_takes_no_time) {
-  const Pipe pipe(O_NONBLOCK);
+  const BarePipe pipe(O_NONBLOCK);
   Queue<int> turns;
   const Sleepers sleepers;
   const TimePoint start = now();

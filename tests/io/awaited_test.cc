@@ -57,7 +57,7 @@ WEFT_TEST_CASE(a_fiber_that_writes_counts) {
 }
 
 WEFT_TEST_CASE(each_fiber_that_waits_for_a_foreign_descriptor_counts) {
-  const Pipe pipe;
+  const BarePipe pipe;
   TaskGroup group;
   for (int i = 0; i < 3; ++i) group.spawn([&] { wait_readable(pipe.in()); });
   yield();
@@ -75,7 +75,7 @@ WEFT_TEST_CASE(a_fiber_that_waits_for_a_signal_counts) {
 
 WEFT_TEST_CASE(what_does_not_wait_does_not_count) {
   TcpPair pair;
-  const Pipe pipe;
+  const BarePipe pipe;
   char bytes[8];
   auto client = spawn([&] {
     for (int i = 0; i < 100; ++i) pair.client.write_all("x"), pair.server.read_some(bytes);

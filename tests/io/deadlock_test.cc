@@ -420,7 +420,7 @@ void set_alarm() {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_descriptor_of_others_that_is_waited_for_is_no_deadlock) {
-  const Pipe pipe;
+  const BarePipe pipe;
   check_woken_by_other_process([&] { pipe.put("x"); },
                                [&] {
                                  wait_readable(pipe.in());

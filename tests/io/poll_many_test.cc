@@ -44,7 +44,7 @@ void run_orders(const std::function<void()>& body) {
 
 BOOST_AUTO_TEST_CASE(one_event_wakes_all_who_wait_for_it) {
   run_orders([] {
-    const Pipe pipe;
+    const BarePipe pipe;
     TaskGroup group;
     for (int i = 0; i < 10; ++i) group.spawn([&] { wait_readable(pipe.in()); }, {.eager = true});
     pipe.put("text");
@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(one_event_wakes_all_who_wait_for_it) {
 
 BOOST_AUTO_TEST_CASE(who_finds_nothing_left_may_wait_again) {
   run_orders([] {
-    const Pipe pipe(O_NONBLOCK);
+    const BarePipe pipe(O_NONBLOCK);
     std::string got;
     TaskGroup group;
     for (int i = 0; i < 10; ++i) {
@@ -121,10 +121,10 @@ BOOST_AUTO_TEST_CASE(who_waits_in_one_direction_does_not_keep_who_waits_in_the_o
 
 BOOST_AUTO_TEST_CASE(many_descriptors_may_be_waited_for) {
   run_orders([] {
-    std::vector<Pipe> pipes(100);
+    std::vector<BarePipe> pipes(100);
     int woken = 0;
     TaskGroup group;
-    for (const Pipe& pipe : pipes) {
+    for (const BarePipe& pipe : pipes) {
       group.spawn(
           [&] {
             wait_readable(pipe.in());
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(between_waits_it_may_be_closed_and_be_another) {
   run_orders([] {
     int number = -1;
     for (int i = 0; i < 10; ++i) {
-      Pipe pipe;
+      BarePipe pipe;
       if (number < 0) number = pipe.in();
       BOOST_TEST(pipe.in() == number);
       // What was registered would stay as long as it has a duplicate.
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(between_waits_it_may_be_closed_and_be_another) {
 
 BOOST_AUTO_TEST_CASE(who_is_woken_may_close_it_before_others_are_back) {
   run_orders([] {
-    Pipe pipe;
+    BarePipe pipe;
     const int number = pipe.in();
     bool replaced = false;
     TaskGroup group;
@@ -213,7 +213,7 @@ BOOST_AUTO_TEST_CASE(who_is_woken_may_close_it_before_others_are_back) {
             if (std::exchange(replaced, true)) return;
             pipe.read_end = Fd();
             pipe.write_end = Fd();
-            pipe = Pipe();
+            pipe = BarePipe();
             BOOST_TEST(pipe.in() == number);
             wait_readable(number);
             BOOST_TEST(pipe.take() == "new");
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(who_is_woken_may_close_it_before_others_are_back) {
 
 BOOST_AUTO_TEST_CASE(its_place_may_be_taken_by_a_socket_of_wefts) {
   run_orders([] {
-    Pipe pipe;
+    BarePipe pipe;
     const int number = pipe.in();
     UnixStream near, far;
     TaskGroup group;

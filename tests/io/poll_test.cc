@@ -56,7 +56,7 @@ void drain(int fd) {
 // ---- What it waits for --------------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_something_to_read) {
-  const Pipe pipe;
+  const BarePipe pipe;
   for (int i = 0; i < 3; ++i) {
     auto reader = reader_of(pipe.in());
     for (int turn = 0; turn < 10; ++turn) yield();
@@ -70,7 +70,7 @@ WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_something_to_read) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_room_to_write) {
-  const Pipe pipe(O_NONBLOCK);
+  const BarePipe pipe(O_NONBLOCK);
   wait_writable(pipe.out());
   for (int i = 0; i < 3; ++i) {
     pipe.fill();
@@ -84,7 +84,7 @@ WEFT_REAL_TIME_TEST_CASE(it_waits_until_there_is_room_to_write) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(an_end_ends_a_wait) {
-  Pipe pipe(O_NONBLOCK), full(O_NONBLOCK);
+  BarePipe pipe(O_NONBLOCK), full(O_NONBLOCK);
   full.fill();
   auto reader = reader_of(pipe.in());
   auto writer = writer_of(full.out());
@@ -105,7 +105,7 @@ WEFT_REAL_TIME_TEST_CASE(a_peer_that_has_shut_down_ends_a_wait) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(standard_input_may_be_waited_for) {
-  const Pipe pipe;
+  const BarePipe pipe;
   const Fd before(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
   dup2(pipe.in(), STDIN_FILENO);
   auto reader = reader_of(STDIN_FILENO);
@@ -140,7 +140,7 @@ WEFT_REAL_TIME_TEST_CASE(other_kinds_of_descriptors_will_do) {
 }
 
 WEFT_TEST_CASE(a_timeout_on_virtual_time_is_one) {
-  const Pipe pipe;
+  const BarePipe pipe;
   const TimePoint start = now();
   BOOST_CHECK_THROW(with_timeout(1h, [&] { wait_readable(pipe.in()); }), TimeoutError);
   BOOST_TEST((now() == start + 1h));
@@ -180,7 +180,7 @@ WEFT_REAL_TIME_TEST_CASE(it_tells_of_both_events_and_of_no_others_than_were_aske
 }
 
 WEFT_REAL_TIME_TEST_CASE(an_end_or_an_error_is_whatever_was_asked_for) {
-  Pipe pipe(O_NONBLOCK);
+  BarePipe pipe(O_NONBLOCK);
   pipe.fill();
   auto writer = spawn([&] { return wait_ready(pipe.out(), kEither); }, {.eager = true});
   pipe.read_end = Fd();
@@ -235,7 +235,7 @@ WEFT_REAL_TIME_TEST_CASE(a_wait_for_either_event_can_be_cancelled_beside_others)
 WEFT_REAL_TIME_TEST_CASE(what_is_no_descriptor_is_an_error_that_names_it) {
   int closed = -1;
   {
-    const Pipe pipe;
+    const BarePipe pipe;
     closed = pipe.in();
   }
   for (const int fd : {-1, -2, closed, 1'000'000, INT32_MAX}) {
@@ -248,7 +248,7 @@ WEFT_REAL_TIME_TEST_CASE(what_is_no_descriptor_is_an_error_that_names_it) {
 }
 
 BOOST_AUTO_TEST_CASE(it_needs_a_fiber_of_a_runtime) {
-  const Pipe pipe;
+  const BarePipe pipe;
   BOOST_CHECK_THROW(wait_readable(pipe.in()), std::logic_error);
   BOOST_CHECK_THROW(wait_writable(pipe.out()), std::logic_error);
   BOOST_CHECK_THROW(wait_ready(pipe.in(), kEither), std::logic_error);
@@ -258,7 +258,7 @@ BOOST_AUTO_TEST_CASE(it_needs_a_fiber_of_a_runtime) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_wait_for_nothing_is_refused) {
-  const Pipe pipe;
+  const BarePipe pipe;
   for (const Events none : {Events::kNone, static_cast<Events>(4)}) {
     BOOST_CHECK_THROW(wait_ready(pipe.in(), none), std::invalid_argument);
   }
@@ -336,7 +336,7 @@ WEFT_REAL_TIME_TEST_CASE(urgent_data_is_nothing_to_be_read) {
 // ---- As a case of select() ----------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(a_descriptor_is_a_case_of_a_select) {
-  const Pipe pipe;
+  const BarePipe pipe;
   Queue<int> queue;
   std::optional<int> item;
   auto selecting =
@@ -350,7 +350,7 @@ WEFT_REAL_TIME_TEST_CASE(a_descriptor_is_a_case_of_a_select) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_descriptor_that_was_not_chosen_is_registered_no_more) {
-  const Pipe pipe;
+  const BarePipe pipe;
   Queue<int> queue;
   std::optional<int> item;
   auto selecting =
@@ -365,7 +365,7 @@ WEFT_REAL_TIME_TEST_CASE(a_descriptor_that_was_not_chosen_is_registered_no_more)
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_descriptor_may_be_selected_and_waited_for) {
-  const Pipe pipe;
+  const BarePipe pipe;
   Event never;
   auto reader = reader_of(pipe.in());
   auto selecting =

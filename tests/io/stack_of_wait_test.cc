@@ -82,7 +82,7 @@ WEFT_REAL_TIME_TEST_CASE(a_wait_in_a_udp_socket_ends_in_its_call) {
 }
 
 WEFT_REAL_TIME_TEST_CASE(a_wait_in_poll_ends_in_its_call) {
-  const Pipe pipe(O_NONBLOCK);
+  const BarePipe pipe(O_NONBLOCK);
   check_wait("wait_readable", [&] { wait_readable(pipe.in()); });
   check_wait("wait_ready", [&] { wait_ready(pipe.in(), Events::kRead); });
   pipe.fill();

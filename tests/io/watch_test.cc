@@ -218,7 +218,7 @@ BOOST_AUTO_TEST_CASE(what_lets_others_run_is_not_reported) {
 }
 
 BOOST_AUTO_TEST_CASE(a_read_that_blocks_goes_on_after_the_report) {
-  const Pipe pipe;
+  const BarePipe pipe;
   int count = 0;
   const Reports reports([&] {
     if (++count == 2) pipe.put("x");

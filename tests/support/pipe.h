@@ -19,8 +19,8 @@ namespace weft::test {
 using namespace internal;
 
 // Descriptors that weft knows nothing of.
-struct Pipe {
-  explicit Pipe(int flags = 0) {
+struct BarePipe {
+  explicit BarePipe(int flags = 0) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | flags) != 0) throw std::runtime_error("pipe2 failed");
     read_end = Fd(ends[0]);

@@ -1,0 +1,72 @@
+#ifndef WEFT_IO_CORE_CHILD_H_
+#define WEFT_IO_CORE_CHILD_H_
+
+#include <sys/types.h>
+
+#include <optional>
+
+#include "weft/fiber/time.h"
+#include "weft/io/core/socket.h"
+#include "weft/io/exit_status.h"
+
+namespace weft::internal {
+
+// A child process, which its owner ends and reaps.
+//
+// A wait is for the pidfd, a descriptor that is readable once the process has ended: nothing here
+// handles SIGCHLD, or sees another child. A kernel before Linux 5.3 has none that can be waited
+// for: there a wait looks every few milliseconds.
+//
+// Threads: fibers of one scheduler.
+class Child {
+ public:
+  // None.
+  Child() = default;
+  // `pidfd` may be empty. `leads_group`: signals go to all processes of its process group.
+  Child(pid_t pid, Fd pidfd, bool leads_group) noexcept
+      : pid_(pid), pidfd_(std::move(pidfd)), leads_group_(leads_group) {}
+  Child(Child&& other) noexcept;
+  Child& operator=(Child&& other) noexcept;
+  ~Child() { end(); }
+
+  // 0 if there is none.
+  pid_t pid() const noexcept { return pid_; }
+
+  // True from the start until its end was seen by a function of this.
+  bool is_running() const noexcept { return pid_ != 0 && !status_ && !lost_; }
+
+  // How it has ended; nullopt if it has not. Does not wait. Throws std::system_error
+  // (no_child_process) if its status is lost: another part of the program has reaped it, or SIGCHLD
+  // is ignored; from Linux 6.15 on the kernel knows it even then.
+  std::optional<ExitStatus> try_wait();
+
+  // The same, but waits until then. A cancellation point. `what` names the call.
+  std::optional<ExitStatus> wait_until(TimePoint deadline, const char* what);
+
+  // Sends a signal. Returns false if its end was seen already. Throws std::system_error.
+  bool kill(int signal);
+
+  // Kills it and reaps it, if it runs. Waits for that, in a fiber without holding up others.
+  void end() noexcept;
+
+  // Lets it run. A fiber reaps it when it ends; after the end of the runtime, and without a pidfd,
+  // the next call of reap_detached() does.
+  void detach();
+
+ private:
+  int poll_status() noexcept;
+
+  pid_t pid_ = 0;
+  Fd pidfd_;
+  bool leads_group_ = false;
+  bool lost_ = false;  // its status
+  std::optional<ExitStatus> status_;
+};
+
+// Reaps children that were detached and have ended meanwhile, if no fiber waits for them. Does not
+// wait. Any thread.
+void reap_detached() noexcept;
+
+}  // namespace weft::internal
+
+#endif  // WEFT_IO_CORE_CHILD_H_
