@@ -117,6 +117,8 @@
 #include "weft/io/udp.h"
 // UnixDatagram, UnixListener, UnixListenerOptions, UnixStream
 #include "weft/io/unix_socket.h"
+// Wirable, Wire, WireReader, WireWriter
+#include "weft/io/wire.h"
 
 // ---- This version -------------------------------------------------------------------------------
 
