@@ -99,6 +99,8 @@
 #include "weft/io/poll.h"
 // Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process, shell
 #include "weft/io/process.h"
+// ProcessPool, ProcessPoolOptions, RemoteError, WorkerDied, run_in_process
+#include "weft/io/process_pool.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet
