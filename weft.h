@@ -93,6 +93,10 @@
 #include "weft/io/listen_fds.h"
 // Events, on_ready, wait_readable, wait_ready, wait_writable
 #include "weft/io/poll.h"
+// ProcessLock
+#include "weft/io/process_lock.h"
+// ProcessQueue
+#include "weft/io/process_queue.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet
