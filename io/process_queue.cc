@@ -2,63 +2,28 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
-#include <cstring>
 
 #include "weft/fiber/core/running.h"
 #include "weft/io/core/await_ready.h"
 #include "weft/io/core/error.h"
+#include "weft/io/core/packet.h"
 #include "weft/io/core/shared_fd.h"
 #include "weft/io/core/socket.h"
 
 namespace weft::internal {
 namespace {
 
-// What a message of the kernel's has at most of an item. The kernel wants each in one piece.
-constexpr std::size_t kInline = 64 << 10;
+// What a packet has at most of an item.
+constexpr std::size_t kInline = Packet::kMostBytes;
 
 // A message begins with the size of its item. The item follows, or comes as a file beside it.
 using Size = std::uint64_t;
-
-// With room for one descriptor beside the message.
-struct Packet {
-  Packet(Size& size, void* item, std::size_t room)
-      : parts{{&size, sizeof(size)}, {item, room}},
-        header{.msg_name = nullptr,
-               .msg_namelen = 0,
-               .msg_iov = parts,
-               .msg_iovlen = 2,
-               .msg_control = control,
-               .msg_controllen = sizeof(control),
-               .msg_flags = 0} {}
-
-  void attach(int fd) noexcept {
-    cmsghdr* const part = CMSG_FIRSTHDR(&header);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof(fd));
-    std::memcpy(CMSG_DATA(part), &fd, sizeof(fd));
-  }
-
-  // Empty if there is none.
-  Fd attached() noexcept {
-    int fd = -1;
-    if (const cmsghdr* part = CMSG_FIRSTHDR(&header)) {
-      std::memcpy(&fd, CMSG_DATA(part), sizeof(fd));
-    }
-    return Fd(fd);
-  }
-
-  iovec parts[2];
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header;
-};
 
 // Repeats a call on what is left of an item until all is done.
 template <class Call>
@@ -123,14 +88,10 @@ bool MessageQueue::push(std::string_view item, TimePoint deadline) {
 // Returns 0, or the error.
 int MessageQueue::send(std::string_view item, int file) noexcept {
   Size size = item.size();
-  Packet packet(size, const_cast<char*>(item.data()), file < 0 ? item.size() : 0);
-  if (file < 0) {
-    packet.header.msg_controllen = 0;
-  } else {
-    packet.attach(file);
-  }
+  Packet packet(size, item.data(), file < 0 ? item.size() : 0);
+  if (file >= 0) packet.attach(file);
   for (;;) {
-    if (sendmsg(in_->get(), &packet.header, MSG_NOSIGNAL) >= 0) return 0;
+    if (sendmsg(in_->get(), &packet.message(), MSG_NOSIGNAL) >= 0) return 0;
     if (errno != EINTR) return errno;
   }
 }
@@ -149,13 +110,14 @@ std::optional<PopStatus> MessageQueue::receive(Message& message) {
   Message item{std::make_unique_for_overwrite<char[]>(kInline), 0};
   Size size = 0;
   Packet packet(size, item.bytes.get(), kInline);
-  const ssize_t received = recvmsg(out_->get(), &packet.header, MSG_CMSG_CLOEXEC);
+  packet.expect();
+  const ssize_t received = recvmsg(out_->get(), &packet.message(), MSG_CMSG_CLOEXEC);
   if (received < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
   checked(static_cast<int>(received), {"recvmsg from a ProcessQueue"});
   if (received == 0) return PopStatus::kClosed;
   // Out of descriptors the kernel has dropped the file.
-  if (packet.header.msg_flags & MSG_CTRUNC) fail(EMFILE, {"pop of a large item of a ProcessQueue"});
-  const Fd file = packet.attached();
+  if (!packet.has_all()) fail(EMFILE, {"pop of a large item of a ProcessQueue"});
+  const Fd file = packet.take_fd();
   item.size = static_cast<std::size_t>(received) - sizeof(size);
   message = file.get() < 0 ? std::move(item) : content_of(file, size);
   return PopStatus::kItem;
