@@ -99,6 +99,8 @@
 #include "weft/io/poll.h"
 // Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process, shell
 #include "weft/io/process.h"
+// ProcessPool, ProcessPoolOptions, RemoteError, WorkerDied, run_in_process
+#include "weft/io/process_pool.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet
@@ -117,6 +119,8 @@
 #include "weft/io/udp.h"
 // UnixDatagram, UnixListener, UnixListenerOptions, UnixStream
 #include "weft/io/unix_socket.h"
+// Wirable, Wire, WireReader, WireWriter
+#include "weft/io/wire.h"
 
 // ---- This version -------------------------------------------------------------------------------
 

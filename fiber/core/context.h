@@ -95,6 +95,11 @@ struct SwitchState {
   void jump(Context& from, Context& to) noexcept;
   void restore(Context& self) noexcept;
 
+  // Leaves the running context for ever, and calls f() on the stack of `to`, which waits there and
+  // never goes on. f() does not return. What either stack holds is not unwound.
+  template <class F>
+  [[noreturn]] void leave(Context& to, F f) noexcept;
+
   // The first thing that a new context does.
   void arrive() noexcept;
 

@@ -88,6 +88,23 @@ inline void SwitchState::restore(Context& self) noexcept {
   *error = self.errno_;
 }
 
+template <class F>
+void SwitchState::leave(Context& to, F f) noexcept {
+#if defined(WEFT_ASAN)
+  __sanitizer_start_switch_fiber(nullptr, to.bottom_, to.size_);
+#endif
+#if defined(WEFT_TSAN)
+  signals = block_signals();
+  __tsan_switch_to_fiber(to.tsan_fiber_, 0);
+#endif
+  (void)std::move(context_handle(to.handle_)).resume_with([&](boost::context::fiber&& left) {
+    restore(to);
+    f();
+    return std::move(left);
+  });
+  __builtin_unreachable();
+}
+
 inline void SwitchState::arrive() noexcept {
 #if defined(WEFT_ASAN)
   __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);

@@ -1,10 +1,12 @@
 #include "weft/fiber/core/loop.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 
 #include "weft/fiber/core/cancel_scope.h"
 #include "weft/fiber/core/completion.h"
+#include "weft/fiber/core/context_switch.h"
 #include "weft/fiber/core/error.h"
 #include "weft/fiber/core/roster.h"
 #include "weft/fiber/core/wait_queue.h"
@@ -96,6 +98,17 @@ void Loop::detach() noexcept {
   turn_.end();  // takes back what is left of the budget
   loop_.context.disown_thread();
   detach_thread();
+}
+
+void Loop::leave(void (*entry)(void*) noexcept, void* argument) noexcept {
+  Loop* const loop = here();
+  const auto go_on = [&] {
+    if (loop) loop->detach();
+    entry(argument);
+    std::abort();
+  };
+  if (!loop || !current_fiber()) go_on();
+  loop->switch_.leave(loop->loop_.context, go_on);
 }
 
 void Loop::stop() noexcept {

@@ -69,6 +69,11 @@ class Loop final : public Calls {
   void shutdown(Shutdown& end);
   void shutdown();  // of this one alone
 
+  // In a child of the process, forked by what runs here: gives up the scheduler, with all its
+  // fibers as they are, and calls `entry` on the thread's own stack, where a scheduler may be run
+  // anew. `entry` does not return. On a plain thread just calls it.
+  [[noreturn]] static void leave(void (*entry)(void*) noexcept, void* argument) noexcept;
+
   // What Scheduler::stats() returns.
   SchedulerStats collect_stats() const;
 

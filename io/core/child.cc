@@ -2,7 +2,9 @@
 
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -73,11 +75,15 @@ bool wait_for(int pidfd, TimePoint deadline, const char* what) {
 
 }  // namespace
 
+Child::Child(pid_t pid) noexcept
+    : Child(pid, Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))), false) {}
+
 Child::Child(Child&& other) noexcept { *this = std::move(other); }
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this == &other) return *this;
   end();
+  process_ = other.process_;
   pid_ = std::exchange(other.pid_, 0);
   pidfd_ = std::move(other.pidfd_);
   leads_group_ = other.leads_group_;
@@ -133,8 +139,13 @@ bool Child::kill(int signal) {
 }
 
 void Child::end() noexcept {
+  if (is_running()) ::kill(leads_group_ ? -pid_ : pid_, SIGKILL);
+  reap();
+  pid_ = 0;
+}
+
+void Child::reap() noexcept {
   if (!is_running()) return;
-  ::kill(leads_group_ ? -pid_ : pid_, SIGKILL);
   try {
     if (current_reactor && current_fiber()) shield([&] { wait_until(kForever, "~Process"); });
   } catch (const std::exception&) {  // no memory for the wait, or the status is lost
@@ -143,7 +154,6 @@ void Child::end() noexcept {
   while (is_running() && waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 &&
          errno == EINTR) {
   }
-  pid_ = 0;
 }
 
 void Child::detach() {

@@ -5,13 +5,15 @@
 
 #include <optional>
 
+#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/exit_status.h"
 
 namespace weft::internal {
 
-// A child process, which its owner ends and reaps.
+// A child process, which is killed and reaped at the end of this. In a child of its own process,
+// which fork() gives a copy, this is none.
 //
 // A wait is for the pidfd, a descriptor that is readable once the process has ended: nothing here
 // handles SIGCHLD, or sees another child. A kernel before Linux 5.3 has none that can be waited
@@ -25,6 +27,8 @@ class Child {
   // `pidfd` may be empty. `leads_group`: signals go to all processes of its process group.
   Child(pid_t pid, Fd pidfd, bool leads_group) noexcept
       : pid_(pid), pidfd_(std::move(pidfd)), leads_group_(leads_group) {}
+  // One that was forked just now.
+  explicit Child(pid_t pid) noexcept;
   Child(Child&& other) noexcept;
   Child& operator=(Child&& other) noexcept;
   ~Child() { end(); }
@@ -33,7 +37,7 @@ class Child {
   pid_t pid() const noexcept { return pid_; }
 
   // True from the start until its end was seen by a function of this.
-  bool is_running() const noexcept { return pid_ != 0 && !status_ && !lost_; }
+  bool is_running() const noexcept { return pid_ != 0 && !status_ && !lost_ && process_.is_this(); }
 
   // How it has ended; nullopt if it has not. Does not wait. Throws std::system_error
   // (no_child_process) if its status is lost: another part of the program has reaped it, or SIGCHLD
@@ -46,16 +50,18 @@ class Child {
   // Sends a signal. Returns false if its end was seen already. Throws std::system_error.
   bool kill(int signal);
 
-  // Kills it and reaps it, if it runs. Waits for that, in a fiber without holding up others.
-  void end() noexcept;
+  // Waits until it has ended, in a fiber without holding up others, and reaps it.
+  void reap() noexcept;
 
   // Lets it run. A fiber reaps it when it ends; after the end of the runtime, and without a pidfd,
   // the next call of reap_detached() does.
   void detach();
 
  private:
+  void end() noexcept;
   int poll_status() noexcept;
 
+  HomeProcess process_;
   pid_t pid_ = 0;
   Fd pidfd_;
   bool leads_group_ = false;

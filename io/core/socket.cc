@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -33,6 +34,12 @@ void Socket::note_owned(int fd, bool is_owned) noexcept {
 bool Socket::owns(int fd) noexcept {
   const auto place = static_cast<unsigned>(fd);
   return place < kMostKnown && std::atomic_ref(owned[place]).load(std::memory_order_relaxed);
+}
+
+void Socket::disown(int first, int last) noexcept {
+  for (int fd = first; fd <= std::min(last, int{kMostKnown} - 1); ++fd) {
+    if (owns(fd)) note_owned(fd, false);
+  }
 }
 
 void set_option(int fd, int level, int option, int value, std::string_view object) {

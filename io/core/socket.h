@@ -109,6 +109,10 @@ class Socket {
   // True if a socket of this process owns the descriptor. Numbers from 2^20 on are not known.
   static bool owns(int fd) noexcept;
 
+  // To be called when the descriptors of these numbers were closed behind the backs of their
+  // sockets: the numbers are free for others.
+  static void disown(int first, int last) noexcept;
+
   // Runs call() until it succeeds, waiting while it would block, and returns its result. If it
   // fails returns its error, -ECANCELED if close() came meanwhile, or -EBADF if it came before. A
   // cancellation point if it waits, if it finds the socket closed, and now and then otherwise.

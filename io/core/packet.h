@@ -1,0 +1,98 @@
+#ifndef WEFT_IO_CORE_PACKET_H_
+#define WEFT_IO_CORE_PACKET_H_
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "weft/io/core/socket.h"
+
+namespace weft::internal {
+
+// How the processes of a pool talk: by packets, which the kernel keeps apart (SOCK_SEQPACKET). What
+// is larger than one goes in several. So the word that a worker has died, which another process
+// sends in its place, never mixes with half of an answer.
+struct PacketHead {
+  enum Kind : std::uint32_t {
+    kJob,      // to a worker: a function and its arguments
+    kResult,   // from a worker: what it returned
+    kFailure,  // from a worker: what it threw
+    kDied,     // from the template, in the name of a worker: `number` is its status
+    kFork,     // to the template: a worker of this number, whose socket comes along
+    kForked,   // the answer: `number` is the process, or an error if it is negative
+    kKill,     // to the template: kill the worker of this number
+  };
+
+  Kind kind = kJob;
+  std::int32_t number = 0;
+  std::uint64_t left = 0;  // bytes that follow in further packets
+};
+
+// One packet, as system calls take it, perhaps with a descriptor.
+class Packet {
+ public:
+  static constexpr std::size_t kMostBytes = 64 * 1024;
+
+  Packet(PacketHead& head, void* bytes, std::size_t size) noexcept;
+  Packet(const Packet&) = delete;
+  Packet& operator=(const Packet&) = delete;
+
+  // To send a descriptor along.
+  void attach(int fd) noexcept;
+  // To be able to receive one; and the one that was received, or none.
+  void expect() noexcept;
+  Fd received() noexcept;
+
+  msghdr& message() noexcept { return message_; }
+
+ private:
+  iovec parts_[2];
+  msghdr message_{};
+  alignas(cmsghdr) char control_[CMSG_SPACE(sizeof(int))];
+};
+
+// Sends all of `bytes`: 0 or a negative error. `send(message)` is what sendmsg() returns, or a
+// negative error.
+template <class Send>
+int send_packets(PacketHead head, std::string_view bytes, Send send) {
+  do {
+    const std::string_view part = bytes.substr(0, Packet::kMostBytes);
+    bytes.remove_prefix(part.size());
+    head.left = bytes.size();
+    Packet packet(head, const_cast<char*>(part.data()), part.size());
+    const ssize_t result = send(packet.message());
+    if (result < 0) return static_cast<int>(result);
+  } while (!bytes.empty());
+  return 0;
+}
+
+// What has come.
+struct Incoming {
+  PacketHead head;
+  std::string bytes;
+};
+
+// Receives all packets of one message, by way of a buffer of kMostBytes: 1, or 0 at the end, or a
+// negative error. `receive(message)` is what recvmsg() returns, or a negative error.
+template <class Receive>
+int receive_packets(Incoming& to, char* buffer, Receive receive) {
+  to.bytes.clear();
+  do {
+    Packet packet(to.head, buffer, Packet::kMostBytes);
+    const ssize_t result = receive(packet.message());
+    if (result <= 0) return static_cast<int>(result);
+    if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // half of an answer
+    to.bytes.append(buffer, static_cast<std::size_t>(result) - sizeof(PacketHead));
+  } while (to.head.left > 0);
+  return 1;
+}
+
+}  // namespace weft::internal
+
+#endif  // WEFT_IO_CORE_PACKET_H_

@@ -1,0 +1,23 @@
+#ifndef WEFT_IO_CORE_WORKER_H_
+#define WEFT_IO_CORE_WORKER_H_
+
+#include "weft/io/core/socket.h"
+#include "weft/io/process_pool.h"
+
+namespace weft::internal {
+
+// The processes of a pool: the template, from which workers are forked, and the workers.
+//
+// The template has one thread, and the memory of the process as it was when the pool was made: so a
+// fork of it is safe whatever the process does later. It waits for orders by one socket. It also
+// has each worker's end of the worker's socket. When a worker ends it says there how, and closes
+// it: the pool reads that in the place of an answer. When the pool's end of the first socket is
+// closed, it kills all workers and ends.
+
+// What a newly forked process does to become the template. It leaves the runtime, if there is one,
+// and runs on the thread's own stack.
+[[noreturn]] void become_template(const ProcessPoolOptions& options, Fd orders);
+
+}  // namespace weft::internal
+
+#endif  // WEFT_IO_CORE_WORKER_H_
