@@ -430,6 +430,21 @@ double pipe_out(long times) {
   });
 }
 
+double pool_job(long times) {
+  ProcessPool pool({.workers = 1});
+  return run([&] {
+    const auto round_trip = [&](int i) {
+      require(run_in_process(
+                  pool, [](int n) { return n + 1; }, i) == i + 1,
+              "a wrong result");
+    };
+    round_trip(0);  // starts the worker
+    return wall_ns_per(times, [&] {
+      for (int i = 0; i < times; ++i) round_trip(i);
+    });
+  });
+}
+
 double queries(long times) {
   const double begin = wall_ns();
   return run([&] {
@@ -476,6 +491,7 @@ constexpr Workload kWorkloads[] = {
     {"process", process},
     {"processes", processes},
     {"pipe_out", pipe_out},
+    {"pool_job", pool_job},
     {"echo", echo},
 };
 
