@@ -70,13 +70,19 @@ struct Worker {
   }
 
   // False if it is gone, and nothing says how.
+  //
+  // A packet that is not full ends a message. Only word of the worker's death may be behind it, and
+  // then the end of the socket, which is noted whenever it comes. So no call is made to find
+  // nothing.
   bool await(Incoming& answer) {
     return internal::receive_packets(answer, buffer.get(), [&](msghdr& message) {
-             return socket.attempt(Direction::kRead, kCaller, [&] {
-               return recvmsg(socket.fd(), &message, MSG_CMSG_CLOEXEC);
-             });
+             return socket.attempt(
+                 Direction::kRead, kCaller,
+                 [&] { return recvmsg(socket.fd(), &message, MSG_CMSG_CLOEXEC); }, kFullPacket);
            }) > 0;
   }
+
+  static constexpr std::size_t kFullPacket = sizeof(PacketHead) + Packet::kMostBytes;
 
   internal::Socket socket;
   const std::int32_t number;

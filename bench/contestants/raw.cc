@@ -286,7 +286,7 @@ double pipe_out(long times) {
 
 double pool_job(long times) {
   int ends[2];
-  require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+  require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
   const pid_t worker = fork();
   require(worker >= 0, "fork");
   if (worker == 0) {
