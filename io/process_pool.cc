@@ -56,13 +56,13 @@ struct Worker {
         number(its_number),
         pid(its_pid),
         name(std::move(its_name)),
-        buffer(std::make_unique_for_overwrite<char[]>(internal::Packet::kMostBytes)) {}
+        buffer(std::make_unique_for_overwrite<char[]>(internal::kPacketSize)) {}
 
   // False if the worker is gone; then the job has not begun.
   bool give(std::string_view job) {
-    const int error = internal::send_packets({}, job, [&](msghdr& message) {
+    const int error = internal::send_packets({}, job, buffer.get(), [&](std::size_t size) {
       return socket.attempt(Direction::kWrite, kCaller,
-                            [&] { return sendmsg(socket.fd(), &message, MSG_NOSIGNAL); });
+                            [&] { return send(socket.fd(), buffer.get(), size, MSG_NOSIGNAL); });
     });
     if (error == 0) return true;
     if (error == -EPIPE || error == -ECONNRESET) return false;
@@ -75,14 +75,13 @@ struct Worker {
   // then the end of the socket, which is noted whenever it comes. So no call is made to find
   // nothing.
   bool await(Incoming& answer) {
-    return internal::receive_packets(answer, buffer.get(), [&](msghdr& message) {
+    return internal::receive_packets(answer, buffer.get(), [&] {
              return socket.attempt(
                  Direction::kRead, kCaller,
-                 [&] { return recvmsg(socket.fd(), &message, MSG_CMSG_CLOEXEC); }, kFullPacket);
+                 [&] { return recv(socket.fd(), buffer.get(), internal::kPacketSize, 0); },
+                 internal::kPacketSize);
            }) > 0;
   }
-
-  static constexpr std::size_t kFullPacket = sizeof(PacketHead) + Packet::kMostBytes;
 
   internal::Socket socket;
   const std::int32_t number;
