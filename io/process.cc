@@ -74,21 +74,17 @@ void check_text(const std::string& text) {
 }
 
 std::string read_to_end(FdStream& stream, std::size_t limit, const std::string& program) {
-  constexpr std::size_t kLeastRoom = 4096;
+  constexpr std::size_t kChunk = 64 * 1024;  // what a pipe holds
   std::string text;
-  std::size_t size = 0;
   if (!stream.is_open()) return text;
-  for (;;) {
-    if (size == text.size()) text.resize(std::max(2 * size, kLeastRoom));
-    const std::size_t count = stream.read_some(std::span(text).subspan(size));
-    if (count == 0) break;
-    size += count;
-    if (size > limit) {
+  const auto chunk = std::make_unique_for_overwrite<char[]>(kChunk);
+  while (const std::size_t count = stream.read_some(std::span(chunk.get(), kChunk))) {
+    text.append(chunk.get(), count);
+    if (text.size() > limit) {
       internal::fail(EOVERFLOW, {"run_process ", program, ": it has written more than ",
                                  internal::in_bytes(limit)});
     }
   }
-  text.resize(size);
   return text;
 }
 

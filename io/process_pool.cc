@@ -56,13 +56,13 @@ struct Worker {
         number(its_number),
         pid(its_pid),
         name(std::move(its_name)),
-        buffer(std::make_unique_for_overwrite<char[]>(internal::Packet::kMostBytes)) {}
+        buffer(std::make_unique_for_overwrite<char[]>(internal::kPacketSize)) {}
 
   // False if the worker is gone; then the job has not begun.
   bool give(std::string_view job) {
-    const int error = internal::send_packets({}, job, [&](msghdr& message) {
+    const int error = internal::send_packets({}, job, buffer.get(), [&](std::size_t size) {
       return socket.attempt(Direction::kWrite, kCaller,
-                            [&] { return sendmsg(socket.fd(), &message, MSG_NOSIGNAL); });
+                            [&] { return send(socket.fd(), buffer.get(), size, MSG_NOSIGNAL); });
     });
     if (error == 0) return true;
     if (error == -EPIPE || error == -ECONNRESET) return false;
@@ -70,18 +70,23 @@ struct Worker {
   }
 
   // False if it is gone, and nothing says how.
+  //
+  // A packet that is not full ends a message. Only word of the worker's death may be behind it, and
+  // then the end of the socket, which is noted whenever it comes. So no call is made to find
+  // nothing.
   bool await(Incoming& answer) {
-    return internal::receive_packets(answer, buffer.get(), [&](msghdr& message) {
-             return socket.attempt(Direction::kRead, kCaller, [&] { return receive(message); });
+    return internal::receive_packets(answer, buffer.get(), [&] {
+             return socket.attempt(
+                 Direction::kRead, kCaller, [&] { return receive(); }, internal::kPacketSize);
            }) > 0;
   }
 
   // If the other end was closed with a job unread, the kernel says so once, before it hands out
   // what came from there.
-  ssize_t receive(msghdr& message) const {
-    const ssize_t size = recvmsg(socket.fd(), &message, MSG_CMSG_CLOEXEC);
+  ssize_t receive() const {
+    const ssize_t size = recv(socket.fd(), buffer.get(), internal::kPacketSize, 0);
     if (size >= 0 || errno != ECONNRESET) return size;
-    return recvmsg(socket.fd(), &message, MSG_CMSG_CLOEXEC);
+    return recv(socket.fd(), buffer.get(), internal::kPacketSize, 0);
   }
 
   internal::Socket socket;

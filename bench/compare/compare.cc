@@ -115,6 +115,12 @@ constexpr Workload kWorkloads[] = {
      1'000'000, "", true},
     {"posted", "the same, while the loop is held up: memory", "bytes each", 1'000'000, "", true},
     {"queries", "ten queries of one second each at the same time", "ms", 10},
+    {"process", "start /bin/true and wait for its end", "us", 100, "", false, 1e-3, true},
+    {"processes", "200 of them at once, on two cores", "us each", 200, "", true, 1e-3, true},
+    {"pipe_out", "the same with a program that writes 1 MiB to a pipe", "us", 50, "", false, 1e-3,
+     true},
+    {"pool_job", "a function of an int in another process, one worker", "us per round trip", 0, "",
+     false, 1e-3},
 };
 
 // The rounds of short workloads, and of those that take a second or more.

@@ -9,11 +9,13 @@
 namespace weft::bench {
 namespace {
 
-// Workloads of many small steps. A tenth of them is done before, to warm up.
+// Workloads of many small steps, or of programs that are started. A tenth of them is done before,
+// to warm up.
 constexpr std::string_view kSteps[] = {
-    "switch",        "wake",     "spawn",       "queue1",   "queue128",   "mutex",
-    "mutex2",        "mutex100", "timeout",     "executor", "pop",        "select_ready",
-    "select_biased", "pop_wait", "select_wait", "mpsc",     "mpsc_cores", "broadcast"};
+    "switch",        "wake",      "spawn",       "queue1",   "queue128",   "mutex",
+    "mutex2",        "mutex100",  "timeout",     "executor", "pop",        "select_ready",
+    "select_biased", "pop_wait",  "select_wait", "mpsc",     "mpsc_cores", "broadcast",
+    "process",       "processes", "pipe_out",    "pool_job"};
 
 int compete(std::string_view name, long times) {
   for (const Workload& workload : workloads()) {

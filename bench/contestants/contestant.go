@@ -10,8 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -54,6 +56,10 @@ var workloads = map[string]workload{
 	"ticker":       {false, func(times int) float64 { ns, _ := tickers(times, false); return ns }},
 	"ticker_apart": {false, func(times int) float64 { ns, _ := tickers(times, true); return ns }},
 	"ticker_late":  {false, func(times int) float64 { _, us := tickers(times, true); return us }},
+
+	"process":   {true, processOneByOne},
+	"processes": {true, processesAtOnce},
+	"pipe_out":  {true, pipeOut},
 }
 
 func main() {
@@ -530,6 +536,49 @@ func executor(times int) float64 {
 	ns := nsPer(times, begin)
 	close(jobs)
 	return ns
+}
+
+// The standard streams are this process's own, as elsewhere: by default package os/exec opens
+// /dev/null for each.
+func runTrue() {
+	command := exec.Command("/bin/true")
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	check(command.Run())
+}
+
+func processOneByOne(times int) float64 {
+	begin := time.Now()
+	for i := 0; i < times; i++ {
+		runTrue()
+	}
+	return nsPer(times, begin)
+}
+
+func processesAtOnce(times int) float64 {
+	begin := time.Now()
+	share(times, times, func(int) { runTrue() })
+	return nsPer(times, begin)
+}
+
+func pipeOut(times int) float64 {
+	begin := time.Now()
+	buffer := make([]byte, 64*1024)
+	for i := 0; i < times; i++ {
+		command := exec.Command("/bin/dd", "if=/dev/zero", "bs=1M", "count=1", "status=none")
+		command.Stdin, command.Stderr = os.Stdin, os.Stderr
+		output, err := command.StdoutPipe()
+		check(err)
+		check(command.Start())
+		size := 0
+		for err == nil {
+			var more int
+			more, err = output.Read(buffer)
+			size += more
+		}
+		require(err == io.EOF && size == 1024*1024, "a wrong size")
+		check(command.Wait())
+	}
+	return nsPer(times, begin)
 }
 
 type coreSet [16]uint64

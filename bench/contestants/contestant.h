@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -50,6 +51,13 @@ inline constexpr std::chrono::milliseconds kTick{10};
 inline constexpr int kSenders = 4;
 inline constexpr int kReceivers = 10;
 inline constexpr long kBuffer = 100;
+
+// What `process` and `pipe_out` start: the latter writes all of its mebibyte at once.
+inline constexpr const char* kTrue[] = {"/bin/true", nullptr};
+inline constexpr const char* kMebibyte[] = {"/bin/dd", "if=/dev/zero", "bs=1M",
+                                            "count=1", "status=none",  nullptr};
+inline constexpr std::size_t kMebibyteSize = 1 << 20;
+inline constexpr std::size_t kReadSize = 64 * 1024;
 
 // The n-th of the random numbers that all contestants use, below `end`: Knuth's multiplicative
 // hashing, simple enough for any language. 2654435761 is 2^32 divided by the golden ratio.

@@ -10,13 +10,21 @@
 // - timeout: one reading of the clock, which a deadline needs.
 // - parked: stacks laid out as weft's, without guards, each written to once.
 // - executor: two threads that wake each other by a futex.
+// - process, processes, pipe_out: posix_spawn(), by which every descriptor that is not
+// close-on-exec and an ignored SIGPIPE reach the program, and waitid() and read(), which block the
+// thread.
+// - pool_job: a forked process at the other end of a socketpair; both block in recv().
 
 #include "bench/lib/raw.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,8 +37,10 @@
 #include <cstdint>
 #include <ctime>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <queue>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -208,6 +218,95 @@ double queries(long) {
   return (wall_ns() - begin) * 1e-6;
 }
 
+// ---- Processes ----------------------------------------------------------------------------------
+
+void require(bool truth, const char* otherwise) {
+  if (!truth) throw std::runtime_error(otherwise);
+}
+
+pid_t start(const char* const* command, const posix_spawn_file_actions_t* actions = nullptr) {
+  pid_t pid = 0;
+  require(posix_spawn(&pid, command[0], actions, nullptr, const_cast<char* const*>(command),
+                      environ) == 0,
+          "posix_spawn");
+  return pid;
+}
+
+void end(pid_t pid) {
+  siginfo_t info;
+  require(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) == 0 && info.si_status == 0,
+          "waitid");
+}
+
+double process(long times) {
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) end(start(kTrue));
+  });
+}
+
+double processes(long times) {
+  std::vector<pid_t> pids;
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) pids.push_back(start(kTrue));
+    for (const pid_t pid : pids) end(pid);
+  });
+}
+
+double pipe_out(long times) {
+  const auto buffer = std::make_unique<char[]>(kReadSize);
+  return wall_ns_per(times, [&] {
+    for (long i = 0; i < times; ++i) {
+      int ends[2];
+      require(pipe2(ends, O_CLOEXEC) == 0, "pipe2");
+      const Fd output(ends[0]);
+      posix_spawn_file_actions_t actions;
+      posix_spawn_file_actions_init(&actions);
+      posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+      const pid_t pid = start(kMebibyte, &actions);
+      posix_spawn_file_actions_destroy(&actions);
+      close(ends[1]);
+      std::size_t size = 0;
+      ssize_t more;
+      while ((more = read(output.get(), buffer.get(), kReadSize)) > 0)
+        size += static_cast<std::size_t>(more);
+      require(size == kMebibyteSize, "a wrong size");
+      end(pid);
+    }
+  });
+}
+
+[[noreturn]] void answer(int fd) {
+  int number;
+  while (recv(fd, &number, sizeof(number), 0) > 0) {
+    ++number;
+    send(fd, &number, sizeof(number), MSG_NOSIGNAL);
+  }
+  _exit(0);
+}
+
+double pool_job(long times) {
+  int ends[2];
+  require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+  const pid_t worker = fork();
+  require(worker >= 0, "fork");
+  if (worker == 0) {
+    close(ends[0]);
+    answer(ends[1]);
+  }
+  close(ends[1]);
+  const double ns = wall_ns_per(times, [&] {
+    for (int i = 0; i < times; ++i) {
+      int number = i;
+      send(ends[0], &number, sizeof(number), MSG_NOSIGNAL);
+      recv(ends[0], &number, sizeof(number), 0);
+      require(number == i + 1, "a wrong result");
+    }
+  });
+  close(ends[0]);
+  end(worker);
+  return ns;
+}
+
 double echo(long) {
   raw_echo({.ready = print_port});
   return 0;
@@ -221,6 +320,8 @@ constexpr Workload kWorkloads[] = {
     {"timers", timers},          {"timeout", timeout},
     {"parked", parked},          {"executor", executor},
     {"queries", queries},        {"echo", echo},
+    {"process", process},        {"processes", processes},
+    {"pipe_out", pipe_out},      {"pool_job", pool_job},
 };
 
 }  // namespace

@@ -10,6 +10,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -376,6 +379,72 @@ double ticker(long times) { return run_tickers(times, false).ns; }
 double ticker_apart(long times) { return run_tickers(times, true).ns; }
 double ticker_late(long times) { return run_tickers(times, true).late_us; }
 
+std::vector<std::string> words(const char* const* command) {
+  std::vector<std::string> all;
+  for (; *command; ++command) all.emplace_back(*command);
+  return all;
+}
+
+void require(bool truth, const char* otherwise) {
+  if (!truth) throw std::runtime_error(otherwise);
+}
+
+void run_true() {
+  static const std::vector<std::string> command = words(kTrue);
+  require(Process::start(command).wait().ok(), "it failed");
+}
+
+double process(long times) {
+  return run([times] {
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) run_true();
+    });
+  });
+}
+
+double processes(long times) {
+  return run([times] {
+    return wall_ns_per(times, [&] {
+      TaskGroup group;
+      for (long i = 0; i < times; ++i) group.spawn(run_true);
+      group.join();
+    });
+  });
+}
+
+void read_mebibyte(std::span<char> buffer) {
+  static const std::vector<std::string> command = words(kMebibyte);
+  Process process = Process::start(command, {.output = Stdio::pipe()});
+  std::size_t size = 0;
+  while (const std::size_t more = process.output().read_some(buffer)) size += more;
+  require(size == kMebibyteSize, "a wrong size");
+  process.wait();
+}
+
+double pipe_out(long times) {
+  return run([times] {
+    const auto buffer = std::make_unique<char[]>(kReadSize);
+    return wall_ns_per(times, [&] {
+      for (long i = 0; i < times; ++i) read_mebibyte({buffer.get(), kReadSize});
+    });
+  });
+}
+
+double pool_job(long times) {
+  ProcessPool pool({.workers = 1});
+  return run([&] {
+    const auto round_trip = [&](int i) {
+      require(run_in_process(
+                  pool, [](int n) { return n + 1; }, i) == i + 1,
+              "a wrong result");
+    };
+    round_trip(0);  // starts the worker
+    return wall_ns_per(times, [&] {
+      for (int i = 0; i < times; ++i) round_trip(i);
+    });
+  });
+}
+
 double queries(long times) {
   const double begin = wall_ns();
   return run([&] {
@@ -419,6 +488,10 @@ constexpr Workload kWorkloads[] = {
     {"ticker_apart", ticker_apart},
     {"ticker_late", ticker_late},
     {"queries", queries},
+    {"process", process},
+    {"processes", processes},
+    {"pipe_out", pipe_out},
+    {"pool_job", pool_job},
     {"echo", echo},
 };
 

@@ -141,7 +141,6 @@ bool Child::kill(int signal) {
 void Child::end() noexcept {
   if (is_running()) ::kill(leads_group_ ? -pid_ : pid_, SIGKILL);
   reap();
-  pid_ = 0;
 }
 
 void Child::reap() noexcept {
@@ -154,6 +153,7 @@ void Child::reap() noexcept {
   while (is_running() && waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 &&
          errno == EINTR) {
   }
+  pid_ = 0;  // may be another process's from now on
 }
 
 void Child::detach() {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -66,16 +66,21 @@ class Packet {
   alignas(cmsghdr) char control_[CMSG_SPACE(sizeof(int))];
 };
 
-// Sends all of `bytes`: 0 or a negative error. `send(message)` is what sendmsg() returns, or a
-// negative error.
+// A buffer for one packet of a message.
+constexpr std::size_t kPacketSize = sizeof(PacketHead) + Packet::kMostBytes;
+
+// Sends all of `bytes`, packet by packet from a buffer of kPacketSize: 0 or a negative error.
+// `send(size)` is what send() of that part of the buffer returns, or a negative error. (sendmsg()
+// of both parts would copy less, and takes longer where there is little to copy.)
 template <class Send>
-int send_packets(PacketHead head, std::string_view bytes, Send send) {
+int send_packets(PacketHead head, std::string_view bytes, char* buffer, Send send) {
   do {
     const std::string_view part = bytes.substr(0, Packet::kMostBytes);
     bytes.remove_prefix(part.size());
     head.left = bytes.size();
-    Packet packet(head, part.data(), part.size());
-    const ssize_t result = send(packet.message());
+    std::memcpy(buffer, &head, sizeof(head));
+    std::copy(part.begin(), part.end(), buffer + sizeof(head));
+    const ssize_t result = send(sizeof(head) + part.size());
     if (result < 0) return static_cast<int>(result);
   } while (!bytes.empty());
   return 0;
@@ -87,17 +92,17 @@ struct Incoming {
   std::string bytes;
 };
 
-// Receives all packets of one message, by way of a buffer of kMostBytes: 1, or 0 at the end, or a
-// negative error. `receive(message)` is what recvmsg() returns, or a negative error.
+// Receives all packets of one message, by way of a buffer of kPacketSize: 1, or 0 at the end, or a
+// negative error. `receive()` is what recv() to all of the buffer returns, or a negative error.
 template <class Receive>
 int receive_packets(Incoming& to, char* buffer, Receive receive) {
   to.bytes.clear();
   do {
-    Packet packet(to.head, buffer, Packet::kMostBytes);
-    const ssize_t result = receive(packet.message());
+    const ssize_t result = receive();
     if (result <= 0) return static_cast<int>(result);
+    std::memcpy(&to.head, buffer, sizeof(to.head));
     if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // it was half of an answer
-    to.bytes.append(buffer, static_cast<std::size_t>(result) - sizeof(PacketHead));
+    to.bytes.append(buffer + sizeof(to.head), buffer + result);
   } while (to.head.left > 0);
   return 1;
 }

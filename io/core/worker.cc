@@ -118,12 +118,12 @@ class Worker {
 
   int receive(Incoming& job) {
     return receive_packets(job, buffer_,
-                           [&](msghdr& message) { return recvmsg(socket_.get(), &message, 0); });
+                           [&] { return recv(socket_.get(), buffer_, sizeof(buffer_), 0); });
   }
 
   bool send() {
-    const int error = send_packets(answer_, result_.bytes(), [&](msghdr& message) {
-      return sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    const int error = send_packets(answer_, result_.bytes(), buffer_, [&](std::size_t size) {
+      return ::send(socket_.get(), buffer_, size, MSG_NOSIGNAL);
     });
     return error == 0;
   }
@@ -132,7 +132,7 @@ class Worker {
   const Fd socket_;
   PacketHead answer_;
   WireWriter result_;
-  char buffer_[Packet::kMostBytes];
+  char buffer_[kPacketSize];
 };
 
 // ---- The template -------------------------------------------------------------------------------
