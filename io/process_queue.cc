@@ -70,7 +70,7 @@ MessageQueue::MessageQueue(std::size_t bytes) {
 MessageQueue::~MessageQueue() = default;
 
 bool MessageQueue::push(std::string_view item, TimePoint deadline) {
-  count_wait();
+  if (deadline != kPast) count_wait();
   for (Fd file = item.size() > kInline ? file_with(item) : Fd();;) {
     const int error = send(item, file.get());
     if (error == 0) return true;
@@ -97,7 +97,7 @@ int MessageQueue::send(std::string_view item, int file) noexcept {
 }
 
 PopStatus MessageQueue::pop(Message& message, TimePoint deadline) {
-  count_wait();
+  if (deadline != kPast) count_wait();
   for (;;) {
     if (const std::optional<PopStatus> status = receive(message)) return *status;
     if (now() >= deadline) return PopStatus::kLate;
