@@ -60,8 +60,8 @@ class MessageQueue {
 //
 // The kernel keeps the items. A small one counts as about 1 KiB. When the queue is full, a push
 // goes on once three quarters are free. An item of more than 64 KiB lies in memory of its own (a
-// memfd), which is not counted. Passing it takes a descriptor for a moment: a pop that has none left
-// throws, and the item is lost.
+// memfd), which is not counted. Passing it takes a descriptor for a moment: a pop that has none
+// left throws, and the item is lost.
 //
 // Waiters have no order. A wait that is cancelled or whose time is over takes and adds nothing.
 // Items that nobody takes are dropped when the last process has gone.

@@ -49,9 +49,9 @@ class Shared {
 
 // What only the holder of a lock touches.
 struct Guarded {
-  // Whether it was alone. What was counted before another process died does not show.
-  bool enter(pid_t pid) {
-    const bool alone = owner == 0 || kill(owner, 0) != 0;
+  // Whether it was alone: only a process that died may have left its number.
+  bool enter(pid_t pid, bool abandoned) {
+    const bool alone = owner == 0 || abandoned;
     owner = pid;
     return alone;
   }
@@ -69,7 +69,7 @@ int work(ProcessLock& lock, Guarded& guarded, int times) {
   int intrusions = 0;
   for (int i = 0; i < times; ++i) {
     const std::lock_guard held(lock);
-    intrusions += !guarded.enter(getpid());
+    intrusions += !guarded.enter(getpid(), lock.abandoned());
     if (i % 16 == 0) sleep_for(100us);
     guarded.leave();
   }
@@ -295,7 +295,12 @@ BOOST_AUTO_TEST_CASE(processes_that_die_at_any_moment_hold_up_nobody) {
   ProcessLock lock;
   const Shared<Guarded> guarded;
   const auto worker = [&] {
-    return std::make_unique<ChildProcess>([&] { return work(lock, *guarded, 1'000'000'000); });
+    return std::make_unique<ChildProcess>([&] {
+      // Among processes there is no order: one that never pauses may starve the others.
+      for (;; sleep_for(200us)) {
+        if (work(lock, *guarded, 4) != 0) return 1;
+      }
+    });
   };
   std::vector<std::unique_ptr<ChildProcess>> children;
   for (int i = 0; i < 4; ++i) children.push_back(worker());
@@ -306,6 +311,7 @@ BOOST_AUTO_TEST_CASE(processes_that_die_at_any_moment_hold_up_nobody) {
     BOOST_TEST(child->wait().signal == SIGKILL);
     child.reset();
     BOOST_TEST(lock.try_lock_for(10s));
+    guarded->owner = 0;
     lock.unlock();
     child = worker();
   }

@@ -55,6 +55,23 @@ std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
+// Whether f() fails because the process may open no descriptor.
+template <class F>
+bool is_out_of_descriptors(F f) {
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit nothing{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &nothing);
+  bool failed = false;
+  try {
+    f();
+  } catch (const std::system_error& error) {
+    failed = error.code() == std::errc::too_many_files_open;
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  return failed;
+}
+
 // Pushes until there is no room; returns how many were pushed.
 int fill(ProcessQueue<int>& queue) {
   int pushed = 0;
@@ -136,28 +153,19 @@ BOOST_AUTO_TEST_CASE(an_item_that_is_larger_than_the_queue_fits) {
 }
 
 BOOST_AUTO_TEST_CASE(a_large_item_needs_a_descriptor) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+  return;  // which needs descriptors itself, to look at an exception
+#endif
+#endif
   ProcessQueue<std::string> queue;
   for (const std::size_t size : {100'000, 1}) queue.push(text_of(size));
   const ChildEnd end = run_in_child([&] {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = 0;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    try {
-      queue.push(text_of(100'000));
-      return 1;
-    } catch (const std::system_error& error) {
-      if (error.code() != std::errc::too_many_files_open) return 2;
-    }
-    try {
-      queue.pop();
-      return 3;
-    } catch (const std::system_error& error) {
-      if (error.code() != std::errc::too_many_files_open) return 4;
-    }
-    return queue.pop() == text_of(1) ? 0 : 5;
+    if (!is_out_of_descriptors([&] { queue.push(text_of(100'000)); })) return 1;
+    if (!is_out_of_descriptors([&] { queue.pop(); })) return 2;
+    return queue.pop() == text_of(1) ? 0 : 3;
   });
-  BOOST_TEST(end.exit_code == 0);
+  BOOST_TEST(end.exit_code == 0, end.said);
 }
 
 // ---- Room ---------------------------------------------------------------------------------------
