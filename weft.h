@@ -99,8 +99,12 @@
 #include "weft/io/poll.h"
 // Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process, shell
 #include "weft/io/process.h"
+// ProcessLock
+#include "weft/io/process_lock.h"
 // ProcessPool, ProcessPoolOptions, RemoteError, WorkerDied, run_in_process
 #include "weft/io/process_pool.h"
+// ProcessQueue
+#include "weft/io/process_queue.h"
 // RunOptions, Runtime, run
 #include "weft/io/runtime.h"
 // SignalSet

@@ -77,10 +77,16 @@ struct Worker {
   bool await(Incoming& answer) {
     return internal::receive_packets(answer, buffer.get(), [&] {
              return socket.attempt(
-                 Direction::kRead, kCaller,
-                 [&] { return recv(socket.fd(), buffer.get(), internal::kPacketSize, 0); },
-                 internal::kPacketSize);
+                 Direction::kRead, kCaller, [&] { return receive(); }, internal::kPacketSize);
            }) > 0;
+  }
+
+  // If the other end was closed with a job unread, the kernel says so once, before it hands out
+  // what came from there.
+  ssize_t receive() const {
+    const ssize_t size = recv(socket.fd(), buffer.get(), internal::kPacketSize, 0);
+    if (size >= 0 || errno != ECONNRESET) return size;
+    return recv(socket.fd(), buffer.get(), internal::kPacketSize, 0);
   }
 
   internal::Socket socket;
@@ -217,13 +223,13 @@ void ProcessPool::Impl::kill(Worker& worker) {
         ::kill(worker.pid, SIGKILL);
     }
     Incoming last;
-    while (worker.await(last) && last.head.kind != PacketHead::kDied) {
+    while (worker.await(last)) {  // its end says how it died, and closes
     }
   });
 }
 
 // Has a worker do the job, and returns what came of it; nullopt if the worker is gone and nothing
-// says how. A worker that died before it got the job is replaced.
+// says how. A worker that died before it took the job is replaced, unless it is new.
 std::optional<Incoming> ProcessPool::Impl::give_job(std::unique_ptr<Worker>& worker,
                                                     std::string_view job) {
   const internal::ExpectedEvent end;
@@ -233,12 +239,10 @@ std::optional<Incoming> ProcessPool::Impl::give_job(std::unique_ptr<Worker>& wor
     if (fresh) worker = fork_worker();
     const bool given = worker->give(job);
     const bool answered = worker->await(answer);
-    if (!given && !fresh && (!answered || answer.head.kind == PacketHead::kDied)) {
-      worker.reset();
-      continue;
-    }
-    if (!answered) return std::nullopt;
-    return answer;
+    const auto kind = answered ? answer.head.kind : PacketHead::kDied;
+    const bool begun = kind != PacketHead::kGone && (given || kind != PacketHead::kDied);
+    if (begun || fresh) return answered ? std::optional(std::move(answer)) : std::nullopt;
+    worker.reset();
   }
 }
 

@@ -4,12 +4,6 @@
 
 namespace weft::internal {
 
-Packet::Packet(PacketHead& head, void* bytes, std::size_t size) noexcept
-    : parts_{{&head, sizeof(head)}, {bytes, size}} {
-  message_.msg_iov = parts_;
-  message_.msg_iovlen = 2;
-}
-
 void Packet::attach(int fd) noexcept {
   expect();
   cmsghdr* const header = CMSG_FIRSTHDR(&message_);
@@ -25,7 +19,7 @@ void Packet::expect() noexcept {
   message_.msg_controllen = sizeof(control_);
 }
 
-Fd Packet::received() noexcept {
+Fd Packet::take_fd() noexcept {
   int fd = -1;
   cmsghdr* const header = CMSG_FIRSTHDR(&message_);
   if (header && header->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));

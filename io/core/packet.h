@@ -24,6 +24,7 @@ struct PacketHead {
     kResult,   // from a worker: what it returned
     kFailure,  // from a worker: what it threw
     kDied,     // from the template, in the name of a worker: `number` is its status
+    kGone,     // the same of a worker that has not taken the job that was sent to it
     kFork,     // to the template: a worker of this number, whose socket comes along
     kForked,   // the answer: `number` is the process, or an error if it is negative
     kKill,     // to the template: kill the worker of this number
@@ -34,20 +35,28 @@ struct PacketHead {
   std::uint64_t left = 0;  // bytes that follow in further packets
 };
 
-// One packet, as system calls take it, perhaps with a descriptor.
+// A message of two parts, as sendmsg() and recvmsg() take it, with room for a descriptor.
 class Packet {
  public:
+  // The most bytes that go with one head: the kernel wants each packet in one piece.
   static constexpr std::size_t kMostBytes = 64 * 1024;
 
-  Packet(PacketHead& head, void* bytes, std::size_t size) noexcept;
+  template <class Head>
+  Packet(Head& head, const void* bytes, std::size_t size) noexcept
+      : parts_{{&head, sizeof(head)}, {const_cast<void*>(bytes), size}} {
+    message_.msg_iov = parts_;
+    message_.msg_iovlen = 2;
+  }
   Packet(const Packet&) = delete;
   Packet& operator=(const Packet&) = delete;
 
-  // To send a descriptor along.
+  // Before it is sent: sends a descriptor along. Before it is received: makes room for one.
   void attach(int fd) noexcept;
-  // To be able to receive one; and the one that was received, or none.
   void expect() noexcept;
-  Fd received() noexcept;
+
+  // The descriptor that was received, or none. False where one got lost, for lack of room for it.
+  Fd take_fd() noexcept;
+  bool has_all() const noexcept { return !(message_.msg_flags & MSG_CTRUNC); }
 
   msghdr& message() noexcept { return message_; }
 
@@ -92,7 +101,7 @@ int receive_packets(Incoming& to, char* buffer, Receive receive) {
     const ssize_t result = receive();
     if (result <= 0) return static_cast<int>(result);
     std::memcpy(&to.head, buffer, sizeof(to.head));
-    if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // half of an answer
+    if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // it was half of an answer
     const std::string_view part(buffer + sizeof(to.head), buffer + result);
     to.bytes.reserve(to.bytes.size() + part.size() + to.head.left);
     to.bytes.append(part);

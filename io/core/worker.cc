@@ -178,10 +178,14 @@ class Template {
   // ended, or there is no room for the word yet.
   static bool say_end(Child& worker) noexcept {
     if (!worker.status) return false;
-    PacketHead head{.kind = PacketHead::kDied, .number = *worker.status};
+    const int socket = worker.socket.get();
+    // From here on no job is sent to it. One that is there was never begun.
+    shutdown(socket, SHUT_RD);
+    char unread = 0;
+    const bool gone = recv(socket, &unread, sizeof(unread), MSG_PEEK | MSG_DONTWAIT) > 0;
+    PacketHead head{.kind = gone ? PacketHead::kGone : PacketHead::kDied, .number = *worker.status};
     Packet packet(head, nullptr, 0);
-    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    return sendmsg(worker.socket.get(), &packet.message(), flags) >= 0 || errno != EAGAIN;
+    return sendmsg(socket, &packet.message(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
   }
 
   void take_order() {
@@ -191,7 +195,7 @@ class Template {
     const ssize_t size = recvmsg(orders_.get(), &packet.message(), MSG_CMSG_CLOEXEC);
     if (size < 0 && errno == EINTR) return;
     if (size <= 0) end();
-    if (order.kind == PacketHead::kFork) fork_worker(order.number, packet.received());
+    if (order.kind == PacketHead::kFork) fork_worker(order.number, packet.take_fd());
     if (order.kind == PacketHead::kKill) kill_worker(order.number);
   }
 

@@ -82,6 +82,7 @@ WEFT_SEAM(int, getsockopt, (int fd, int level, int name, void* value, socklen_t*
 WEFT_SEAM(int, listen, (int fd, int backlog), (fd, backlog))
 WEFT_SEAM(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
 WEFT_SEAM(int, lstat, (const char* path, struct stat* info), (path, info))
+WEFT_SEAM(int, memfd_create, (const char* name, unsigned flags), (name, flags))
 WEFT_SEAM(int, poll, (pollfd * all, unsigned long count, int timeout), (all, count, timeout))
 WEFT_SEAM(int, ppoll,
           (pollfd * all, unsigned long count, const timespec* timeout, const sigset_t* mask),
@@ -322,11 +323,17 @@ extern "C" int __wrap_munmap(void* memory, std::size_t size) {
 
 // ---- Threads, names -----------------------------------------------------------------------------
 
-// Only a thread that sleeps on a futex can be disturbed.
+// Of those on a futex only a thread that sleeps can be disturbed.
 extern "C" long __real_syscall(long number, ...);
 extern "C" long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
   if (number == SYS_futex && (b & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET) {
     if (const int error = turn_of(index_of("syscall"))) return failed(error);
+  }
+  if (number == SYS_close_range) {
+    if (const int error = turn_of(index_of("close_range"))) return failed(error);
+  }
+  if (number == SYS_pidfd_open) {
+    if (const int error = turn_of(index_of("pidfd_open"))) return failed(error);
   }
   return __real_syscall(number, a, b, c, d, e, f);
 }

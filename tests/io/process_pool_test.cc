@@ -57,18 +57,67 @@ std::string failure(F f) {
   }
 }
 
-// A counter that this process shares with its workers.
-class SharedCount {
- public:
-  SharedCount()
-      : count_(new (mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_ANONYMOUS, -1, 0)) std::atomic<int>(0)) {}
-  ~SharedCount() { munmap(count_, sizeof(*count_)); }
-  std::atomic<int>& operator*() const { return *count_; }
-
- private:
-  std::atomic<int>* count_;
+// What the workers share with this process: for each job, how often it has begun; and which
+// processes have worked.
+struct Shared {
+  static constexpr int kJobs = 10'000;
+  std::atomic<int> begun[kJobs];
+  std::atomic<pid_t> worker;  // the last
+  std::atomic<pid_t> the_template;
 };
+Shared* shared = nullptr;
+
+struct SharedMemory {
+  SharedMemory() {
+    shared = static_cast<Shared*>(
+        mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  }
+  ~SharedMemory() { munmap(shared, sizeof(Shared)); }
+};
+
+int counted_job(int i) {
+  shared->worker = getpid();
+  shared->the_template = getppid();
+  ++shared->begun[i];
+  return i + 1;
+}
+
+// Returns whether there was one to kill.
+bool kill_a_worker() {
+  const pid_t worker = shared->worker.exchange(0);
+  return worker > 0 && kill(worker, SIGKILL) == 0;
+}
+
+struct Outcomes {
+  int results = 0;
+  int errors = 0;
+};
+
+// Does all jobs, 100 at a time. Calls meanwhile(i) before each.
+template <class F>
+Outcomes do_jobs(ProcessPool& pool, F meanwhile) {
+  Outcomes outcomes;
+  int next = 0;
+  TaskGroup group;
+  for (int fiber = 0; fiber < 100; ++fiber) {
+    group.spawn([&] {
+      while (next < Shared::kJobs) {
+        const int i = next++;
+        meanwhile(i);
+        try {
+          BOOST_REQUIRE(run_in_process(pool, &counted_job, i) == i + 1);
+          BOOST_REQUIRE(shared->begun[i] == 1);
+          ++outcomes.results;
+        } catch (const WorkerDied&) {
+          BOOST_REQUIRE(shared->begun[i] <= 1);
+          ++outcomes.errors;
+        }
+      }
+    });
+  }
+  group.join();
+  return outcomes;
+}
 
 }  // namespace
 
@@ -223,6 +272,29 @@ WEFT_REAL_TIME_TEST_CASE(without_its_template_a_pool_has_no_new_workers) {
   BOOST_TEST(failure([&] { run_in_process(pool, [] { raise(SIGKILL); }); }).ends_with("too"));
   BOOST_TEST(failure([&] { run_in_process(pool, &add, 1, 2); }) ==
              "weft: the pool's template was killed: no worker can be forked");
+}
+
+WEFT_REAL_TIME_TEST_CASE(each_job_has_a_result_or_an_error_while_workers_are_killed) {
+  const SharedMemory memory;
+  ProcessPool pool({.workers = 4});
+  int kills = 0;
+  const Outcomes outcomes = do_jobs(pool, [&](int i) {
+    if (i % 100 == 99 && kill_a_worker()) ++kills;
+  });
+  BOOST_TEST(kills > 50);
+  BOOST_TEST(outcomes.results + outcomes.errors == Shared::kJobs);
+  BOOST_TEST(outcomes.errors <= kills);
+}
+
+WEFT_REAL_TIME_TEST_CASE(each_job_has_a_result_or_an_error_when_the_template_is_killed) {
+  const SharedMemory memory;
+  ProcessPool pool({.workers = 4});
+  const Outcomes outcomes = do_jobs(pool, [&](int i) {
+    if (i == Shared::kJobs / 2) kill(shared->the_template, SIGKILL);
+    if (i > Shared::kJobs / 2 && i % 100 == 99) kill_a_worker();
+  });
+  BOOST_TEST(outcomes.results >= Shared::kJobs / 2);
+  BOOST_TEST(outcomes.errors > 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
