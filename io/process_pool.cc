@@ -70,14 +70,9 @@ struct Worker {
   }
 
   // False if it is gone, and nothing says how.
-  //
-  // A packet that is not full ends a message. Only word of the worker's death may be behind it, and
-  // then the end of the socket, which is noted whenever it comes. So no call is made to find
-  // nothing.
   bool await(Incoming& answer) {
     return internal::receive_packets(answer, buffer.get(), [&] {
-             return socket.attempt(
-                 Direction::kRead, kCaller, [&] { return receive(); }, internal::kPacketSize);
+             return socket.attempt(Direction::kRead, kCaller, [&] { return receive(); });
            }) > 0;
   }
 

@@ -359,6 +359,8 @@ def main(arguments):
         uvloop.install()
         version = f'uvloop {uvloop.__version__}'
         arguments = arguments[1:]
+    elif sys.version_info < (3, 12):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     if arguments == ['version']:
         print(version)
         return 0
@@ -369,8 +371,6 @@ def main(arguments):
         return 2
     if name not in WORKLOADS:
         return 3
-    if sys.version_info < (3, 12):
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     asyncio.run(compete(name, times))
     return 0
 

@@ -102,7 +102,9 @@ int receive_packets(Incoming& to, char* buffer, Receive receive) {
     if (result <= 0) return static_cast<int>(result);
     std::memcpy(&to.head, buffer, sizeof(to.head));
     if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // it was half of an answer
-    to.bytes.append(buffer + sizeof(to.head), buffer + result);
+    const std::string_view part(buffer + sizeof(to.head), buffer + result);
+    to.bytes.reserve(to.bytes.size() + part.size() + to.head.left);
+    to.bytes.append(part);
   } while (to.head.left > 0);
   return 1;
 }

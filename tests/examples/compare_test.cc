@@ -146,6 +146,10 @@ BOOST_AUTO_TEST_CASE(our_own_contestants_do_every_workload) {
     "parked",
     "executor",
     "queries",
+    "process",
+    "processes",
+    "pipe_out",
+    "pool_job",
 #if !defined(WEFT_TSAN) && !defined(WEFT_ASAN)  // 100,000 wait: too many for the former, and slow
     "timeout",
 #endif
