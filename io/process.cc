@@ -24,23 +24,20 @@ constexpr std::string_view kStreamNames[] = {"input", "output", "error"};
 constexpr std::string_view kPath = "PATH=";
 constexpr std::string_view kStandardPath = "/usr/local/bin:/usr/bin:/bin";
 
-bool is_named(std::string_view variable, std::string_view change) {
-  const std::string_view name = change.substr(0, change.find('='));
-  return variable.size() > name.size() && variable.starts_with(name) &&
-         variable[name.size()] == '=';
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
 }
 
 // This process's environment, changed as the options say; and a null. Refers to both.
 std::vector<const char*> environment_of(const ProcessOptions& options) {
   std::vector<const char*> variables;
   for (char** each = options.clear_environment ? nullptr : environ; each && *each; ++each) {
-    const bool changed =
-        std::any_of(options.environment.begin(), options.environment.end(),
-                    [&](const std::string& change) { return is_named(*each, change); });
-    if (!changed) variables.push_back(*each);
+    variables.push_back(*each);
   }
   for (const std::string& change : options.environment) {
-    if (change.find('=') != std::string::npos) variables.push_back(change.c_str());
+    const std::string_view name = name_of(change);
+    std::erase_if(variables, [&](const char* variable) { return name_of(variable) == name; });
+    if (name.size() < change.size()) variables.push_back(change.c_str());
   }
   variables.push_back(nullptr);
   return variables;
@@ -162,6 +159,7 @@ class Process::Streams {
   }
 
   int open_file(int number, const std::string& path, int flags) {
+    check_text(path);
     flags = number == 0 ? O_RDONLY : O_WRONLY | O_CREAT | flags;
     const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
     opened_[number] = Fd(internal::checked(fd, {"start ", program_, ": open ", path}));
@@ -176,7 +174,7 @@ class Process::Streams {
 
 Process::Process() noexcept = default;
 Process::Process(Process&&) noexcept = default;
-Process::~Process() = default;
+Process::~Process() { child_.reset(); }  // first: to the program its input does not end
 
 Process& Process::operator=(Process&& other) noexcept = default;
 
@@ -233,7 +231,7 @@ void Process::detach() {
 }
 
 internal::Child& Process::child() const {
-  if (!child_) internal::fail(ECHILD, {"wait: there is no process"});
+  if (!child_) internal::fail(ECHILD, {"a Process without a process"});
   return *child_;
 }
 
@@ -242,6 +240,8 @@ internal::Child& Process::child() const {
 ProcessResult run_process(const std::vector<std::string>& arguments, RunProcessOptions options) {
   ProcessOptions& how = options.process;
   how.own_group = true;
+  if (!how.input.is_default() && !options.input.empty())
+    internal::throw_invalid_argument("run_process: two inputs, a text and process.input");
   if (how.input.is_default()) how.input = options.input.empty() ? Stdio::null() : Stdio::pipe();
   if (how.output.is_default()) how.output = Stdio::pipe();
   if (how.error.is_default()) how.error = Stdio::pipe();

@@ -4,7 +4,6 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -18,15 +17,15 @@
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
+#include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft::internal {
 namespace {
 
-// How often a wait looks where there is no pidfd: seldom for a process that lives long.
-constexpr Duration kFirstLook = std::chrono::milliseconds(1);
-constexpr Duration kLastLook = std::chrono::milliseconds(20);
+// How often a wait looks where there is no pidfd.
+constexpr Duration kLook = std::chrono::milliseconds(5);
 
 // struct pidfd_info of <linux/pidfd.h>, as it was first (Linux 6.13), with the exit code of 6.15.
 struct PidfdInfo {
@@ -53,6 +52,11 @@ ExitStatus status_of(const siginfo_t& info) noexcept {
 
 // Children that nobody waits for any more.
 struct Detached {
+  void add(pid_t pid) {
+    const std::lock_guard guard(lock);
+    pids.push_back(pid);
+  }
+
   std::mutex lock;
   std::vector<pid_t> pids;
 };
@@ -62,11 +66,15 @@ Detached& detached() {
 }
 
 // Waits until a pidfd is readable; returns false if that takes too long. A virtual clock gives the
-// process a while of the machine's time.
-bool wait_for(int pidfd, TimePoint deadline, const char* what) {
+// process a while of the machine's time. If the kernel has pidfds that cannot be waited for (Linux
+// 5.2), it is closed instead.
+bool wait_for(Fd& pidfd, TimePoint deadline, const char* what) {
   const ExpectedEvent end;
-  ForeignWait wait(Reactor::require(what), pidfd, EPOLLIN, what);
-  if (!wait.arm()) return true;
+  ForeignWait wait(Reactor::require(what), pidfd.get(), EPOLLIN, what);
+  if (!wait.arm()) {
+    pidfd = Fd();
+    return true;
+  }
   WaitQueue::Lock lock(wait.queue());
   return wait.queue().wait(lock, wait.waiter, deadline);
 }
@@ -111,53 +119,65 @@ std::optional<ExitStatus> Child::try_wait() {
 }
 
 std::optional<ExitStatus> Child::wait_until(TimePoint deadline, const char* what) {
-  Duration pause = kFirstLook;
+  BackOff looks(kLook);
   while (!try_wait()) {
     if (pidfd_.get() >= 0) {
-      if (!wait_for(pidfd_.get(), deadline, what)) break;
+      if (!wait_for(pidfd_, deadline, what)) break;
     } else {
-      const TimePoint next = now() + pause;
-      sleep_until(std::min(deadline, next));
-      if (deadline <= next) break;
-      pause = std::min(2 * pause, kLastLook);
+      if (now() >= deadline) break;
+      looks.wait();
     }
   }
   return try_wait();
 }
 
+// Whether its number is still its own: nobody has reaped it. False in a forked child, too, to which
+// it is no child.
+bool Child::is_ours() const noexcept {
+  siginfo_t info{};
+  return is_running() &&
+         waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 bool Child::kill(int signal) {
-  if (!is_running()) return false;
-  const pid_t target = leads_group_ ? -pid_ : pid_;
-  if (::kill(target, signal) == 0 || errno == ESRCH) return true;
+  if (!is_ours()) return false;
+  if (leads_group_ && ::kill(-pid_, signal) == 0) return true;
+  // It may have left its group.
+  if (::kill(pid_, signal) == 0) return true;
   fail(errno, {"kill process ", decimal(pid_)});
 }
 
 void Child::end() noexcept {
-  if (!is_running()) return;
-  ::kill(leads_group_ ? -pid_ : pid_, SIGKILL);
+  if (!is_ours()) return;
+  if (leads_group_) ::kill(-pid_, SIGKILL);
+  // Sent to itself as well: it may have left its group.
+  if (::kill(pid_, SIGKILL) != 0) return detach();  // it has another user's rights
   try {
     if (current_reactor && current_fiber()) shield([&] { wait_until(kForever, "~Process"); });
   } catch (const std::exception&) {  // no memory for the wait, or the status is lost
   }
-  siginfo_t info{};
-  while (is_running() && waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 &&
-         errno == EINTR) {
-  }
+  if (is_running()) reap(pid_);
   pid_ = 0;
 }
 
-void Child::detach() {
+void Child::detach() noexcept {
   if (!is_running()) return;
-  {
-    const std::lock_guard lock(detached().lock);
-    detached().pids.push_back(std::exchange(pid_, 0));
+  const pid_t pid = std::exchange(pid_, 0);
+  try {
+    detached().add(pid);
+    if (pidfd_.get() < 0 || !current_reactor || !current_fiber()) return;
+    spawn([pidfd = std::move(pidfd_)]() mutable {
+      wait_for(pidfd, kForever, "Process::detach");
+      reap_detached();
+    }).detach();
+  } catch (const std::exception&) {  // no memory for it: a later start reaps it, or nothing does
   }
-  if (pidfd_.get() < 0 || !current_reactor || !current_fiber()) return;
-  // If the runtime ends before the process, the list still has it.
-  spawn([pidfd = std::move(pidfd_)] {
-    wait_for(pidfd.get(), kForever, "Process::detach");
-    reap_detached();
-  }).detach();
+}
+
+void reap(pid_t pid) noexcept {
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
+  }
 }
 
 void reap_detached() noexcept {

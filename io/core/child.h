@@ -15,7 +15,7 @@ namespace weft::internal {
 //
 // A wait is for the pidfd, a descriptor that is readable once the process has ended: nothing here
 // handles SIGCHLD, or sees another child. A kernel before Linux 5.3 has none that can be waited
-// for: there a wait looks every few milliseconds.
+// for: there a wait looks every 5 ms.
 //
 // Threads: fibers of one scheduler.
 class Child {
@@ -43,18 +43,21 @@ class Child {
   // The same, but waits until then. A cancellation point. `what` names the call.
   std::optional<ExitStatus> wait_until(TimePoint deadline, const char* what);
 
-  // Sends a signal. Returns false if its end was seen already. Throws std::system_error.
+  // Sends a signal. Returns false if it was reaped already, here or by others. Throws
+  // std::system_error.
   bool kill(int signal);
 
-  // Kills it and reaps it, if it runs. Waits for that, in a fiber without holding up others.
+  // Kills it and reaps it, if it runs. Waits for that, in a fiber without holding up others. A
+  // process that may not be killed, because it runs as another user, is detached.
   void end() noexcept;
 
   // Lets it run. A fiber reaps it when it ends; after the end of the runtime, and without a pidfd,
   // the next call of reap_detached() does.
-  void detach();
+  void detach() noexcept;
 
  private:
   int poll_status() noexcept;
+  bool is_ours() const noexcept;
 
   pid_t pid_ = 0;
   Fd pidfd_;
@@ -62,6 +65,9 @@ class Child {
   bool lost_ = false;  // its status
   std::optional<ExitStatus> status_;
 };
+
+// Waits until a child has ended, and reaps it. Blocks the thread.
+void reap(pid_t pid) noexcept;
 
 // Reaps children that were detached and have ended meanwhile, if no fiber waits for them. Does not
 // wait. Any thread.
