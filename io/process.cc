@@ -90,11 +90,12 @@ std::string read_to_end(FdStream& stream, std::size_t limit, const std::string& 
 }
 
 // A program that has seen enough does not read the rest.
-void feed(FdStream& stream, std::string_view text, const std::string& program) {
-  std::error_code error;
-  stream.write_all(text, error);
-  if (error && error != std::errc::broken_pipe)
-    internal::throw_system_error(error, {"run_process ", program, ": write to its input"});
+void feed(FdStream& stream, std::string_view text) {
+  try {
+    stream.write_all(text);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe) throw;
+  }
   stream.close();
 }
 
@@ -250,7 +251,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, RunProcessO
   ProcessResult result;
   with_task_group([&](TaskGroup& group) {
     if (process.input().is_open()) {
-      group.spawn([&] { feed(process.input(), options.input, program); },
+      group.spawn([&] { feed(process.input(), options.input); },
                   {.name = "run_process: input"});
     }
     if (process.error().is_open()) {

@@ -1,5 +1,6 @@
 #include "weft/io/core/child.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -37,11 +38,19 @@ struct PidfdInfo {
 constexpr std::uint64_t kInfoExit = 8;
 constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 
-// The status of a process that was reaped by others, as far as the kernel keeps it.
+// The status of a process that was reaped by others, as far as the kernel keeps it. A process that
+// reaps itself is no child any more a moment before its status is there: POLLHUP reports that.
 std::optional<ExitStatus> status_kept_by(int pidfd) noexcept {
-  PidfdInfo info{.mask = kInfoExit};
-  if (ioctl(pidfd, kGetInfo, &info) != 0 || !(info.mask & kInfoExit)) return std::nullopt;
-  return ExitStatus(info.exit_code);
+  constexpr int kMoment = 100;  // milliseconds
+  for (const int patience : {kMoment, 0}) {
+    PidfdInfo info{.mask = kInfoExit};
+    const bool known = ioctl(pidfd, kGetInfo, &info) == 0;
+    if (known && (info.mask & kInfoExit)) return ExitStatus(info.exit_code);
+    if (!known && errno != ESRCH) break;
+    pollfd reaped{pidfd, 0, 0};
+    poll(&reaped, 1, patience);
+  }
+  return std::nullopt;
 }
 
 // As waitpid(2) gives it.
@@ -98,11 +107,7 @@ Child& Child::operator=(Child&& other) noexcept {
 int Child::poll_status() noexcept {
   if (status_) return 0;
   siginfo_t info{};
-  int result = 0;
-  do {
-    result = waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) {
+  if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) == 0) {
     if (info.si_pid != 0) status_ = status_of(info);
     return 0;
   }

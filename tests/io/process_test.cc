@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -98,7 +99,8 @@ WEFT_PROCESS_TEST_CASE(a_process_that_stops_has_not_ended) {
   sleeper.kill(SIGCONT);
   BOOST_TEST(!sleeper.wait_for(5ms));
   sleeper.kill(SIGSTOP);
-  BOOST_TEST(sleeper.terminate(1h).signal() == SIGTERM);
+  BOOST_TEST(eventually([&] { return state_of(sleeper.pid()) == "T"; }));
+  BOOST_TEST(sleeper.terminate(5ms).signal() == SIGKILL);  // SIGTERM would have to wait
 }
 
 WEFT_PROCESS_TEST_CASE(its_end_can_be_waited_for_again) {
@@ -159,8 +161,7 @@ WEFT_PROCESS_TEST_CASE(an_end_and_a_cancellation_at_once_lose_no_status) {
     auto waiting = spawn([&] { return process.wait(); });
     let_wait();
     process.input().close();
-    if (i % 2)
-      while (is_alive(process.pid())) continue;  // its event is there
+    while (i % 2 && is_alive(process.pid())) std::this_thread::yield();  // its event is there
     waiting.cancel();
     try {
       BOOST_TEST(waiting.get().ok());
@@ -193,6 +194,23 @@ WEFT_PROCESS_TEST_CASE(one_that_closes_its_streams_goes_on) {
   BOOST_CHECK_EXCEPTION(process.input().write_all("text"), std::system_error,
                         is(std::errc::broken_pipe, "input of /bin/sh"));
   BOOST_TEST(process.wait().code() == 5);
+}
+
+// A program may make its end of a pipe one of packets, each of which a read takes alone.
+WEFT_PROCESS_TEST_CASE(packets_are_read_without_a_further_one) {
+  const TemporaryDirectory folder;
+  const std::string file = folder / "written";
+  Process process = Process::start(
+      shell("read go; printf ab | dd oflag=direct bs=1 2>/dev/null; >" + file + "; read end"),
+      {.input = Stdio::pipe(), .output = Stdio::pipe()});
+  char both[2];
+  BOOST_CHECK_THROW(with_timeout(1ms, [&] { process.output().read_some(both); }), TimeoutError);
+  process.input().write_all("go\n");
+  BOOST_TEST(eventually([&] { return access(file.c_str(), F_OK) == 0; }));
+  with_timeout(20s, [&] { process.output().read_exactly(both); });
+  BOOST_TEST(std::string_view(both, 2) == "ab");
+  process.input().close();
+  process.wait();
 }
 
 // ---- Signals ------------------------------------------------------------------------------------
@@ -314,12 +332,12 @@ WEFT_PROCESS_TEST_CASE(a_handler_of_the_program_is_called) {
 WEFT_PROCESS_TEST_CASE(sigchld_may_be_ignored) {
   const Disposition ignored(SIGCHLD, SIG_IGN);
   int known = 0;
-  for (int i = 0; i < 100; ++i) {
+  constexpr int kMany = 200;  // some see the kernel in the midst of it
+  for (int i = 0; i < kMany; ++i) {
     Process process = Process::start(shell("exit 6"));
     known += ends_or_is_lost(process, 6);
   }
-  BOOST_TEST_MESSAGE("of 100 ends " << known << " are known");
-  BOOST_TEST((known == 0 || known == 100), known);
+  BOOST_TEST((known == 0 || known == kMany), known);
   { Process sleeper = Process::start(kSleeper); }
   { Process ended = Process::start({"true"}); }
   BOOST_CHECK_EXCEPTION(Process::start({"/nope"}), std::system_error,

@@ -18,11 +18,19 @@ inline bool has_child() {
   return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-// Whether a process runs: any, but no zombie.
-inline bool is_alive(pid_t pid) {
+// "R", "S", "T" (stopped), "Z" (ended, not reaped) and so on, of any process; "" if it is not
+// there. REQUIRES: its name has no blank.
+inline std::string state_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string number, name, state;  // of names without a blank
-  return file >> number >> name >> state && state != "Z" && state != "X";
+  std::string number, name, state;
+  file >> number >> name >> state;
+  return state;
+}
+
+// Whether a process has not ended.
+inline bool is_alive(pid_t pid) {
+  const std::string state = state_of(pid);
+  return !state.empty() && state != "Z" && state != "X";
 }
 
 // What a file holds; empty if it is not there.
