@@ -123,7 +123,8 @@ class Process::Streams {
   FdStream take(int number, const std::string& name) {
     Fd& end = ours_[number];
     if (end.get() < 0) return {};
-    return {std::move(end), std::string(kStreamNames[number]) + " of " + name, true};
+    // A short read may have left something: the program may make it a pipe of packets (O_DIRECT).
+    return {std::move(end), std::string(kStreamNames[number]) + " of " + name, false};
   }
 
  private:
