@@ -162,8 +162,8 @@ class Process {
   FdStream& error() noexcept { return error_; }
 
   // Waits for its end. It may be called again, with the same result. A program whose output nobody
-  // reads does not end once a pipe is full. A cancellation point. Throws std::system_error
-  // (no_child_process) if there is no process, or others have reaped it.
+  // reads does not end once a pipe is full. A cancellation point if it waits. Throws
+  // std::system_error (no_child_process) if there is no process, or others have reaped it.
   ExitStatus wait();
 
   // The same for at most this time; nullopt if it still runs.
@@ -178,7 +178,7 @@ class Process {
   bool kill(int signal);
 
   // Ends it: SIGTERM, and SIGKILL if it runs on for longer than `grace`. Returns how it has ended.
-  // A cancellation point; if cancelled, SIGTERM was sent.
+  // A cancellation point if it waits; if cancelled, SIGTERM was sent.
   ExitStatus terminate(AnyDuration grace);
 
   // Leaves it alone: afterwards this is no process, and the streams are closed. weft still reaps it

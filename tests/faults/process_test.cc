@@ -236,7 +236,9 @@ BOOST_AUTO_TEST_CASE(streams_cope_or_name_the_call) {
   check_recovery("epoll_ctl:ENOSPC", must_throw(": No space left on device"), body);
   const auto fed = in_run(
       [] { BOOST_TEST(weft::run_process({"/bin/cat"}, {.input = "text"}).output == "text"); });
+#if !defined(WEFT_TSAN) && !defined(WEFT_VALGRIND)  // there it is also how a start is reported
   check_recovery("read:EIO", must_throw("weft: read from "), fed);
+#endif
   check_recovery("writev:EIO", must_throw("weft: write to input of /bin/cat"), fed);
   const auto piped = in_run([] { const weft::Pipe pipe; });
   check_recovery("pipe2:EMFILE", must_throw("weft: pipe: "), piped);

@@ -553,6 +553,23 @@ BOOST_AUTO_TEST_CASE(a_detached_one_that_outlives_the_run_is_reaped_by_a_later_s
   BOOST_TEST(!has_child());
 }
 
+BOOST_AUTO_TEST_CASE(it_may_be_detached_at_the_end_of_the_run) {
+  Process process;
+  pid_t pid = 0;
+  run([&] {
+    spawn(when_cancelled([&] { process.detach(); })).detach();
+    process = Process::start(kSleeper);
+    pid = process.pid();
+    yield();
+  });
+  BOOST_TEST(process.pid() == 0);
+  BOOST_TEST(is_alive(pid));
+  ::kill(pid, SIGKILL);
+  while (is_alive(pid)) std::this_thread::yield();
+  Process::start({"true"});
+  BOOST_TEST(!has_child());
+}
+
 BOOST_AUTO_TEST_CASE(it_may_be_detached_without_fibers) {
   Process process = Process::start({"true"});
   const pid_t pid = process.pid();
@@ -577,12 +594,13 @@ WEFT_TEST_CASE(a_virtual_clock_gives_it_a_while) {
 BOOST_AUTO_TEST_CASE(fibers_of_two_schedulers_have_processes) {
   const auto body = [] {
     const auto work = [] {
-      for (int i = 0; i < 20; ++i)
-        BOOST_TEST(run_process({"cat"}, {.input = "text"}).output == "text");
+      std::string all;
+      for (int i = 0; i < 20; ++i) all += run_process({"cat"}, {.input = "x"}).output;
+      return all;
     };
     auto there = spawn(work, on(1));
-    work();
-    there.get();
+    BOOST_TEST(work() == std::string(20, 'x'));
+    BOOST_TEST(there.get() == std::string(20, 'x'));
   };
   run_real_time_case(body, {.threads = 2});
   BOOST_TEST(!has_child());
