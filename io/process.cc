@@ -13,7 +13,7 @@
 #include "weft/io/core/child.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/launch.h"
-#include "weft/io/core/reactor.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 namespace {
@@ -189,7 +189,7 @@ Process Process::start(const std::vector<std::string>& arguments, const ProcessO
   for (const std::string& variable : options.environment) check_text(variable);
   check_text(options.directory);
   internal::reap_detached();
-  if (!internal::current_reactor) internal::fill_standard_descriptors();
+  internal::fill_standard_descriptors();
   const std::string& program = arguments.front();
   Streams streams(program, options);
   internal::Launch launch{.environment = environment_of(options),

@@ -188,6 +188,22 @@ WEFT_PROCESS_TEST_CASE(the_programs_ends_of_pipes_block) {
   BOOST_TEST(process.wait().ok());
 }
 
+// Pipes would get the numbers of standard streams, which the program would inherit.
+BOOST_AUTO_TEST_CASE(standard_descriptors_that_are_closed_are_no_pipes) {
+  const Fd saved[] = {Fd(fcntl(0, F_DUPFD_CLOEXEC, 100)), Fd(fcntl(1, F_DUPFD_CLOEXEC, 100)),
+                      Fd(fcntl(2, F_DUPFD_CLOEXEC, 100))};
+  std::string output, list;
+  run([&] {
+    for (const int fd : {0, 1, 2}) close(fd);
+    list = output_of("readlink /proc/self/fd/0; readlink /proc/self/fd/2");
+    for (const int fd : {0, 1, 2}) close(fd);
+    output = run_process(shell("cat; cat >&2"), {.input = "text"}).output;
+  });
+  for (const int fd : {0, 1, 2}) dup2(saved[fd].get(), fd);
+  BOOST_TEST(list == "/dev/null\n/dev/null\n");
+  BOOST_TEST(output == "text");
+}
+
 // ---- Environment and directory ------------------------------------------------------------------
 
 WEFT_PROCESS_TEST_CASE(variables_are_added_changed_and_taken_away) {

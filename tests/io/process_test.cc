@@ -184,6 +184,12 @@ WEFT_PROCESS_TEST_CASE(a_wait_does_not_wait_for_what_it_has_started) {
   BOOST_TEST(rest.get().empty());
 }
 
+WEFT_PROCESS_TEST_CASE(what_it_wrote_can_be_read_after_its_end) {
+  Process process = Process::start({"echo", "last words"}, {.output = Stdio::pipe()});
+  BOOST_TEST(process.wait().ok());
+  BOOST_TEST(BufferedReader(process.output()).read_all() == "last words\n");
+}
+
 WEFT_PROCESS_TEST_CASE(one_that_closes_its_streams_goes_on) {
   Process process =
       Process::start(shell("exec >&- 2>&- <&-; sleep 0.02; exit 5"),
