@@ -3,17 +3,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft {
 
 FdStream FdStream::adopt(int fd) {
-  const std::string name = "descriptor " + internal::decimal(fd);
+  std::string name = "descriptor " + internal::decimal(fd);
   if (internal::Socket::owns(fd)) internal::fail(EBUSY, {"adopt ", name, ", which weft owns"});
   const int flags = internal::checked(fcntl(fd, F_GETFL), {"adopt ", name});
   internal::checked(fcntl(fd, F_SETFL, flags | O_NONBLOCK), {"adopt ", name});
-  return {internal::Fd(fd), name, false};
+  return {internal::Fd(fd), std::move(name), false};
 }
 
 Pipe::Pipe() {

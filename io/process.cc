@@ -13,7 +13,7 @@
 #include "weft/io/core/child.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/launch.h"
-#include "weft/io/core/reactor.h"
+#include "weft/io/core/socket.h"
 
 namespace weft {
 namespace {
@@ -24,23 +24,20 @@ constexpr std::string_view kStreamNames[] = {"input", "output", "error"};
 constexpr std::string_view kPath = "PATH=";
 constexpr std::string_view kStandardPath = "/usr/local/bin:/usr/bin:/bin";
 
-bool is_named(std::string_view variable, std::string_view change) {
-  const std::string_view name = change.substr(0, change.find('='));
-  return variable.size() > name.size() && variable.starts_with(name) &&
-         variable[name.size()] == '=';
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
 }
 
 // This process's environment, changed as the options say; and a null. Refers to both.
 std::vector<const char*> environment_of(const ProcessOptions& options) {
   std::vector<const char*> variables;
   for (char** each = options.clear_environment ? nullptr : environ; each && *each; ++each) {
-    const bool changed =
-        std::any_of(options.environment.begin(), options.environment.end(),
-                    [&](const std::string& change) { return is_named(*each, change); });
-    if (!changed) variables.push_back(*each);
+    variables.push_back(*each);
   }
   for (const std::string& change : options.environment) {
-    if (change.find('=') != std::string::npos) variables.push_back(change.c_str());
+    const std::string_view name = name_of(change);
+    std::erase_if(variables, [&](const char* variable) { return name_of(variable) == name; });
+    if (name.size() < change.size()) variables.push_back(change.c_str());
   }
   variables.push_back(nullptr);
   return variables;
@@ -89,11 +86,12 @@ std::string read_to_end(FdStream& stream, std::size_t limit, const std::string& 
 }
 
 // A program that has seen enough does not read the rest.
-void feed(FdStream& stream, std::string_view text, const std::string& program) {
-  std::error_code error;
-  stream.write_all(text, error);
-  if (error && error != std::errc::broken_pipe)
-    internal::throw_system_error(error, {"run_process ", program, ": write to its input"});
+void feed(FdStream& stream, std::string_view text) {
+  try {
+    stream.write_all(text);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe) throw;
+  }
   stream.close();
 }
 
@@ -121,7 +119,8 @@ class Process::Streams {
   FdStream take(int number, const std::string& name) {
     Fd& end = ours_[number];
     if (end.get() < 0) return {};
-    return {std::move(end), std::string(kStreamNames[number]) + " of " + name, true};
+    // A short read may have left something: the program may make it a pipe of packets (O_DIRECT).
+    return {std::move(end), std::string(kStreamNames[number]) + " of " + name, false};
   }
 
  private:
@@ -158,6 +157,7 @@ class Process::Streams {
   }
 
   int open_file(int number, const std::string& path, int flags) {
+    check_text(path);
     flags = number == 0 ? O_RDONLY : O_WRONLY | O_CREAT | flags;
     const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
     opened_[number] = Fd(internal::checked(fd, {"start ", program_, ": open ", path}));
@@ -172,7 +172,7 @@ class Process::Streams {
 
 Process::Process() noexcept = default;
 Process::Process(Process&&) noexcept = default;
-Process::~Process() = default;
+Process::~Process() { child_.reset(); }  // first: to the program its input does not end
 
 Process& Process::operator=(Process&& other) noexcept = default;
 
@@ -185,7 +185,7 @@ Process Process::start(const std::vector<std::string>& arguments, const ProcessO
   for (const std::string& variable : options.environment) check_text(variable);
   check_text(options.directory);
   internal::reap_detached();
-  if (!internal::current_reactor) internal::fill_standard_descriptors();
+  internal::fill_standard_descriptors();
   const std::string& program = arguments.front();
   Streams streams(program, options);
   internal::Launch launch{.environment = environment_of(options),
@@ -229,7 +229,7 @@ void Process::detach() {
 }
 
 internal::Child& Process::child() const {
-  if (!child_) internal::fail(ECHILD, {"wait: there is no process"});
+  if (!child_) internal::fail(ECHILD, {"a Process without a process"});
   return *child_;
 }
 
@@ -238,6 +238,8 @@ internal::Child& Process::child() const {
 ProcessResult run_process(const std::vector<std::string>& arguments, RunProcessOptions options) {
   ProcessOptions& how = options.process;
   how.own_group = true;
+  if (!how.input.is_default() && !options.input.empty())
+    internal::throw_invalid_argument("run_process: two inputs, a text and process.input");
   if (how.input.is_default()) how.input = options.input.empty() ? Stdio::null() : Stdio::pipe();
   if (how.output.is_default()) how.output = Stdio::pipe();
   if (how.error.is_default()) how.error = Stdio::pipe();
@@ -246,7 +248,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, RunProcessO
   ProcessResult result;
   with_task_group([&](TaskGroup& group) {
     if (process.input().is_open()) {
-      group.spawn([&] { feed(process.input(), options.input, program); },
+      group.spawn([&] { feed(process.input(), options.input); },
                   {.name = "run_process: input"});
     }
     if (process.error().is_open()) {

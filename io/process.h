@@ -32,7 +32,8 @@ namespace weft {
 //                                                  .output = Stdio::file("/tmp/sorted"),
 //                                                  .error = Stdio::null()});
 //
-// A value: any thread, no waiting. A file is opened by Process::start().
+// A value: any thread, no waiting. A file is opened by Process::start(), in this process's
+// directory.
 class Stdio {
  public:
   // As the call says: Process::start() inherits it, run_process() makes a pipe.
@@ -48,7 +49,8 @@ class Stdio {
   static Stdio file(std::string path) { return Stdio(Kind::kFile, std::move(path)); }
   // A file, at whose end output is added.
   static Stdio append(std::string path) { return Stdio(Kind::kAppend, std::move(path)); }
-  // Any descriptor, which stays the caller's.
+  // Any descriptor, which stays the caller's. That of a weft stream is non-blocking for the
+  // program, too.
   static Stdio descriptor(int fd) { return Stdio(Kind::kDescriptor, {}, fd); }
   // For `error` alone: where output goes.
   static Stdio output() { return Stdio(Kind::kOutput); }
@@ -81,40 +83,46 @@ struct ProcessOptions {
   Stdio output = {};
   Stdio error = {};
 
-  // Variables that are added to this process's environment: "NAME=value". "NAME" takes one away.
+  // Variables that are added to this process's environment: "NAME=value". "NAME" takes one away. Of
+  // several changes of a variable the last one counts.
   std::vector<std::string> environment = {};
   // Begins with an empty environment instead.
   bool clear_environment = false;
 
-  // Where the program starts; empty: here.
+  // Where the program starts; empty: here. The program itself is looked for from there, if its name
+  // or a part of the PATH is relative.
   std::string directory = {};
 
   // Makes it the first of a process group of its own. Signals that are sent by its Process reach
-  // all of the group, also what the program starts. Ctrl-C on the terminal does not reach it.
+  // all of the group, also what the program starts. Ctrl-C on the terminal does not reach it, and
+  // it may not read from the terminal.
   bool own_group = false;
 
   // Descriptors that the program gets, beside the standard three: as 3, 4 and so on, where
-  // listen_fds() looks for them, too. They stay the caller's.
+  // listen_fds() looks for them, too. They stay the caller's. The same one may be there twice.
   std::vector<int> descriptors = {};
 };
 
 // A program that runs beside this one.
 //
-//   Process sort = Process::start({"sort", "-n"}, {.input = Stdio::pipe(), .output =
-//   Stdio::pipe()}); sort.input().write_all("10\n9\n"), sort.input().close(); const std::string
-//   sorted = BufferedReader(sort.output()).read_all();  // "9\n10\n" if (!sort.wait().ok())
-//   complain();
+//   Process sort = Process::start({"sort"}, {.input = Stdio::pipe(), .output = Stdio::pipe()});
+//   sort.input().write_all("b\na\n");
+//   sort.input().close();
+//   const std::string sorted = BufferedReader(sort.output()).read_all();  // "a\nb\n"
+//   if (!sort.wait().ok()) complain();
 //
 // The Process owns the program: destroying it kills the program (SIGKILL) and reaps it, which takes
-// a moment in which other fibers run. What waits may be cancelled; the program goes on then.
+// a moment in which other fibers run. A program that may not be killed, because it runs as another
+// user, is detached. What waits may be cancelled; the program goes on then. A child that was forked
+// from this process leaves the program alone.
 //
 // Nothing of this process reaches the program unless the options say so: no descriptor, whether it
 // is close-on-exec or not, no signal's handler, no blocked signal. Signals that are ignored stay
 // ignored, but for SIGPIPE.
 //
-// SIGCHLD is left to the program, which may handle it. Its handler may not reap what it has not
-// started: wait() would fail with no_child_process, as it does before Linux 6.15 if SIGCHLD is
-// ignored.
+// SIGCHLD stays this process's: it may handle it, but not reap what it has not started, by
+// waitpid(-1) say. Before Linux 6.15 wait() would then fail with no_child_process, as it does there
+// if SIGCHLD is ignored.
 //
 // On virtual time the clock stands still for a process for 100 ms of the machine's time; then it
 // goes on. So a time limit around a wait is over long before the process is that takes longer.
@@ -136,9 +144,10 @@ class Process {
 
   // Starts a program: arguments.front() is its name, without a slash looked for in the PATH that
   // the program itself gets. Does not wait. Throws std::system_error, naming the program and the
-  // step that failed: no_such_file_or_directory, permission_denied, executable_format_error,
-  // argument_list_too_long, and what opening a file throws. Throws std::invalid_argument if there
-  // are no arguments, or one of them holds a zero byte.
+  // step that failed: no_such_file_or_directory, permission_denied (a directory, too),
+  // executable_format_error (a script without a line #!: see shell()), argument_list_too_long,
+  // bad_file_descriptor, and what opening a file throws. Throws std::invalid_argument if there are
+  // no arguments, or a text holds a zero byte.
   static Process start(const std::vector<std::string>& arguments,
                        const ProcessOptions& options = {});
 
@@ -153,8 +162,8 @@ class Process {
   FdStream& error() noexcept { return error_; }
 
   // Waits for its end. It may be called again, with the same result. A program whose output nobody
-  // reads does not end once a pipe is full. A cancellation point. Throws std::system_error
-  // (no_child_process) if there is no process, or others have reaped it.
+  // reads does not end once a pipe is full. A cancellation point if it waits. Throws
+  // std::system_error (no_child_process) if there is no process, or others have reaped it.
   ExitStatus wait();
 
   // The same for at most this time; nullopt if it still runs.
@@ -163,17 +172,17 @@ class Process {
   // The same without waiting.
   std::optional<ExitStatus> try_wait();
 
-  // Sends a signal. Returns false if a call here has seen its end; there is nothing to signal then,
-  // and the number may be that of another process. Does not wait. Throws std::system_error:
+  // Sends a signal. Returns false if a call here has seen its end, or others have reaped it: its
+  // number may be that of another process. Does not wait. Throws std::system_error:
   // invalid_argument, operation_not_permitted.
   bool kill(int signal);
 
   // Ends it: SIGTERM, and SIGKILL if it runs on for longer than `grace`. Returns how it has ended.
-  // A cancellation point; if cancelled, SIGTERM was sent.
+  // A cancellation point if it waits; if cancelled, SIGTERM was sent.
   ExitStatus terminate(AnyDuration grace);
 
   // Leaves it alone: afterwards this is no process, and the streams are closed. weft still reaps it
-  // when it ends: a fiber does, and from the end of the runtime on the next start of a process.
+  // when it ends: a fiber does, and after the end of the runtime the next start of a process.
   void detach();
 
  private:
@@ -221,7 +230,7 @@ struct RunProcessOptions {
   bool check = false;
 
   // The rest. Where `process.output` or `process.error` is not a pipe, the result's is empty. The
-  // program always leads a group of its own.
+  // program always leads a group of its own. `process.input` may not be set beside `input`.
   ProcessOptions process = {};
 };
 
@@ -237,7 +246,7 @@ struct RunProcessOptions {
 //
 // A cancellation point: if cancelled it kills the program's process group. Throws what
 // Process::start() does; std::system_error (value_too_large) if the program writes more than the
-// limit; ProcessError.
+// limit, which kills the group, too; ProcessError.
 ProcessResult run_process(const std::vector<std::string>& arguments,
                           RunProcessOptions options = {});
 

@@ -1,12 +1,12 @@
 #include "weft/io/core/child.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -20,15 +20,15 @@
 #include "weft/fiber/task.h"
 #include "weft/fiber/this_fiber.h"
 #include "weft/fiber/timeout.h"
+#include "weft/io/core/back_off.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/reactor.h"
 
 namespace weft::internal {
 namespace {
 
-// How often a wait looks where there is no pidfd: seldom for a process that lives long.
-constexpr Duration kFirstLook = std::chrono::milliseconds(1);
-constexpr Duration kLastLook = std::chrono::milliseconds(20);
+// How often a wait looks where there is no pidfd.
+constexpr Duration kLook = std::chrono::milliseconds(5);
 
 // struct pidfd_info of <linux/pidfd.h>, as it was first (Linux 6.13), with the exit code of 6.15.
 struct PidfdInfo {
@@ -40,11 +40,19 @@ struct PidfdInfo {
 constexpr std::uint64_t kInfoExit = 8;
 constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 
-// The status of a process that was reaped by others, as far as the kernel keeps it.
+// The status of a process that was reaped by others, as far as the kernel keeps it. A process that
+// reaps itself is no child any more a moment before its status is there: POLLHUP reports that.
 std::optional<ExitStatus> status_kept_by(int pidfd) noexcept {
-  PidfdInfo info{.mask = kInfoExit};
-  if (ioctl(pidfd, kGetInfo, &info) != 0 || !(info.mask & kInfoExit)) return std::nullopt;
-  return ExitStatus(info.exit_code);
+  constexpr int kMoment = 100;  // milliseconds
+  for (const int patience : {kMoment, 0}) {
+    PidfdInfo info{.mask = kInfoExit};
+    const bool known = ioctl(pidfd, kGetInfo, &info) == 0;
+    if (known && (info.mask & kInfoExit)) return ExitStatus(info.exit_code);
+    if (!known && errno != ESRCH) break;
+    pollfd reaped{pidfd, 0, 0};
+    poll(&reaped, 1, patience);
+  }
+  return std::nullopt;
 }
 
 // As waitpid(2) gives it.
@@ -55,6 +63,11 @@ ExitStatus status_of(const siginfo_t& info) noexcept {
 
 // Children that nobody waits for any more.
 struct Detached {
+  void add(pid_t pid) {
+    const std::lock_guard guard(lock);
+    pids.push_back(pid);
+  }
+
   std::mutex lock;
   std::vector<pid_t> pids;
 };
@@ -64,11 +77,15 @@ Detached& detached() {
 }
 
 // Waits until a pidfd is readable; returns false if that takes too long. A virtual clock gives the
-// process a while of the machine's time.
-bool wait_for(int pidfd, TimePoint deadline, const char* what) {
+// process a while of the machine's time. If the kernel has pidfds that cannot be waited for (Linux
+// 5.2), it is closed instead.
+bool wait_for(Fd& pidfd, TimePoint deadline, const char* what) {
   const ExpectedEvent end;
-  ForeignWait wait(Reactor::require(what), pidfd, EPOLLIN, what);
-  if (!wait.arm()) return true;
+  ForeignWait wait(Reactor::require(what), pidfd.get(), EPOLLIN, what);
+  if (!wait.arm()) {
+    pidfd = Fd();
+    return true;
+  }
   WaitQueue::Lock lock(wait.queue());
   return wait.queue().wait(lock, wait.waiter, deadline);
 }
@@ -83,7 +100,6 @@ Child::Child(Child&& other) noexcept { *this = std::move(other); }
 Child& Child::operator=(Child&& other) noexcept {
   if (this == &other) return *this;
   end();
-  process_ = other.process_;
   pid_ = std::exchange(other.pid_, 0);
   pidfd_ = std::move(other.pidfd_);
   leads_group_ = other.leads_group_;
@@ -96,11 +112,7 @@ Child& Child::operator=(Child&& other) noexcept {
 int Child::poll_status() noexcept {
   if (status_) return 0;
   siginfo_t info{};
-  int result = 0;
-  do {
-    result = waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) {
+  if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) == 0) {
     if (info.si_pid != 0) status_ = status_of(info);
     return 0;
   }
@@ -117,57 +129,70 @@ std::optional<ExitStatus> Child::try_wait() {
 }
 
 std::optional<ExitStatus> Child::wait_until(TimePoint deadline, const char* what) {
-  Duration pause = kFirstLook;
+  BackOff looks(kLook);
   while (!try_wait()) {
     if (pidfd_.get() >= 0) {
-      if (!wait_for(pidfd_.get(), deadline, what)) break;
+      if (!wait_for(pidfd_, deadline, what)) break;
     } else {
-      const TimePoint next = now() + pause;
-      sleep_until(std::min(deadline, next));
-      if (deadline <= next) break;
-      pause = std::min(2 * pause, kLastLook);
+      if (now() >= deadline) break;
+      looks.wait();
     }
   }
   return try_wait();
 }
 
+// Whether its number is still its own: nobody has reaped it. False in a forked child, too, to which
+// it is no child.
+bool Child::is_ours() const noexcept {
+  siginfo_t info{};
+  return is_running() &&
+         waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 bool Child::kill(int signal) {
-  if (!is_running()) return false;
-  const pid_t target = leads_group_ ? -pid_ : pid_;
-  if (::kill(target, signal) == 0 || errno == ESRCH) return true;
+  if (!is_ours()) return false;
+  if (leads_group_ && ::kill(-pid_, signal) == 0) return true;
+  // It may have left its group.
+  if (::kill(pid_, signal) == 0) return true;
   fail(errno, {"kill process ", decimal(pid_)});
 }
 
 void Child::end() noexcept {
-  if (is_running()) ::kill(leads_group_ ? -pid_ : pid_, SIGKILL);
+  if (!is_ours()) return;
+  if (leads_group_) ::kill(-pid_, SIGKILL);
+  // Sent to itself as well: it may have left its group.
+  if (::kill(pid_, SIGKILL) != 0) return detach();  // it has another user's rights
   reap();
 }
 
 void Child::reap() noexcept {
-  if (!is_running()) return;
+  if (!is_ours()) return;
   try {
     if (current_reactor && current_fiber()) shield([&] { wait_until(kForever, "~Process"); });
   } catch (const std::exception&) {  // no memory for the wait, or the status is lost
   }
-  siginfo_t info{};
-  while (is_running() && waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 &&
-         errno == EINTR) {
-  }
-  pid_ = 0;  // may be another process's from now on
+  if (is_running()) reap_by_blocking(pid_);
+  pid_ = 0;
 }
 
-void Child::detach() {
+void Child::detach() noexcept {
   if (!is_running()) return;
-  {
-    const std::lock_guard lock(detached().lock);
-    detached().pids.push_back(std::exchange(pid_, 0));
+  const pid_t pid = std::exchange(pid_, 0);
+  try {
+    detached().add(pid);
+    if (pidfd_.get() < 0 || !current_reactor || !current_fiber()) return;
+    spawn([pidfd = std::move(pidfd_)]() mutable {
+      wait_for(pidfd, kForever, "Process::detach");
+      reap_detached();
+    }).detach();
+  } catch (const std::exception&) {  // no memory for it: a later start reaps it, or nothing does
   }
-  if (pidfd_.get() < 0 || !current_reactor || !current_fiber()) return;
-  // If the runtime ends before the process, the list still has it.
-  spawn([pidfd = std::move(pidfd_)] {
-    wait_for(pidfd.get(), kForever, "Process::detach");
-    reap_detached();
-  }).detach();
+}
+
+void reap_by_blocking(pid_t pid) noexcept {
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
+  }
 }
 
 void reap_detached() noexcept {

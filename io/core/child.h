@@ -5,19 +5,17 @@
 
 #include <optional>
 
-#include "weft/fiber/core/running.h"
 #include "weft/fiber/time.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/exit_status.h"
 
 namespace weft::internal {
 
-// A child process, which is killed and reaped at the end of this. In a child of its own process,
-// which fork() gives a copy, this is none.
+// A child process, which its owner ends and reaps.
 //
 // A wait is for the pidfd, a descriptor that is readable once the process has ended: nothing here
 // handles SIGCHLD, or sees another child. A kernel before Linux 5.3 has none that can be waited
-// for: there a wait looks every few milliseconds.
+// for: there a wait looks every 5 ms.
 //
 // Threads: fibers of one scheduler.
 class Child {
@@ -37,7 +35,7 @@ class Child {
   pid_t pid() const noexcept { return pid_; }
 
   // True from the start until its end was seen by a function of this.
-  bool is_running() const noexcept { return pid_ != 0 && !status_ && !lost_ && process_.is_this(); }
+  bool is_running() const noexcept { return pid_ != 0 && !status_ && !lost_; }
 
   // How it has ended; nullopt if it has not. Does not wait. Throws std::system_error
   // (no_child_process) if its status is lost: another part of the program has reaped it, or SIGCHLD
@@ -47,27 +45,33 @@ class Child {
   // The same, but waits until then. A cancellation point. `what` names the call.
   std::optional<ExitStatus> wait_until(TimePoint deadline, const char* what);
 
-  // Sends a signal. Returns false if its end was seen already. Throws std::system_error.
+  // Sends a signal. Returns false if it was reaped already, here or by others. Throws
+  // std::system_error.
   bool kill(int signal);
 
-  // Waits until it has ended, in a fiber without holding up others, and reaps it.
+  // Kills it and reaps it, if it runs. Waits for that, in a fiber without holding up others. A
+  // process that may not be killed, because it runs as another user, is detached.
+  void end() noexcept;
+  // The same, but waits for it to end by itself.
   void reap() noexcept;
 
   // Lets it run. A fiber reaps it when it ends; after the end of the runtime, and without a pidfd,
   // the next call of reap_detached() does.
-  void detach();
+  void detach() noexcept;
 
  private:
-  void end() noexcept;
   int poll_status() noexcept;
+  bool is_ours() const noexcept;
 
-  HomeProcess process_;
   pid_t pid_ = 0;
   Fd pidfd_;
   bool leads_group_ = false;
   bool lost_ = false;  // its status
   std::optional<ExitStatus> status_;
 };
+
+// Waits until a child has ended, and reaps it. Blocks the thread.
+void reap_by_blocking(pid_t pid) noexcept;
 
 // Reaps children that were detached and have ended meanwhile, if no fiber waits for them. Does not
 // wait. Any thread.

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "weft/fiber/core/context.h"
 #include "weft/io/core/error.h"
@@ -167,6 +168,11 @@ pid_t clone_child(Order& order, int& pidfd) {
   return clone(run_child, top, kSharing | SIGCHLD, &order);  // an emulator that knows no pidfd
 }
 
+std::string place_of(const Launch& launch, const std::string& file) {
+  if (!launch.directory || file.starts_with('/')) return file;
+  return std::string(launch.directory) + "/" + file;
+}
+
 std::string step_of(const Launch& launch, Failure failure) {
   switch (failure.step) {
     case Step::kGroup:
@@ -177,7 +183,7 @@ std::string step_of(const Launch& launch, Failure failure) {
       return ": pass descriptors on";
     case Step::kExec:
       for (const std::string& file : launch.files) {
-        if (failure.error == ENOENT && access(file.c_str(), F_OK) == 0)
+        if (failure.error == ENOENT && access(place_of(launch, file).c_str(), F_OK) == 0)
           return ": " + file + " is there, but not its interpreter";
       }
       return "";
@@ -206,14 +212,17 @@ Child launch(const Launch& launch) {
   const int error = errno;
   report_to = Fd();
   if (pid < 0) fail_to(launch, {Step::kNone, error});
-  Child child(pid, Fd(pidfd), launch.own_group);
+  Fd end(pidfd);
   if (!order.shares_memory) {
     // Waits until it has loaded the program, which closes the other end, or failed.
     while (read(report.get(), &order.failure, sizeof(order.failure)) < 0 && errno == EINTR) {
     }
   }
-  if (order.failure.step != Step::kNone) fail_to(launch, order.failure);
-  return child;
+  if (order.failure.step != Step::kNone) {
+    reap_by_blocking(pid);  // it is ending
+    fail_to(launch, order.failure);
+  }
+  return {pid, std::move(end), launch.own_group};
 }
 
 }  // namespace weft::internal

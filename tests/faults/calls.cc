@@ -4,17 +4,21 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netdb.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -220,6 +224,16 @@ ssize_t move_message(std::size_t name, int fd, const Message* message, Call call
   });
 }
 
+// The same of several buffers.
+template <class Call>
+ssize_t move_parts(std::size_t name, int fd, const iovec* parts, int count, Call call) {
+  const std::size_t size = count > 0 ? parts->iov_len : 0;
+  return move_bytes(name, fd, size, [&](std::size_t part) {
+    const iovec begin{count > 0 ? parts->iov_base : nullptr, part};
+    return part == size ? call(fd, parts, count) : call(fd, &begin, 1);
+  });
+}
+
 }  // namespace
 
 // ---- Bytes --------------------------------------------------------------------------------------
@@ -321,22 +335,79 @@ extern "C" int __wrap_munmap(void* memory, std::size_t size) {
   return result;
 }
 
-// ---- Threads, names -----------------------------------------------------------------------------
+// ---- Processes ----------------------------------------------------------------------------------
 
-// Of those on a futex only a thread that sleeps can be disturbed.
+WEFT_SEAM(int, kill, (pid_t pid, int signal), (pid, signal))
+WEFT_SEAM(int, pipe2, (int ends[2], int flags), (ends, flags))
+
+// A short one gives no pidfd, as a kernel that does not know the flag.
+extern "C" int __real_clone(int (*run)(void*), void* stack, int flags, void* argument, ...);
+extern "C" int __wrap_clone(int (*run)(void*), void* stack, int flags, void* argument, void* pidfd,
+                            void* tls, void* child) {
+  const int turn = turn_of(index_of("clone"));
+  if (turn == kShort) flags &= ~CLONE_PIDFD;
+  if (turn > 0) return failed(turn);
+  return __real_clone(run, stack, flags, argument, pidfd, tls, child);
+}
+
+// Only one that waits can be disturbed.
+extern "C" int __real_waitid(idtype_t type, id_t id, siginfo_t* info, int options);
+extern "C" int __wrap_waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+  const int error = options & WNOHANG ? 0 : turn_of(index_of("waitid"));
+  if (error) return failed(error);
+  return __real_waitid(type, id, info, options);
+}
+
+extern "C" ssize_t __real_readv(int fd, const iovec* parts, int count);
+extern "C" ssize_t __wrap_readv(int fd, const iovec* parts, int count) {
+  return move_parts(index_of("readv"), fd, parts, count, __real_readv);
+}
+
+extern "C" ssize_t __real_writev(int fd, const iovec* parts, int count);
+extern "C" ssize_t __wrap_writev(int fd, const iovec* parts, int count) {
+  return move_parts(index_of("writev"), fd, parts, count, __real_writev);
+}
+
+namespace {
+
+// The call, or one that is never armed.
+std::size_t call_of(long number, long b) {
+  switch (number) {
+    case SYS_futex:  // only a thread that sleeps can be disturbed
+      return (b & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET ? index_of("syscall") : SIZE_MAX;
+    case SYS_chdir:
+      return index_of("child_chdir");
+    case SYS_close_range:
+      return index_of("close_range");
+    case SYS_dup3:
+      return index_of("child_dup3");
+    case SYS_execve:
+      return index_of("child_execve");
+    case SYS_fcntl:
+      return index_of("child_fcntl");
+    case SYS_getdents64:
+      return index_of("child_getdents64");
+    case SYS_openat:
+      return index_of("child_openat");
+    case SYS_pidfd_open:
+      return index_of("pidfd_open");
+    case SYS_setpgid:
+      return index_of("child_setpgid");
+    default:
+      return SIZE_MAX;
+  }
+}
+
+}  // namespace
+
 extern "C" long __real_syscall(long number, ...);
 extern "C" long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
-  if (number == SYS_futex && (b & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET) {
-    if (const int error = turn_of(index_of("syscall"))) return failed(error);
-  }
-  if (number == SYS_close_range) {
-    if (const int error = turn_of(index_of("close_range"))) return failed(error);
-  }
-  if (number == SYS_pidfd_open) {
-    if (const int error = turn_of(index_of("pidfd_open"))) return failed(error);
-  }
+  const std::size_t call = call_of(number, b);
+  if (const int error = call == SIZE_MAX ? 0 : turn_of(call)) return failed(error);
   return __real_syscall(number, a, b, c, d, e, f);
 }
+
+// ---- Threads, names -----------------------------------------------------------------------------
 
 // std::thread calls pthread_create in libstdc++, where the linker does not reach, and throws what
 // that returns. This stands in for both. The second argument is a pointer to what owns the thread's
