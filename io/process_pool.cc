@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
@@ -49,14 +48,20 @@ struct Channel {
   internal::Fd ours, theirs;
 };
 
-// The pool's side of a worker.
+// Ends a connection, also where a child that this process has forked holds it, too.
+void hang_up(const internal::Socket& socket, const internal::HomeProcess& process) noexcept {
+  if (process.is_this()) shutdown(socket.fd(), SHUT_RDWR);
+}
+
+// The pool's side of a worker, which may not be there yet: what is sent to it waits.
 struct Worker {
-  Worker(internal::Socket its_socket, std::int32_t its_number, pid_t its_pid, std::string its_name)
+  Worker(internal::Socket its_socket, std::int32_t its_number)
       : socket(std::move(its_socket)),
         number(its_number),
-        pid(its_pid),
-        name(std::move(its_name)),
         buffer(std::make_unique_for_overwrite<char[]>(internal::kPacketSize)) {}
+  ~Worker() { hang_up(socket, process); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   // False if the worker is gone; then the job has not begun.
   bool give(std::string_view job) {
@@ -66,14 +71,26 @@ struct Worker {
     });
     if (error == 0) return true;
     if (error == -EPIPE || error == -ECONNRESET) return false;
-    internal::fail(-error, {"send a job to ", name});
+    internal::fail(-error, {"send a job to a worker"});
   }
 
   // False if it is gone, and nothing says how.
+  //
+  // The first packet of a worker is its number, and its first answer may be right behind. Later a
+  // packet that is not full ends a message. Only word of the worker's death may be behind it, and
+  // then the end of the socket, which is noted whenever it comes. So no call is made to find
+  // nothing.
   bool await(Incoming& answer) {
-    return internal::receive_packets(answer, buffer.get(), [&] {
-             return socket.attempt(Direction::kRead, kCaller, [&] { return receive(); });
-           }) > 0;
+    const auto next = [&](std::size_t full) {
+      return internal::receive_packets(answer, buffer.get(), [&] {
+               return socket.attempt(Direction::kRead, kCaller, [&] { return receive(); }, full);
+             }) > 0;
+    };
+    if (pid != 0) return next(internal::kPacketSize);
+    const bool is_there = next(0);
+    if (!is_there || answer.head.kind != PacketHead::kForked) return is_there;
+    pid = answer.head.number;
+    return next(internal::kPacketSize);
   }
 
   // If the other end was closed with a job unread, the kernel says so once, before it hands out
@@ -84,10 +101,10 @@ struct Worker {
     return recv(socket.fd(), buffer.get(), internal::kPacketSize, 0);
   }
 
+  const internal::HomeProcess process;
   internal::Socket socket;
   const std::int32_t number;
-  const pid_t pid;
-  const std::string name;  // "worker-2 (process 4711)"
+  pid_t pid = 0;  // 0: it has not said so yet
   const std::unique_ptr<char[]> buffer;
   std::size_t jobs = 0;
 };
@@ -108,8 +125,21 @@ void require_one_thread() {
       "weft::ProcessPool: the process has several threads; make the pool before they are started");
 }
 
+[[noreturn]] void fail_remotely(std::string_view failure) {
+  WireReader from(failure);
+  std::string type = from.read<std::string>();
+  throw RemoteError(std::move(type), from.read<std::string>());
+}
+
+[[noreturn]] void fail_without_template(const std::string& worker, bool was_there) {
+  if (was_there) throw WorkerDied("weft: " + worker + " died with the pool's template", {});
+  throw WorkerDied("weft: no worker can be forked: the pool's template died", {});
+}
+
 ProcessPoolOptions checked_options(ProcessPoolOptions options) {
   if (options.workers == 0) options.workers = std::max(std::thread::hardware_concurrency(), 1U);
+  if (options.cpu_limit.count() < 0)
+    internal::throw_invalid_argument("weft::ProcessPool", ": the limit of CPU time is negative");
   return options;
 }
 
@@ -129,6 +159,7 @@ struct ProcessPool::Impl {
   }
 
   ~Impl() {
+    hang_up(orders, process);
     orders.close();
     the_template.reap();
   }
@@ -136,15 +167,16 @@ struct ProcessPool::Impl {
   std::unique_ptr<Worker> take_place();
   bool send_order(PacketHead order, int fd = -1);
   std::unique_ptr<Worker> fork_worker();
-  void kill(Worker& worker);
+  void kill(std::unique_ptr<Worker> worker);
+  std::string name_of(const Worker& worker) const;
   std::optional<Incoming> give_job(std::unique_ptr<Worker>& worker, std::string_view job);
 
   const ProcessPoolOptions options;
   const internal::HomeProcess process;
   internal::Child the_template;
   internal::Socket orders;
-  Mutex ordering;  // held for an order, and until its answer
-  std::int32_t last_number = 0;
+  Mutex ordering;  // held for an order
+  std::atomic<std::int32_t> last_number{0};
 
   // A place for each worker, empty while it has none. The worker that was busy last comes first.
   LifoQueue<std::unique_ptr<Worker>> places;
@@ -180,54 +212,45 @@ std::unique_ptr<Worker> ProcessPool::Impl::take_place() {
 
 // Sends an order to the template, perhaps with a descriptor. Returns false if it is gone.
 bool ProcessPool::Impl::send_order(PacketHead order, int fd) {
+  const std::lock_guard turn(ordering);
   Packet packet(order, nullptr, 0);
   if (fd >= 0) packet.attach(fd);
   return orders.attempt(Direction::kWrite, kCaller,
                         [&] { return sendmsg(orders.fd(), &packet.message(), MSG_NOSIGNAL); }) >= 0;
 }
 
+// Does not wait for the worker.
 std::unique_ptr<Worker> ProcessPool::Impl::fork_worker() {
   Channel channel;
-  PacketHead answer;
-  Packet packet(answer, nullptr, 0);
-  const std::int32_t number = shield([&] {  // or the next order would get this one's answer
-    const std::lock_guard turn(ordering);
-    ++last_number;
-    const bool answered =
-        send_order({.kind = PacketHead::kFork, .number = last_number}, channel.theirs.get()) &&
-        orders.attempt(Direction::kRead, kCaller,
-                       [&] { return recvmsg(orders.fd(), &packet.message(), 0); }) > 0;
-    return answered ? last_number : 0;
-  });
-  if (number == 0)
-    throw WorkerDied("weft: the pool's template was killed: no worker can be forked", {});
-  if (answer.number < 0) internal::fail(-answer.number, {"fork a worker"});
-  const std::string name = options.name + "-" + internal::decimal(number) + " (process " +
-                           internal::decimal(answer.number) + ")";
-  return std::make_unique<Worker>(internal::Socket(std::move(channel.ours)), number, answer.number,
-                                  name);
+  // Relaxed: the numbers only have to differ.
+  const std::int32_t number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
+  auto worker = std::make_unique<Worker>(internal::Socket(std::move(channel.ours)), number);
+  send_order({.kind = PacketHead::kFork, .number = number}, channel.theirs.get());
+  return worker;  // without a template nothing has its other end, which says so
 }
 
 // Kills a worker in the middle of its job, and waits for its end.
-void ProcessPool::Impl::kill(Worker& worker) {
+void ProcessPool::Impl::kill(std::unique_ptr<Worker> worker) {
+  if (!worker) return;
   shield([&] {
-    {
-      const std::lock_guard turn(ordering);
-      // Without the template nothing has reaped the worker, so the number is still its own.
-      if (!send_order({.kind = PacketHead::kKill, .number = worker.number}))
-        ::kill(worker.pid, SIGKILL);
-    }
+    // Without the template the kernel has killed it.
+    if (!send_order({.kind = PacketHead::kKill, .number = worker->number})) return;
     Incoming last;
-    while (worker.await(last)) {  // its end says how it died, and closes
+    while (worker->await(last)) {  // its end says how it died, and closes
     }
   });
+}
+
+// "worker-2 (process 4711)"
+std::string ProcessPool::Impl::name_of(const Worker& worker) const {
+  const std::string name = options.name + "-" + internal::decimal(worker.number);
+  return worker.pid == 0 ? name : name + " (process " + internal::decimal(worker.pid) + ")";
 }
 
 // Has a worker do the job, and returns what came of it; nullopt if the worker is gone and nothing
 // says how. A worker that died before it took the job is replaced, unless it is new.
 std::optional<Incoming> ProcessPool::Impl::give_job(std::unique_ptr<Worker>& worker,
                                                     std::string_view job) {
-  const internal::ExpectedEvent end;
   Incoming answer;
   for (;;) {
     const bool fresh = !worker;
@@ -252,26 +275,25 @@ void ProcessPool::close() noexcept { impl_->places.close(kDiscard); }
 
 std::string ProcessPool::run_message(std::string_view message) {
   Place place(*impl_);
+  const internal::ExpectedEvent end;
   std::optional<Incoming> answer;
   try {
     answer = impl_->give_job(place.worker, message);
   } catch (...) {  // such as Cancelled
-    if (place.worker) impl_->kill(*place.worker);
-    place.worker.reset();
+    impl_->kill(std::move(place.worker));
     throw;
   }
   if (answer && answer->head.kind == PacketHead::kResult) return std::move(answer->bytes);
-  const bool failed = answer && answer->head.kind == PacketHead::kFailure;
-  const std::string name = place.worker->name;
-  if (!failed || answer->head.number != 0) place.worker.reset();
-  if (failed) {
-    WireReader from(answer->bytes);
-    std::string type = from.read<std::string>();
-    throw RemoteError(std::move(type), from.read<std::string>());
+  if (answer && answer->head.kind == PacketHead::kFailure) {
+    if (answer->head.number != 0) place.worker.reset();
+    fail_remotely(answer->bytes);
   }
-  if (!answer) throw WorkerDied("weft: " + name + " is gone, and the pool's template, too", {});
+  const std::unique_ptr<Worker> lost = std::move(place.worker);
+  if (!answer) fail_without_template(impl_->name_of(*lost), lost->pid != 0);
+  if (answer->head.kind == PacketHead::kRefused)
+    internal::fail(answer->head.number, {"fork a worker"});
   const ExitStatus status(answer->head.number);
-  throw WorkerDied("weft: " + name + " " + status.to_string(), status);
+  throw WorkerDied("weft: " + impl_->name_of(*lost) + " " + status.to_string(), status);
 }
 
 }  // namespace weft

@@ -85,10 +85,12 @@ class WorkerDied : public std::runtime_error {
 // A worker runs one job at a time, on a stack of 8 MiB. It ignores SIGINT and SIGTERM, which reach
 // all processes of a terminal or a service, and ends with the pool. Other handlers for signals that
 // the program had are not there, but for those of faults. What a job prints by stdio is written out
-// at its end. A library that was loaded by dlopen() later is not there.
+// at its end. A library that was loaded by dlopen() later is not there. A job that calls exit()
+// destroys its copies of the program's global objects, and is a worker that died. A process that a
+// job has forked ends, by _exit(), when it returns from the job.
 //
-// If the process is killed, its template and idle workers end at once, and so do busy ones, killed
-// by the template. If the template is killed, workers go on, but there are no new ones.
+// When the process ends, in whatever way, its template and its workers end at once. If the template
+// is killed, so are the workers, and there are no new ones.
 //
 // Threads: any fiber of any scheduler. Lifetime: nothing may use it when it is destroyed; that
 // kills the workers, and waits for their end.
@@ -99,7 +101,8 @@ class ProcessPool {
   // Does not wait. Throws std::logic_error, saying so, if the process has several threads: a fork
   // would leave locks behind that are never released. Threads that were there before and have ended
   // do not count; weft::run() with one scheduler starts none before run_in_executor() or a look-up
-  // of a name. Throws std::system_error if there is no process or descriptor left.
+  // of a name. Throws std::invalid_argument if the limit of CPU time is negative, and
+  // std::system_error if there is no process or descriptor left.
   explicit ProcessPool(ProcessPoolOptions options = {});
   ~ProcessPool();
   ProcessPool(const ProcessPool&) = delete;

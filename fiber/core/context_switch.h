@@ -91,7 +91,8 @@ inline void SwitchState::restore(Context& self) noexcept {
 template <class F>
 void SwitchState::leave(Context& to, F f) noexcept {
 #if defined(WEFT_ASAN)
-  __sanitizer_start_switch_fiber(nullptr, to.bottom_, to.size_);
+  void* kept = nullptr;  // what lies on the stack that is left is still used
+  __sanitizer_start_switch_fiber(&kept, to.bottom_, to.size_);
 #endif
 #if defined(WEFT_TSAN)
   signals = block_signals();

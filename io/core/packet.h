@@ -23,10 +23,11 @@ struct PacketHead {
     kJob,      // to a worker: a function and its arguments
     kResult,   // from a worker: what it returned
     kFailure,  // from a worker: what it threw
-    kDied,     // from the template, in the name of a worker: `number` is its status
-    kGone,     // the same of a worker that has not taken the job that was sent to it
-    kFork,     // to the template: a worker of this number, whose socket comes along
-    kForked,   // the answer: `number` is the process, or an error if it is negative
+    kForked,   // from a new worker: `number` is its process
+    kRefused,  // from the template, in the place of a worker: the error of fork()
+    kDied,     // the same: the worker's status
+    kGone,     // the same, of a worker that has not taken the job that was sent to it
+    kFork,     // to the template: fork a worker of this number, whose socket comes along
     kKill,     // to the template: kill the worker of this number
   };
 
@@ -101,7 +102,7 @@ int receive_packets(Incoming& to, char* buffer, Receive receive) {
     const ssize_t result = receive();
     if (result <= 0) return static_cast<int>(result);
     std::memcpy(&to.head, buffer, sizeof(to.head));
-    if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // it was half of an answer
+    if (to.head.kind == PacketHead::kDied) to.bytes.clear();  // they were half of an answer
     const std::string_view part(buffer + sizeof(to.head), buffer + result);
     to.bytes.reserve(to.bytes.size() + part.size() + to.head.left);
     to.bytes.append(part);

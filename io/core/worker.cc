@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,13 +12,16 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <exception>
+#include <initializer_list>
 #include <string>
 #include <typeinfo>
 #include <vector>
 
 #include "weft/fiber/core/loop.h"
 #include "weft/fiber/core/mangled.h"
+#include "weft/fiber/core/running.h"
 #include "weft/io/core/error.h"
 #include "weft/io/core/packet.h"
 #include "weft/io/core/shared_fd.h"
@@ -27,15 +30,21 @@ namespace weft::internal {
 namespace {
 
 // How soon the template tries again to say that a worker died, if the worker's socket was full.
-constexpr int kAgainMs = 10;
+constexpr timespec kAgain{.tv_sec = 0, .tv_nsec = 10'000'000};
 
 // What ps and top call the process.
 void rename(const std::string& name) noexcept { prctl(PR_SET_NAME, name.c_str()); }
 
-// Handlers are the program's, but for those of faults, which may print where it happened.
+void block_only(std::initializer_list<int> signals) noexcept {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : signals) sigaddset(&set, number);
+  pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+// Handlers are the program's, but for those of faults, which may print where it happened. SIGTTIN
+// and SIGTTOU would stop for ever what uses the terminal from a process group of its own.
 void reset_signals() noexcept {
-  sigset_t none;
-  sigemptyset(&none);
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};
     const bool fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE ||
@@ -43,10 +52,7 @@ void reset_signals() noexcept {
     if (fault || sigaction(number, nullptr, &action) != 0) continue;
     if (action.sa_flags & SA_SIGINFO || action.sa_handler != SIG_IGN) signal(number, SIG_DFL);
   }
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
-  signal(SIGCHLD, SIG_DFL);  // if it were ignored the template would not know how a worker ended
-  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGTTIN, SIGTTOU}) signal(number, SIG_IGN);
 }
 
 // ---- A worker -----------------------------------------------------------------------------------
@@ -57,22 +63,27 @@ class Worker {
       : options_(options), socket_(std::move(socket)) {}
 
   [[noreturn]] void run() {
-    // A worker that cannot start fails the job that it was made for, and is gone.
-    if (!attempt([&] { set_up(); })) {
+    answer_ = {.kind = PacketHead::kForked, .number = getpid()};
+    if (send() && attempt([&] { set_up(); })) work();
+    // A worker that cannot start, or that a job does not fit in, fails this job and is gone.
+    if (answer_.kind == PacketHead::kFailure) {
       answer_.number = 1;
       send();
-      _exit(1);
-    }
-    Incoming job;
-    while (receive(job) > 0) {
-      attempt([&] { call(WireReader(job.bytes)); });
-      std::fflush(nullptr);
-      if (!send()) break;
     }
     _exit(0);
   }
 
  private:
+  // Returns if there are no more jobs.
+  void work() {
+    Incoming job;
+    int received = 0;
+    while (attempt([&] { received = receive(job); }) && received > 0) {
+      attempt([&] { call(WireReader(job.bytes)); });
+      if (!send()) return;
+    }
+  }
+
   void set_up() const {
     const auto seconds = static_cast<rlim_t>(options_.cpu_limit.count());
     limit(RLIMIT_CPU, seconds, seconds + 1);  // SIGXCPU first, and then SIGKILL
@@ -98,7 +109,8 @@ class Worker {
     } catch (const std::exception& error) {
       note_failure(typeid(error), error.what());
     } catch (...) {
-      note_failure(*abi::__cxa_current_exception_type(), "not a std::exception");
+      const std::type_info* const type = abi::__cxa_current_exception_type();
+      note_failure(type ? *type : typeid(void), "not a std::exception");  // null: not one of C++
     }
     return answer_.kind == PacketHead::kResult;
   }
@@ -109,11 +121,11 @@ class Worker {
     function(from, result_);
   }
 
-  void note_failure(const std::type_info& type, std::string text) {
+  void note_failure(const std::type_info& type, const char* text) {
     answer_.kind = PacketHead::kFailure;
     result_.clear();
     result_.write(demangled(type.name()));
-    result_.write(text);
+    result_.write(std::string(text ? text : ""));
   }
 
   int receive(Incoming& job) {
@@ -121,7 +133,10 @@ class Worker {
                            [&] { return recv(socket_.get(), buffer_, sizeof(buffer_), 0); });
   }
 
+  // What a job printed comes before its end is known.
   bool send() {
+    if (!process_.is_this()) _exit(0);  // a child that a job has forked, and that returned from it
+    std::fflush(nullptr);
     const int error = send_packets(answer_, result_.bytes(), buffer_, [&](std::size_t size) {
       return ::send(socket_.get(), buffer_, size, MSG_NOSIGNAL);
     });
@@ -130,6 +145,7 @@ class Worker {
 
   const ProcessPoolOptions& options_;
   const Fd socket_;
+  const HomeProcess process_;
   PacketHead answer_;
   WireWriter result_;
   char buffer_[kPacketSize];
@@ -140,26 +156,28 @@ class Worker {
 class Template {
  public:
   Template(const ProcessPoolOptions& options, Fd orders)
-      : options_(options), orders_(std::move(orders)) {
+      : options_(options),
+        orders_(std::move(orders)),
+        parent_(static_cast<int>(syscall(SYS_pidfd_open, getppid(), 0))) {
     setpgid(0, 0);  // Ctrl-C is for the program alone
-    reset_signals();
     rename(options_.name);
-    const int own[] = {orders_.get()};
+    const int own[] = {orders_.get(), parent_.get()};
     close_all_but_shared(own);
-    sigset_t ends;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &ends, nullptr);
-    ends_ = Fd(checked(signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK), {"signalfd"}));
+    block_only({SIGCHLD});
+    reset_signals();
+    signal(SIGCHLD, [](int) {});  // ends a ppoll(), which alone does not block it
   }
 
   [[noreturn]] void run() {
+    sigset_t none;
+    sigemptyset(&none);
     for (;;) {
-      pollfd events[] = {{orders_.get(), POLLIN, 0}, {ends_.get(), POLLIN, 0}};
+      pollfd events[] = {{orders_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}};
       const bool unsaid = std::any_of(workers_.begin(), workers_.end(), has_ended);
-      poll(events, 2, unsaid ? kAgainMs : -1);
+      ppoll(events, 2, unsaid ? &kAgain : nullptr, &none);
+      if (events[1].revents != 0) end();
       if (events[0].revents != 0) take_order();
-      if (events[1].revents != 0) reap();
+      reap();
       std::erase_if(workers_, say_end);
     }
   }
@@ -184,8 +202,14 @@ class Template {
     char unread = 0;
     const bool gone = recv(socket, &unread, sizeof(unread), MSG_PEEK | MSG_DONTWAIT) > 0;
     PacketHead head{.kind = gone ? PacketHead::kGone : PacketHead::kDied, .number = *worker.status};
+    if (!tell(socket, head) && errno == EAGAIN) return false;
+    shutdown(socket, SHUT_RDWR);  // a process that a job has forked may have it, too
+    return true;
+  }
+
+  static bool tell(int socket, PacketHead head) noexcept {
     Packet packet(head, nullptr, 0);
-    return sendmsg(socket, &packet.message(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+    return sendmsg(socket, &packet.message(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
   }
 
   void take_order() {
@@ -193,28 +217,32 @@ class Template {
     Packet packet(order, nullptr, 0);
     packet.expect();
     const ssize_t size = recvmsg(orders_.get(), &packet.message(), MSG_CMSG_CLOEXEC);
-    if (size < 0 && errno == EINTR) return;
-    if (size <= 0) end();
+    if (size < 0) return;  // poll() says whether to try again
+    if (size == 0) end();
     if (order.kind == PacketHead::kFork) fork_worker(order.number, packet.take_fd());
     if (order.kind == PacketHead::kKill) kill_worker(order.number);
   }
 
   void fork_worker(std::int32_t number, Fd socket) {
+    if (socket.get() < 0) return;  // there was no number left for it, and the pool sees its end
+    const pid_t the_template = getpid();
     const pid_t pid = fork();
-    if (pid == 0) become_worker(number, std::move(socket));
-    PacketHead answer{.kind = PacketHead::kForked, .number = pid < 0 ? -errno : pid};
-    if (pid > 0) workers_.push_back({number, pid, std::move(socket), {}});
-    Packet packet(answer, nullptr, 0);
-    sendmsg(orders_.get(), &packet.message(), MSG_NOSIGNAL);
+    if (pid == 0) become_worker(the_template, number, std::move(socket));
+    if (pid > 0) {
+      workers_.push_back({number, pid, std::move(socket), {}});
+    } else {
+      tell(socket.get(), {.kind = PacketHead::kRefused, .number = errno});
+    }
   }
 
-  [[noreturn]] void become_worker(std::int32_t number, Fd socket) {
+  [[noreturn]] void become_worker(pid_t the_template, std::int32_t number, Fd socket) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != the_template) _exit(1);  // it ended before
     const int own[] = {socket.get()};
     close_all_but_shared(own);
     rename(options_.name + "-" + decimal(number));
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    signal(SIGCHLD, SIG_DFL);
+    block_only({});
     Worker(options_, std::move(socket)).run();
   }
 
@@ -226,9 +254,6 @@ class Template {
   }
 
   void reap() noexcept {
-    signalfd_siginfo ignored;
-    while (read(ends_.get(), &ignored, sizeof(ignored)) > 0) {
-    }
     int status = 0;
     for (pid_t pid = 0; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
       for (Child& worker : workers_) {
@@ -246,7 +271,7 @@ class Template {
 
   const ProcessPoolOptions& options_;
   const Fd orders_;
-  Fd ends_;  // a signalfd: SIGCHLD
+  const Fd parent_;  // a pidfd; empty before Linux 5.3, where the end of `orders_` has to do
   std::vector<Child> workers_;
 };
 

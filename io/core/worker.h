@@ -10,9 +10,9 @@ namespace weft::internal {
 //
 // The template has one thread, and the memory of the process as it was when the pool was made: so a
 // fork of it is safe whatever the process does later. It waits for orders by one socket. It also
-// has each worker's end of the worker's socket. When a worker ends it says there how, and closes
-// it: the pool reads that in the place of an answer. When the pool's end of the first socket is
-// closed, it kills all workers and ends.
+// has each worker's end of the worker's socket. When a worker ends it says there how, and shuts it
+// down: the pool reads that in the place of an answer. If the process ends, or shuts down the first
+// socket, the template kills all workers and ends. If the template ends, the kernel kills them.
 
 // What a newly forked process does to become the template. It leaves the runtime, if there is one,
 // and runs on the thread's own stack.
