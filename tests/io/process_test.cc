@@ -407,15 +407,15 @@ WEFT_PROCESS_TEST_CASE(it_is_killed_before_its_input_ends) {
   bool was_open = true;
   int looks = 0;
   for (int i = 0; i < 1000 && looks < 10; ++i) {
-    Process process = Process::start({"cat"}, {.input = Stdio::pipe()});
-    const int input = process.input().native_handle();
+    std::optional<Process> process = Process::start({"cat"}, {.input = Stdio::pipe()});
+    const int input = process->input().native_handle();
     bool destroyed = false;
     auto other = spawn([&] {
       if (destroyed) return;  // the kernel was faster than the wait
       ++looks;
       was_open = was_open && fcntl(input, F_GETFD) >= 0;
     });
-    process = Process();
+    process.reset();
     destroyed = true;
     other.get();
   }
