@@ -81,7 +81,12 @@ WEFT_PROCESS_TEST_CASE(it_ends_with_its_code) {
 WEFT_PROCESS_TEST_CASE(each_signal_that_ends_it_is_its_end) {
   const rlimit no_core{};
   setrlimit(RLIMIT_CORE, &no_core);
-  for (int signal = 1; signal < NSIG; ++signal) {
+#if defined(WEFT_VALGRIND)
+  constexpr int kMost = 63;  // the last one is valgrind's own
+#else
+  constexpr int kMost = 64;
+#endif
+  for (int signal = 1; signal <= kMost; ++signal) {
     const bool is_libc = signal > 31 && signal < SIGRTMIN;
     const bool is_harmless = signal == SIGCHLD || signal == SIGCONT || signal == SIGURG ||
                              signal == SIGWINCH || signal == SIGSTOP || signal == SIGTSTP ||
@@ -367,6 +372,7 @@ WEFT_PROCESS_TEST_CASE(what_others_have_reaped_gets_no_signal) {
   BOOST_TEST(!process.kill(SIGKILL));
 }
 
+#if !defined(WEFT_VALGRIND)  // which leaves a descriptor behind at a fork
 WEFT_PROCESS_TEST_CASE(other_children_are_not_reaped) {
   const pid_t other = fork();
   if (other == 0) _exit(11);
@@ -376,6 +382,7 @@ WEFT_PROCESS_TEST_CASE(other_children_are_not_reaped) {
   BOOST_TEST(waitpid(other, &status, 0) == other);
   BOOST_TEST(WEXITSTATUS(status) == 11);
 }
+#endif
 
 // ---- Letting go ---------------------------------------------------------------------------------
 
