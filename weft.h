@@ -97,7 +97,8 @@
 #include "weft/io/listen_fds.h"
 // Events, on_ready, wait_readable, wait_ready, wait_writable
 #include "weft/io/poll.h"
-// Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process, shell
+// Process, ProcessError, ProcessOptions, ProcessResult, RunProcessOptions, Stdio, run_process,
+// shell
 #include "weft/io/process.h"
 // ProcessLock
 #include "weft/io/process_lock.h"

@@ -248,8 +248,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, RunProcessO
   ProcessResult result;
   with_task_group([&](TaskGroup& group) {
     if (process.input().is_open()) {
-      group.spawn([&] { feed(process.input(), options.input); },
-                  {.name = "run_process: input"});
+      group.spawn([&] { feed(process.input(), options.input); }, {.name = "run_process: input"});
     }
     if (process.error().is_open()) {
       group.spawn(

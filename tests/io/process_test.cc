@@ -2,6 +2,7 @@
 
 #include "weft/io/process.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -80,7 +81,12 @@ WEFT_PROCESS_TEST_CASE(it_ends_with_its_code) {
 WEFT_PROCESS_TEST_CASE(each_signal_that_ends_it_is_its_end) {
   const rlimit no_core{};
   setrlimit(RLIMIT_CORE, &no_core);
-  for (int signal = 1; signal < NSIG; ++signal) {
+#if defined(WEFT_VALGRIND)
+  constexpr int kMost = 63;  // the last one is valgrind's own
+#else
+  constexpr int kMost = 64;
+#endif
+  for (int signal = 1; signal <= kMost; ++signal) {
     const bool is_libc = signal > 31 && signal < SIGRTMIN;
     const bool is_harmless = signal == SIGCHLD || signal == SIGCONT || signal == SIGURG ||
                              signal == SIGWINCH || signal == SIGSTOP || signal == SIGTSTP ||
@@ -366,6 +372,7 @@ WEFT_PROCESS_TEST_CASE(what_others_have_reaped_gets_no_signal) {
   BOOST_TEST(!process.kill(SIGKILL));
 }
 
+#if !defined(WEFT_VALGRIND)  // which leaves a descriptor behind at a fork
 WEFT_PROCESS_TEST_CASE(other_children_are_not_reaped) {
   const pid_t other = fork();
   if (other == 0) _exit(11);
@@ -375,6 +382,7 @@ WEFT_PROCESS_TEST_CASE(other_children_are_not_reaped) {
   BOOST_TEST(waitpid(other, &status, 0) == other);
   BOOST_TEST(WEXITSTATUS(status) == 11);
 }
+#endif
 
 // ---- Letting go ---------------------------------------------------------------------------------
 
@@ -401,21 +409,25 @@ WEFT_PROCESS_TEST_CASE(destroying_it_kills_and_reaps_it) {
   }
 }
 
-WEFT_PROCESS_TEST_CASE(it_does_not_take_its_destruction_for_the_end_of_its_input) {
-  const TemporaryDirectory folder;
-  const std::string file = folder / "whole";
-  for (int i = 0; i < 30; ++i) {
-    Process process = Process::start(shell("cat >/dev/null; >$FILE"),
-                                     {.input = Stdio::pipe(), .environment = {"FILE=" + file}});
-    process.input().write_all("half of it");
-    if (i % 2)
-      eventually([&] {
-        return text_of("/proc/" + std::to_string(process.pid()) + "/task/" +
-                       std::to_string(process.pid()) + "/children") != "";
-      });
+// It would take what it has read for the whole.
+WEFT_PROCESS_TEST_CASE(it_is_killed_before_its_input_ends) {
+  bool was_open = true;
+  int looks = 0;
+  for (int i = 0; i < 1000 && looks < 10; ++i) {
+    std::optional<Process> process = Process::start({"cat"}, {.input = Stdio::pipe()});
+    const int input = process->input().native_handle();
+    bool destroyed = false;
+    auto other = spawn([&] {
+      if (destroyed) return;  // the kernel was faster than the wait
+      ++looks;
+      was_open = was_open && fcntl(input, F_GETFD) >= 0;
+    });
+    process.reset();
+    destroyed = true;
+    other.get();
   }
-  sleep_for(20ms);  // a cat may be left, and ends
-  BOOST_TEST(access(file.c_str(), F_OK) != 0);
+  BOOST_TEST(looks > 0);
+  BOOST_TEST(was_open);
 }
 
 WEFT_PROCESS_TEST_CASE(a_cancelled_fiber_kills_and_reaps_it) {
