@@ -1,6 +1,7 @@
 #include "weft/io/core/child.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -61,19 +62,23 @@ ExitStatus status_of(const siginfo_t& info) noexcept {
   return ExitStatus(info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0));
 }
 
-// Children that nobody waits for any more.
-struct Detached {
-  void add(pid_t pid) {
-    const std::lock_guard guard(lock);
-    pids.push_back(pid);
-  }
-
-  std::mutex lock;
-  std::vector<pid_t> pids;
-};
-Detached& detached() {
-  static auto* const all = new Detached;
+// Children that nobody waits for any more. The lock is held during a fork, so that it is free in
+// the child, which has none of them.
+constinit std::mutex detached_lock;  // guards:
+std::vector<pid_t>& detached() {
+  static auto* const all = new std::vector<pid_t>;
   return *all;
+}
+[[maybe_unused]] const int detached_at_fork =
+    pthread_atfork([] { detached_lock.lock(); }, [] { detached_lock.unlock(); },
+                   [] {
+                     detached().clear();
+                     detached_lock.unlock();
+                   });
+
+void note_detached(pid_t pid) {
+  const std::lock_guard lock(detached_lock);
+  detached().push_back(pid);
 }
 
 // Waits until a pidfd is readable; returns false if that takes too long. A virtual clock gives the
@@ -179,7 +184,7 @@ void Child::detach() noexcept {
   if (!is_running()) return;
   const pid_t pid = std::exchange(pid_, 0);
   try {
-    detached().add(pid);
+    note_detached(pid);
     if (pidfd_.get() < 0 || !current_reactor || !current_fiber()) return;
     spawn([pidfd = std::move(pidfd_)]() mutable {
       wait_for(pidfd, kForever, "Process::detach");
@@ -196,8 +201,8 @@ void reap_by_blocking(pid_t pid) noexcept {
 }
 
 void reap_detached() noexcept {
-  const std::lock_guard lock(detached().lock);
-  std::erase_if(detached().pids, [](pid_t pid) {
+  const std::lock_guard lock(detached_lock);
+  std::erase_if(detached(), [](pid_t pid) {
     siginfo_t info{};
     return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0;
   });
