@@ -83,7 +83,8 @@ struct Worker {
   bool await(Incoming& answer) {
     const auto next = [&](std::size_t full) {
       return internal::receive_packets(answer, buffer.get(), [&] {
-               return socket.attempt(Direction::kRead, kCaller, [&] { return receive(); }, full);
+               return socket.attempt(
+                   Direction::kRead, kCaller, [&] { return receive(); }, full);
              }) > 0;
     };
     if (pid != 0) return next(internal::kPacketSize);
@@ -152,7 +153,10 @@ struct ProcessPool::Impl {
     Channel channel;
     std::fflush(nullptr);  // or what is not written yet would be written twice
     const pid_t pid = internal::checked(fork(), {"fork"});
-    if (pid == 0) internal::become_template(options, std::move(channel.theirs));
+    if (pid == 0)
+      internal::become_template(
+          {options.name, options.cpu_limit, options.memory_limit, options.start},
+          std::move(channel.theirs));
     orders = internal::Socket(std::move(channel.ours));
     the_template = internal::Child(pid);
     for (unsigned i = 0; i < options.workers; ++i) places.push(nullptr);

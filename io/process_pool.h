@@ -145,9 +145,6 @@ auto run_in_process(ProcessPool& pool, F f, const Arguments&... arguments);
 
 namespace internal {
 
-// The job of a function, as a worker calls it: reads the arguments, and writes the result.
-using RemoteCall = void (*)(WireReader& from, WireWriter& to);
-
 template <class F>
 F read_function(WireReader& from) {
   if constexpr (std::is_pointer_v<F>) {
@@ -159,6 +156,7 @@ F read_function(WireReader& from) {
   }
 }
 
+// What a worker calls.
 template <class F, class... Arguments>
 void call_remotely(WireReader& from, WireWriter& to) {
   F f = read_function<F>(from);
@@ -181,7 +179,8 @@ auto run_in_process(ProcessPool& pool, F f, const Arguments&... arguments) {
                 "there in another process. Pass it as an argument.");
   static_assert(std::is_invocable_v<F&, std::decay_t<const Arguments>...>,
                 "weft: f cannot be called with these arguments");
-  const internal::RemoteCall call = &internal::call_remotely<F, std::decay_t<const Arguments>...>;
+  void (*const call)(WireReader&, WireWriter&) =
+      &internal::call_remotely<F, std::decay_t<const Arguments>...>;
   WireWriter message;
   message.write_bytes(&call, sizeof(call));
   if constexpr (kIsFunction) message.write_bytes(&f, sizeof(f));

@@ -59,7 +59,7 @@ void reset_signals() noexcept {
 
 class Worker {
  public:
-  Worker(const ProcessPoolOptions& options, Fd socket) noexcept
+  Worker(const WorkerOptions& options, Fd socket) noexcept
       : options_(options), socket_(std::move(socket)) {}
 
   [[noreturn]] void run() {
@@ -143,7 +143,7 @@ class Worker {
     return error == 0;
   }
 
-  const ProcessPoolOptions& options_;
+  const WorkerOptions& options_;
   const Fd socket_;
   const HomeProcess process_;
   PacketHead answer_;
@@ -155,7 +155,7 @@ class Worker {
 
 class Template {
  public:
-  Template(const ProcessPoolOptions& options, Fd orders)
+  Template(const WorkerOptions& options, Fd orders)
       : options_(options),
         orders_(std::move(orders)),
         parent_(static_cast<int>(syscall(SYS_pidfd_open, getppid(), 0))) {
@@ -269,14 +269,14 @@ class Template {
     _exit(0);
   }
 
-  const ProcessPoolOptions& options_;
+  const WorkerOptions& options_;
   const Fd orders_;
   const Fd parent_;  // a pidfd; empty before Linux 5.3, where the end of `orders_` has to do
   std::vector<Child> workers_;
 };
 
 struct Start {
-  const ProcessPoolOptions& options;
+  const WorkerOptions& options;
   Fd orders;
 };
 
@@ -288,7 +288,7 @@ void run_template(void* argument) noexcept {
 
 }  // namespace
 
-void become_template(const ProcessPoolOptions& options, Fd orders) {
+void become_template(const WorkerOptions& options, Fd orders) {
   Start start{options, std::move(orders)};
   Loop::leave(&run_template, &start);
 }
