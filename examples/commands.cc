@@ -1,7 +1,7 @@
 // Runs shell commands, twenty at a time: their output as it comes, a progress line, and a time
 // limit that kills those that take too long.
 // Run it: ./bazelw run -c opt //examples:commands                    # commands of its own
-//         ls *.log | sed 's/.*/gzip -k &/' | commands -              # a command a line
+//         printf 'gzip -k %q\n' *.log | commands --seconds 600 -     # a command a line
 //
 // Options, before the "-": --at-once N, by default 20, and --seconds N, by default 2.
 //

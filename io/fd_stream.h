@@ -11,7 +11,8 @@ namespace weft {
 // A stream over a descriptor that is no socket: an end of a pipe, a fifo, a terminal, a device. See
 // StreamSocket for what it can do; these differ:
 //
-// - What an end of a pipe cannot do fails with bad_file_descriptor: to write to the reading end.
+// - What an end of a pipe cannot do fails with bad_file_descriptor, such as writing to the reading
+//   end.
 // - shutdown_write() is close(): there is no other way to tell the reader of a pipe.
 // - A write to a pipe that nobody reads any more fails with broken_pipe. SIGPIPE is held back
 //   meanwhile, which costs two system calls a write.
@@ -24,8 +25,8 @@ class FdStream final : public StreamSocket {
   // Not open.
   FdStream() = default;
 
-  // Takes over a descriptor that the program has, and makes it non-blocking; so it is for all that
-  // share it by dup() or fork(), such as a terminal. Does not wait. Throws std::system_error,
+  // Takes over a descriptor that the program has, and makes it non-blocking: also for all that share
+  // it by dup() or fork(), as a shell does its terminal. Does not wait. Throws std::system_error,
   // naming adopt and the descriptor, and changes nothing: bad_file_descriptor,
   // device_or_resource_busy if a stream of weft's owns it. A file on a disk works as well, but
   // holds up the thread: see File.

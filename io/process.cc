@@ -102,6 +102,18 @@ std::string_view last_line(std::string_view text) {
 
 }  // namespace
 
+// ---- Stdio --------------------------------------------------------------------------------------
+
+Stdio Stdio::stream(StreamSocket&& stream) {
+  const int fd = stream.native_handle();
+  const int flags = internal::checked(fcntl(fd, F_GETFL), {"Stdio::stream"});
+  internal::checked(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), {"Stdio::stream"});
+  Stdio result = descriptor(fd);
+  result.stream_ = std::make_shared<const internal::Fd>(fd);
+  stream.release();
+  return result;
+}
+
 // ---- Process ------------------------------------------------------------------------------------
 
 // The descriptors of a process's standard streams, and this side's ends of pipes.
@@ -218,7 +230,7 @@ bool Process::kill(int signal) { return child().kill(signal); }
 
 ExitStatus Process::terminate(AnyDuration grace) {
   kill(SIGTERM);
-  if (const auto status = wait_for(grace)) return *status;
+  child().wait_for_end(internal::deadline_within(grace), "Process::terminate");
   kill(SIGKILL);
   return wait();
 }

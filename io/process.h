@@ -32,11 +32,17 @@ namespace weft {
 //                                                  .output = Stdio::file("/tmp/sorted"),
 //                                                  .error = Stdio::null()});
 //
+// One program's output is the input of another like this:
+//
+//   Process list = Process::start({"ls"}, {.output = Stdio::pipe()});
+//   Process sort = Process::start({"sort"}, {.input = Stdio::stream(std::move(list.output()))});
+//
 // A value: any thread, no waiting. A file is opened by Process::start(), in this process's
 // directory.
 class Stdio {
  public:
-  // As the call says: Process::start() inherits it, run_process() makes a pipe.
+  // As the call says: Process::start() inherits it. run_process() makes a pipe, or takes /dev/null
+  // if there is no text to read.
   Stdio() = default;
 
   // This process's own.
@@ -49,9 +55,11 @@ class Stdio {
   static Stdio file(std::string path) { return Stdio(Kind::kFile, std::move(path)); }
   // A file, at whose end output is added.
   static Stdio append(std::string path) { return Stdio(Kind::kAppend, std::move(path)); }
-  // Any descriptor, which stays the caller's. That of a weft stream is non-blocking for the
-  // program, too.
+  // Any descriptor, which stays the caller's.
   static Stdio descriptor(int fd) { return Stdio(Kind::kDescriptor, {}, fd); }
+  // A stream of weft's, which the program gets as programs expect it: blocking. It is closed here
+  // with the last copy of this. Throws std::system_error (bad_file_descriptor) if it is not open.
+  static Stdio stream(StreamSocket&& stream);
   // For `error` alone: where output goes.
   static Stdio output() { return Stdio(Kind::kOutput); }
 
@@ -76,6 +84,7 @@ class Stdio {
   Kind kind_ = Kind::kDefault;
   int fd_ = -1;
   std::string path_;
+  std::shared_ptr<const internal::Fd> stream_;
 };
 
 struct ProcessOptions {
@@ -94,12 +103,12 @@ struct ProcessOptions {
   std::string directory = {};
 
   // Makes it the first of a process group of its own. Signals that are sent by its Process reach
-  // all of the group, also what the program starts. Ctrl-C on the terminal does not reach it, and
-  // it may not read from the terminal.
+  // all of the group, also what the program starts, until its end was waited for. Ctrl-C on the
+  // terminal does not reach it, and it may not read from the terminal.
   bool own_group = false;
 
-  // Descriptors that the program gets, beside the standard three: as 3, 4 and so on, where
-  // listen_fds() looks for them, too. They stay the caller's. The same one may be there twice.
+  // Descriptors that the program gets, beside the standard three: as 3, 4 and so on. They stay the
+  // caller's. The same one may be there twice.
   std::vector<int> descriptors = {};
 };
 
@@ -116,24 +125,25 @@ struct ProcessOptions {
 // user, is detached. What waits may be cancelled; the program goes on then. A child that was forked
 // from this process leaves the program alone.
 //
-// Nothing of this process reaches the program unless the options say so: no descriptor, whether it
-// is close-on-exec or not, no signal's handler, no blocked signal. Signals that are ignored stay
-// ignored, but for SIGPIPE.
+// Of this process the program inherits the environment, the directory, the standard streams and
+// limits such as those of setrlimit(), and no more: no other descriptor, whether it is
+// close-on-exec or not, no signal's handler, no blocked signal. Signals that are ignored stay
+// ignored, but for SIGPIPE. If this process crashes, the program goes on.
 //
 // SIGCHLD stays this process's: it may handle it, but not reap what it has not started, by
 // waitpid(-1) say. Before Linux 6.15 wait() would then fail with no_child_process, as it does there
 // if SIGCHLD is ignored.
 //
 // On virtual time the clock stands still for a process for 100 ms of the machine's time; then it
-// goes on. So a time limit around a wait is over long before the process is that takes longer.
+// goes on. If the process takes longer, a time limit around the wait expires before it ends.
 //
 // Threads: fibers of one scheduler; several may wait for it. It may be moved, destroyed, or handed
 // over to another scheduler while no call on it is in progress. Outside fibers what waits throws
 // std::logic_error; the destructor blocks.
 //
 // Cost: the thread stands still until the kernel has loaded the program, a third of a millisecond
-// and more. That is posix_spawn() of the C library, which does the same; three descriptors more for
-// that time. Memory is not copied, however large the process is.
+// and more, as with posix_spawn(). Memory is not copied, however large the process is. A
+// descriptor, and one for each pipe, while the Process lives; two more for the start.
 class Process {
  public:
   // None.
@@ -174,11 +184,14 @@ class Process {
 
   // Sends a signal. Returns false if a call here has seen its end, or others have reaped it: its
   // number may be that of another process. Does not wait. Throws std::system_error:
-  // invalid_argument, operation_not_permitted.
+  // invalid_argument, operation_not_permitted; no_child_process if there is no process.
   bool kill(int signal);
 
-  // Ends it: SIGTERM, and SIGKILL if it runs on for longer than `grace`. Returns how it has ended.
-  // A cancellation point if it waits; if cancelled, SIGTERM was sent.
+  // Ends it: SIGTERM, and SIGKILL if it runs on for longer than `grace`, also for what is left of
+  // its own group then. Returns how it has ended. A cancellation point if it waits; if cancelled,
+  // SIGTERM was sent. So in a fiber that is cancelled, as main is by a SIGTERM, it throws at once:
+  //
+  //   weft::shield([&] { database.terminate(5s); });
   ExitStatus terminate(AnyDuration grace);
 
   // Leaves it alone: afterwards this is no process, and the streams are closed. weft still reaps it
@@ -222,15 +235,16 @@ struct RunProcessOptions {
   // What the program reads from its standard input.
   std::string input = {};
 
-  // The most that is kept of its output, and of its error, in bytes. A program that writes more is
-  // killed.
+  // The most that is kept of its output, and of its error, in bytes: 1 GiB each. A program that
+  // writes more is killed.
   std::size_t output_limit = kReadLimit;
 
   // Throws ProcessError unless it exits with 0.
   bool check = false;
 
-  // The rest. Where `process.output` or `process.error` is not a pipe, the result's is empty. The
-  // program always leads a group of its own. `process.input` may not be set beside `input`.
+  // The rest, as in {.process = {.error = Stdio::output(), .directory = "src"}}. Where the output
+  // or the error is not a pipe, the result's is empty. The program always leads a group of its own.
+  // `process.input` may not be set beside `input`; a terminal as input would stop the program.
   ProcessOptions process = {};
 };
 
@@ -242,7 +256,7 @@ struct RunProcessOptions {
 //
 // Writes and reads at the same time, so no full pipe can stop it. A program that does not read its
 // input is not an error. Waits until the output ends, which a process that the program has left
-// behind may hold open.
+// behind may hold open. What was read is lost if this throws, but for ProcessError.
 //
 // A cancellation point: if cancelled it kills the program's process group. Throws what
 // Process::start() does; std::system_error (value_too_large) if the program writes more than the

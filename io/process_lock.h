@@ -12,7 +12,7 @@ namespace weft {
 // among the fibers and threads of each. Works with std::lock_guard, std::unique_lock and
 // std::scoped_lock.
 //
-//   weft::ProcessLock lock;  // before the fork: in main(), or a global
+//   weft::ProcessLock lock;  // before the fork; a global, for a job of a pool has no locals
 //   weft::ProcessPool pool;
 //   ...
 //   const std::lock_guard held(lock);  // in any of the processes

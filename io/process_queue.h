@@ -49,7 +49,7 @@ class MessageQueue {
 // First in, first out, for producers and consumers in several processes, which were forked from one
 // another after the queue was made. An item is carried by Wire<T>.
 //
-//   weft::ProcessQueue<Job> jobs;  // before the fork: in main(), or a global
+//   weft::ProcessQueue<Job> jobs;  // before the fork; a global, for a job of a pool has no locals
 //   weft::ProcessPool pool;
 //   ...
 //   jobs.push(Job{1});                   // in any of the processes

@@ -28,6 +28,9 @@ namespace weft {
 //     static Job read(WireReader& from) { return {from.read<std::string>(), from.read<int>()}; }
 //   };
 //
+// Read in the order of the writes: braces keep the order of what stands in them, as above;
+// parentheses do not.
+//
 // Pointers, references, iterators, std::string_view and std::span do not compile: their address
 // means nothing in another process. A pointer within a trivially copyable struct is not detected.
 // std::hash may give other results there, so the order of an unordered map need not stay.

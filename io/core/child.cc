@@ -135,15 +135,31 @@ std::optional<ExitStatus> Child::try_wait() {
 
 std::optional<ExitStatus> Child::wait_until(TimePoint deadline, const char* what) {
   BackOff looks(kLook);
-  while (!try_wait()) {
-    if (pidfd_.get() >= 0) {
-      if (!wait_for(pidfd_, deadline, what)) break;
-    } else {
-      if (now() >= deadline) break;
-      looks.wait();
-    }
+  while (!try_wait() && wait_once(deadline, looks, what)) {
   }
   return try_wait();
+}
+
+void Child::wait_for_end(TimePoint deadline, const char* what) {
+  BackOff looks(kLook);
+  while (!has_ended() && wait_once(deadline, looks, what)) {
+  }
+}
+
+// Returns false if the time is over. It need not have ended otherwise.
+bool Child::wait_once(TimePoint deadline, BackOff& looks, const char* what) {
+  if (pidfd_.get() >= 0) return wait_for(pidfd_, deadline, what);
+  if (now() >= deadline) return false;
+  looks.wait();
+  return true;
+}
+
+// Also if it was reaped, here or by others.
+bool Child::has_ended() const noexcept {
+  if (!is_running()) return true;
+  siginfo_t info{};
+  const int options = WEXITED | WNOHANG | WNOWAIT;
+  return waitid(P_PID, static_cast<id_t>(pid_), &info, options) != 0 || info.si_pid != 0;
 }
 
 // Whether its number is still its own: nobody has reaped it. False in a forked child, too, to which

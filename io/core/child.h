@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "weft/fiber/time.h"
+#include "weft/io/core/back_off.h"
 #include "weft/io/core/socket.h"
 #include "weft/io/exit_status.h"
 
@@ -45,6 +46,10 @@ class Child {
   // The same, but waits until then. A cancellation point. `what` names the call.
   std::optional<ExitStatus> wait_until(TimePoint deadline, const char* what);
 
+  // Waits until it has ended, or until then, and leaves it to be reaped: until then the number of
+  // its group is still its own.
+  void wait_for_end(TimePoint deadline, const char* what);
+
   // Sends a signal. Returns false if it was reaped already, here or by others. Throws
   // std::system_error.
   bool kill(int signal);
@@ -61,7 +66,9 @@ class Child {
 
  private:
   int poll_status() noexcept;
+  bool wait_once(TimePoint deadline, BackOff& looks, const char* what);
   bool is_ours() const noexcept;
+  bool has_ended() const noexcept;
 
   pid_t pid_ = 0;
   Fd pidfd_;

@@ -507,4 +507,18 @@ WEFT_PROCESS_TEST_CASE(zero_bytes_and_no_arguments_are_refused) {
                     std::invalid_argument);
 }
 
+WEFT_REAL_TIME_TEST_CASE(the_output_of_one_is_the_input_of_another) {
+  Process list = Process::start(shell("echo b; sleep 0.01; echo a"), {.output = Stdio::pipe()});
+  Process sort = Process::start(
+      {"sort"}, {.input = Stdio::stream(std::move(list.output())), .output = Stdio::pipe()});
+  BOOST_TEST(!list.output().is_open());
+  BOOST_TEST(BufferedReader(sort.output()).read_all() == "a\nb\n");
+  BOOST_TEST(list.wait().ok());
+  BOOST_TEST(sort.wait().ok());
+}
+
+WEFT_REAL_TIME_TEST_CASE(a_stream_that_is_not_open_is_no_input) {
+  BOOST_CHECK_THROW(Stdio::stream(FdStream()), std::system_error);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

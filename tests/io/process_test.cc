@@ -680,4 +680,15 @@ WEFT_PROCESS_TEST_CASE(two_hundred_at_once_leave_nothing) {
   BOOST_TEST(open_descriptors() == before);
 }
 
+WEFT_REAL_TIME_TEST_CASE(terminate_kills_what_is_left_of_the_group) {
+  // The one that is left ignores SIGTERM, and keeps the pipe.
+  Process shell = Process::start(
+      weft::shell("trap 'exit 3' TERM; (trap '' TERM; echo ready; exec sleep 100) & wait"),
+      {.output = Stdio::pipe(), .own_group = true});
+  BufferedReader reader(shell.output());
+  BOOST_TEST(reader.read_line().value() == "ready");
+  BOOST_TEST(shell.terminate(10s).code() == 3);
+  BOOST_TEST(reader.at_end());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
