@@ -25,9 +25,9 @@ class FdStream final : public StreamSocket {
   // Not open.
   FdStream() = default;
 
-  // Takes over a descriptor that the program has, and makes it non-blocking: also for all that share
-  // it by dup() or fork(), as a shell does its terminal. Does not wait. Throws std::system_error,
-  // naming adopt and the descriptor, and changes nothing: bad_file_descriptor,
+  // Takes over a descriptor that the program has, and makes it non-blocking: also for all that
+  // share it by dup() or fork(), as a shell does its terminal. Does not wait. Throws
+  // std::system_error, naming adopt and the descriptor, and changes nothing: bad_file_descriptor,
   // device_or_resource_busy if a stream of weft's owns it. A file on a disk works as well, but
   // holds up the thread: see File.
   static FdStream adopt(int fd);
