@@ -13,6 +13,7 @@ namespace {
 
 // No call of the system, or one that cannot fail as weft makes it.
 const std::set<std::string> kHarmless{
+    "_exit",
     "abort",
     "atoi",
     "bcmp",
@@ -30,6 +31,7 @@ const std::set<std::string> kHarmless{
     "getauxval",
     "getenv",
     "getpid",
+    "getppid",
     "gettid",
     "htonl",
     "htons",
@@ -42,6 +44,7 @@ const std::set<std::string> kHarmless{
     "memmove",
     "memset",
     "nanosleep",
+    "prctl",
     "ntohl",
     "ntohs",
     "pthread_mutex_lock",
@@ -77,6 +80,7 @@ const std::set<std::string> kAnswers{
     "closedir",
     "dirfd",
     "fclose",
+    "fflush",
     "fgets",
     "fopen",
     "if_indextoname",
@@ -90,9 +94,11 @@ const std::set<std::string> kAnswers{
     "pthread_sigmask",
     "readdir",
     "sched_setaffinity",
+    "setpgid",
     "sigtimedwait",
     "stat",
     "unlink",
+    "waitpid",
     "writev",
 };
 

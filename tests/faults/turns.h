@@ -8,14 +8,15 @@
 namespace weft::faults {
 
 constexpr const char* kCalls[] = {
-    "accept4",        "bind",        "close",        "close_range",  "connect",    "epoll_create1",
-    "epoll_ctl",      "epoll_wait",  "epoll_pwait2", "eventfd",      "fcntl",      "fstat",
-    "fsync",          "getaddrinfo", "getpeername",  "getsockname",  "getsockopt", "listen",
-    "lseek",          "lstat",       "madvise",      "memfd_create", "mmap",       "mmap_stack",
-    "mprotect",       "open",        "pidfd_open",   "poll",         "ppoll",      "pread",
-    "pthread_create", "pwrite",      "read",         "read_signal",  "recv",       "recvmsg",
-    "send",           "sendfile",    "sendmsg",      "sendto",       "setsockopt", "shutdown",
-    "signalfd",       "socket",      "socketpair",   "syscall",      "write",
+    "accept4",    "bind",       "close",          "close_range", "connect",     "epoll_create1",
+    "epoll_ctl",  "epoll_wait", "epoll_pwait2",   "eventfd",     "fcntl",       "fork",
+    "fstat",      "fsync",      "getaddrinfo",    "getpeername", "getsockname", "getrlimit",
+    "getsockopt", "listen",     "lseek",          "lstat",       "madvise",     "memfd_create",
+    "mmap",       "mmap_stack", "mprotect",       "open",        "pidfd_open",  "poll",
+    "ppoll",      "pread",      "pthread_create", "pwrite",      "read",        "read_signal",
+    "recv",       "recvmsg",    "send",           "sendfile",    "sendmsg",     "sendto",
+    "setrlimit",  "setsockopt", "shutdown",       "signalfd",    "socket",      "socketpair",
+    "syscall",    "write",
 };
 
 consteval std::size_t index_of(std::string_view call) {
