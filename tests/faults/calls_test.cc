@@ -13,6 +13,7 @@ namespace {
 
 // No call of the system, or one that cannot fail as weft makes it.
 const std::set<std::string> kHarmless{
+    "_exit",
     "abort",
     "atoi",
     "bcmp",
@@ -31,6 +32,7 @@ const std::set<std::string> kHarmless{
     "getauxval",
     "getenv",
     "getpid",
+    "getppid",
     "gettid",
     "htonl",
     "htons",
@@ -42,6 +44,7 @@ const std::set<std::string> kHarmless{
     "memmove",
     "memset",
     "nanosleep",
+    "prctl",
     "ntohl",
     "ntohs",
     "pthread_mutex_lock",
@@ -76,10 +79,11 @@ const std::set<std::string> kHarmless{
 // signals and processors, a file that is gone, what a report would know of a thread, which file is
 // there, and what the kernel knows of a process that others have reaped.
 const std::set<std::string> kAnswers{
+    "access",
     "closedir",
     "dirfd",
-    "access",
     "fclose",
+    "fflush",
     "fgets",
     "fopen",
     "if_indextoname",
@@ -94,9 +98,11 @@ const std::set<std::string> kAnswers{
     "pthread_sigmask",
     "readdir",
     "sched_setaffinity",
+    "setpgid",
     "sigtimedwait",
     "stat",
     "unlink",
+    "waitpid",
 };
 
 // Boost.Context's, the compiler's and the dynamic linker's with one underscore, what ASan has to be
