@@ -29,8 +29,9 @@ struct ProcessPoolOptions {
   // 0: never.
   std::size_t jobs_per_worker = 0;
 
-  // Limits of each worker, over its life. With more CPU time SIGXCPU ends it; with more address
-  // space than so many bytes its allocations fail, by std::bad_alloc. 0: none.
+  // Limits of each worker, over its life: for one of each job set jobs_per_worker to 1. With more
+  // CPU time SIGXCPU ends it. With more address space than so many bytes, which includes what this
+  // process had when the pool was made, its allocations fail, by std::bad_alloc. 0: none.
   std::chrono::seconds cpu_limit{0};
   std::size_t memory_limit = 0;
 
@@ -67,13 +68,12 @@ class WorkerDied : public std::runtime_error {
   std::optional<ExitStatus> status_;
 };
 
-// Processes that run functions: work that may crash, leak, or never end, which only the end of a
-// process ends. For work that need not be kept apart take run_in_executor(), which is faster.
+// Processes that run functions: work that may crash, leak or never end, and that only the end of
+// its process stops. For other work take run_in_executor(), which is faster.
 //
 //   weft::ProcessPool pool({.workers = 3});  // in main(), before there are threads
 //   weft::run([&] {
-//     const Image image = weft::with_timeout(2s, [&] { return run_in_process(pool, &decode, bytes);
-//     });
+//     Image image = weft::with_timeout(2s, [&] { return run_in_process(pool, &decode, bytes); });
 //   });
 //
 // The pool forks a template of this process when it is made, and its workers from that. They have
@@ -83,18 +83,18 @@ class WorkerDied : public std::runtime_error {
 // threads.
 //
 // A worker runs one job at a time, on a stack of 8 MiB. It ignores SIGINT and SIGTERM, which reach
-// all processes of a terminal or a service, and ends with the pool. Other handlers for signals that
-// the program had are not there, but for those of faults. What a job prints by stdio is written out
-// at its end. A library that was loaded by dlopen() later is not there. A job that calls exit()
-// destroys its copies of the program's global objects, and is a worker that died. A process that a
-// job has forked ends, by _exit(), when it returns from the job.
+// all processes of a terminal or a service, and ends with the pool. Of the handlers for signals
+// that the program had, only those of faults stay. What a job prints by stdio is written out at its
+// end. A library that was loaded by dlopen() later is not there. A job that calls exit() destroys
+// its copies of the program's global objects, and is a worker that died. A process that a job has
+// forked ends, by _exit(), when it returns from the job.
 //
 // When the process ends, in whatever way, its template and its workers end at once. If the template
 // is killed, so are the workers, and there are no new ones.
 //
 // Threads: any fiber of any scheduler. Lifetime: nothing may use it when it is destroyed; that
 // kills the workers, and waits for their end.
-// Cost: a job takes two wake-ups of threads, some 10 us. A fork copies no memory, but page tables:
+// Cost: a job takes two wake-ups of threads, 5 to 10 us. A fork copies no memory, but page tables:
 // a millisecond for each 200 MB.
 class ProcessPool {
  public:
@@ -130,14 +130,15 @@ class ProcessPool {
 // f is a function, or a lambda without captures: both processes have it at the same address. The
 // arguments and the result are values that Wire can carry; others do not compile.
 //
-// If all workers are busy it waits for one, in the order of calls. A cancellation point:
+// For many at once spawn a task for each, as examples/process_pool.cc does: if all workers are busy
+// it waits for one, in the order of calls. A cancellation point:
 // cancelling, also by a timeout, kills the worker, and waits for its end. Then the job is over;
 // nobody knows how far it got. What a worker started itself, such as other processes, goes on.
 //
 // A job runs at most once. Throws RemoteError for what it throws; WorkerDied if the worker ended,
 // or none can be forked because the template was killed; std::system_error if none can be forked
-// for lack of processes or memory; std::logic_error if the pool is closed, or belongs to a parent
-// of this process.
+// for lack of processes or memory; std::logic_error outside weft::run(), if the pool is closed, or
+// if it belongs to a parent of this process.
 template <class F, class... Arguments>
 auto run_in_process(ProcessPool& pool, F f, const Arguments&... arguments);
 
