@@ -57,6 +57,15 @@ void reset_signals() noexcept {
 
 // ---- A worker -----------------------------------------------------------------------------------
 
+// Again if a handler that a job has left behind interrupts the call.
+template <class Call>
+ssize_t uninterrupted(Call call) noexcept {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
 class Worker {
  public:
   Worker(const WorkerOptions& options, Fd socket) noexcept
@@ -129,8 +138,9 @@ class Worker {
   }
 
   int receive(Incoming& job) {
-    return receive_packets(job, buffer_,
-                           [&] { return recv(socket_.get(), buffer_, sizeof(buffer_), 0); });
+    return receive_packets(job, buffer_, [&] {
+      return uninterrupted([&] { return recv(socket_.get(), buffer_, sizeof(buffer_), 0); });
+    });
   }
 
   // What a job printed comes before its end is known.
@@ -138,7 +148,7 @@ class Worker {
     if (!process_.is_this()) _exit(0);  // a child that a job has forked, and that returned from it
     std::fflush(nullptr);
     const int error = send_packets(answer_, result_.bytes(), buffer_, [&](std::size_t size) {
-      return ::send(socket_.get(), buffer_, size, MSG_NOSIGNAL);
+      return uninterrupted([&] { return ::send(socket_.get(), buffer_, size, MSG_NOSIGNAL); });
     });
     return error == 0;
   }

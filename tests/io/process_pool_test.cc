@@ -476,6 +476,20 @@ WEFT_REAL_TIME_TEST_CASE(signals_that_end_a_service_leave_its_workers_alone) {
   BOOST_TEST(run_in_process(pool, &getpid) == worker);
 }
 
+WEFT_REAL_TIME_TEST_CASE(a_handler_of_a_jobs_does_not_end_its_worker) {
+  ProcessPool pool({.workers = 1});
+  const pid_t worker = run_in_process(pool, [] {
+    struct sigaction action {};  // without SA_RESTART
+    action.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &action, nullptr);
+    return getpid();
+  });
+  for (int i = 0; i < 100; ++i) {
+    kill(worker, SIGUSR1);
+    BOOST_REQUIRE(run_in_process(pool, &getpid) == worker);
+  }
+}
+
 // ---- Limits -------------------------------------------------------------------------------------
 
 WEFT_REAL_TIME_TEST_CASE(a_worker_ends_at_its_limit_of_processor_time) {
