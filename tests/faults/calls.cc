@@ -30,7 +30,6 @@
 #include "tests/faults/turns.h"
 
 struct pollfd;
-struct rlimit;
 
 namespace weft::faults {
 namespace {
@@ -79,8 +78,6 @@ using namespace weft::faults;
 WEFT_SEAM(int, bind, (int fd, const sockaddr* address, socklen_t size), (fd, address, size))
 WEFT_SEAM(int, epoll_create1, (int flags), (flags))
 WEFT_SEAM(pid_t, fork, (), ())
-WEFT_SEAM(int, getrlimit, (int resource, struct rlimit* limits), (resource, limits))
-WEFT_SEAM(int, setrlimit, (int resource, const struct rlimit* limits), (resource, limits))
 WEFT_SEAM(int, fstat, (int fd, struct stat* info), (fd, info))
 WEFT_SEAM(int, fsync, (int fd), (fd))
 WEFT_SEAM(int, getpeername, (int fd, sockaddr* address, socklen_t* size), (fd, address, size))

@@ -207,19 +207,22 @@ BOOST_AUTO_TEST_CASE(standard_descriptors_that_are_closed_are_no_pipes) {
 // ---- Environment and directory ------------------------------------------------------------------
 
 WEFT_PROCESS_TEST_CASE(variables_are_added_changed_and_taken_away) {
-  const Variable first("WEFT_FIRST", "1"), second("WEFT_SECOND", "2");
-  const char* const print = "env | grep ^WEFT_ | sort";
-  BOOST_TEST(output_of(print) == "WEFT_FIRST=1\nWEFT_SECOND=2\n");
-  BOOST_TEST(output_of(print, {.environment = {"WEFT_THIRD=a=b", "WEFT_FIRST", "WEFT_SECOND="}}) ==
-             "WEFT_SECOND=\nWEFT_THIRD=a=b\n");
-  BOOST_TEST(output_of(print, {.environment = {"WEFT_FIRS", "WEFT_FIRST_=x", "WEFT_NOT_THERE"}}) ==
-             "WEFT_FIRST=1\nWEFT_FIRST_=x\nWEFT_SECOND=2\n");
+  const Variable first("FORGED_FIRST", "1"), second("FORGED_SECOND", "2");
+  const char* const print = "env | grep ^FORGED_ | sort";
+  BOOST_TEST(output_of(print) == "FORGED_FIRST=1\nFORGED_SECOND=2\n");
+  BOOST_TEST(
+      output_of(print, {.environment = {"FORGED_THIRD=a=b", "FORGED_FIRST", "FORGED_SECOND="}}) ==
+      "FORGED_SECOND=\nFORGED_THIRD=a=b\n");
+  BOOST_TEST(
+      output_of(print, {.environment = {"FORGED_FIRS", "FORGED_FIRST_=x", "FORGED_NOT_THERE"}}) ==
+      "FORGED_FIRST=1\nFORGED_FIRST_=x\nFORGED_SECOND=2\n");
 }
 
 WEFT_PROCESS_TEST_CASE(the_last_change_of_a_variable_counts) {
-  const char* const print = "env | grep ^WEFT_ | sort";
-  BOOST_TEST(output_of(print, {.environment = {"WEFT_A=1", "WEFT_A=2", "WEFT_B=1", "WEFT_B",
-                                               "WEFT_C", "WEFT_C=3"}}) == "WEFT_A=2\nWEFT_C=3\n");
+  const char* const print = "env | grep ^FORGED_ | sort";
+  BOOST_TEST(output_of(print, {.environment = {"FORGED_A=1", "FORGED_A=2", "FORGED_B=1", "FORGED_B",
+                                               "FORGED_C", "FORGED_C=3"}}) ==
+             "FORGED_A=2\nFORGED_C=3\n");
 }
 
 WEFT_PROCESS_TEST_CASE(an_environment_may_begin_empty) {
