@@ -95,8 +95,9 @@ void SwitchState::leave(Context& to, F f) noexcept {
   __sanitizer_start_switch_fiber(&kept, to.bottom_, to.size_);
 #endif
 #if defined(WEFT_TSAN)
+  // To TSan a fiber is a thread, and in the child of several threads it ignores what the one does
+  // that has forked. So it is not told of the switch.
   signals = block_signals();
-  __tsan_switch_to_fiber(to.tsan_fiber_, 0);
 #endif
   (void)std::move(context_handle(to.handle_)).resume_with([&](boost::context::fiber&& left) {
     restore(to);

@@ -92,24 +92,26 @@ BOOST_AUTO_TEST_CASE(workers_that_die_are_replaced_for_all_schedulers) {
 
 BOOST_AUTO_TEST_CASE(closing_ends_the_waits_of_all_schedulers) {
   ProcessPool pool({.workers = 1});
+  pid_t worker = 0;
+  weft::run([&] { worker = run_in_process(pool, &getpid); });
+  kill(worker, SIGSTOP);
   std::atomic<int> begun{0};
   std::atomic<int> refused{0};
   on_all(2, [&](int i) {
     if (i == 0) {
-      run_in_process(pool, [] { usleep(50'000); });
-    } else if (i == 1) {
-      while (begun < 4) sleep_for(1ms);
+      while (begun < 5) sleep_for(1ms);
       pool.close();
-    } else {
-      ++begun;
-      try {
-        run_in_process(pool, [] { usleep(50'000); });
-      } catch (const std::logic_error&) {
-        ++refused;
-      }
+      kill(worker, SIGCONT);
+      return;
+    }
+    ++begun;
+    try {
+      run_in_process(pool, &getpid);
+    } catch (const std::logic_error&) {
+      ++refused;
     }
   });
-  BOOST_TEST(refused >= 3);  // of the first two on the queue one may have had its turn
+  BOOST_TEST(refused >= 4);  // the other one has had the worker
 }
 
 BOOST_AUTO_TEST_SUITE_END()
