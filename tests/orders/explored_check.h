@@ -18,8 +18,8 @@ namespace weft::test {
 using namespace internal;
 
 // ASan sees what is touched too late in some order; it takes five times as long, so it goes through
-// those with two preemptions. For TSan there is one thread at a time, and valgrind takes forty times
-// as long.
+// those with two preemptions. For TSan there is one thread at a time, and valgrind takes forty
+// times as long.
 #if defined(WEFT_TSAN) || defined(WEFT_VALGRIND)
 inline constexpr int kMaxPreemptions = 1;
 #elif defined(WEFT_ASAN)
