@@ -161,7 +161,7 @@ class Process {
   static Process start(const std::vector<std::string>& arguments,
                        const ProcessOptions& options = {});
 
-  // 0 if there is none.
+  // The number of the process; 0 without one.
   pid_t pid() const noexcept;
 
   // The program's standard streams, where the options say pipe(); elsewhere not open. The program
@@ -204,7 +204,7 @@ class Process {
   Process(internal::Child child, std::string name);
   internal::Child& child() const;
 
-  std::unique_ptr<internal::Child> child_;  // null if there is none
+  std::unique_ptr<internal::Child> child_;  // null without a process
   std::string name_;
   FdStream input_;
   FdStream output_;

@@ -32,7 +32,7 @@ class Child {
   Child& operator=(Child&& other) noexcept;
   ~Child() { end(); }
 
-  // 0 if there is none.
+  // The number of the process; 0 without one.
   pid_t pid() const noexcept { return pid_; }
 
   // True from the start until its end was seen by a function of this.

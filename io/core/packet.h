@@ -55,8 +55,9 @@ class Packet {
   void attach(int fd) noexcept;
   void expect() noexcept;
 
-  // The descriptor that was received, or none. False where one got lost, for lack of room for it.
+  // The descriptor that was received, or none.
   Fd take_fd() noexcept;
+  // False if one was lost because this process had no number left for it.
   bool has_all() const noexcept { return !(message_.msg_flags & MSG_CTRUNC); }
 
   msghdr& message() noexcept { return message_; }
